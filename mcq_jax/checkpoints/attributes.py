@@ -1,0 +1,59 @@
+"""Config attributes, taken one by one; what nobody took is refused by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_REQUIRED: Any = object()
+
+
+class Attributes:
+    """The attributes of one config, each to be taken once.
+
+    An attribute that is absent or null has its default.
+    """
+
+    def __init__(self, values: Mapping[str, Any], source: str):
+        """Holds a copy of `values`; `source` says in errors where they come from."""
+        self._values = dict(values)
+        self.source = source
+
+    def take(self, name: str, kind: type, default: Any = _REQUIRED) -> Any:
+        """Returns the attribute, checked to be of a kind that JSON has."""
+        value = self._values.pop(name, None)
+        if value is None:
+            if default is _REQUIRED:
+                raise ValueError(
+                    f"{self.source} has no {name}, which the model's shape needs; "
+                    "check that it is complete."
+                )
+            return default
+        if kind is float and type(value) is int:
+            return float(value)
+        if type(value) is not kind:
+            raise ValueError(
+                f"{name} is {value!r} in {self.source}; expected a {kind.__name__}."
+            )
+        return value
+
+    def expect(self, name: str, *allowed: Any) -> None:
+        """Refuses an attribute that has a value other than these (null is allowed)."""
+        value = self._values.pop(name, None)
+        if value is not None and value not in allowed:
+            choices = " or ".join(map(repr, allowed))
+            raise ValueError(
+                f"{name} is {value!r} in {self.source}; only {choices} is supported."
+            )
+
+    def ignore(self, *names: str) -> None:
+        """Drops attributes that do not change what the model computes."""
+        for name in names:
+            self._values.pop(name, None)
+
+    def finish(self) -> None:
+        """Refuses what is left."""
+        if self._values:
+            raise ValueError(
+                f"{self.source} has attributes that are not understood: "
+                f"{', '.join(sorted(self._values))}. They may change what the model "
+                "computes, so it is not loaded; remove those that do not."
+            )

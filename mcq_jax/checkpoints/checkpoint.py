@@ -1,0 +1,168 @@
+"""`load`: a published checkpoint as parameters, config and tokenizer.
+
+This file knows where things lie on disk; what is in them is the business of
+`huggingface` and `gguf`, how they become arrays that of `conversion`.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import ml_dtypes
+import numpy as np
+
+from mcq_jax.checkpoints import (
+    conversion,
+    gguf,
+    gguf_file,
+    gguf_tokenizer,
+    huggingface,
+    safetensors,
+)
+from mcq_jax.model import ModelConfig, Parameters, segment_sizes
+from mcq_jax.prompts import Tokenizer, TokenizerFile
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model that is ready to run."""
+
+    parameters: Parameters
+    config: ModelConfig
+    tokenizer: Tokenizer
+    # The folder's name, or the file's without ".gguf".
+    name: str
+    # SHA-256 in hexadecimal digits: of a GGUF file, what `sha256sum` gives; of a
+    # folder, over the names and contents of the files that were read.
+    content_hash: str
+
+
+def load(
+    path: str | os.PathLike,
+    *,
+    dtype: str = "float32",
+    sizes: Sequence[int] | None = None,
+) -> Checkpoint:
+    """Loads a Hugging Face folder or a GGUF file.
+
+    What is wrong with its config, its tokenizer or its list of tensors is said before
+    any weights are read.
+
+    Args:
+      dtype: what the weights become: float32, bfloat16 or float16.
+      sizes: layers per segment; by default what suits the platform.
+    """
+    path = pathlib.Path(path).expanduser()
+    target = _dtype(dtype)
+    contents = _open(path)
+    config = contents.description.config
+    with ThreadPoolExecutor(1) as pool:
+        content_hash = pool.submit(_hash, contents.files)
+        parameters = conversion.build_parameters(
+            contents.tensors,
+            contents.description,
+            dtype=target,
+            sizes=segment_sizes(config) if sizes is None else sizes,
+        )
+        return Checkpoint(
+            parameters=parameters,
+            config=config,
+            tokenizer=contents.tokenizer,
+            name=path.stem if path.is_file() else path.resolve().name,
+            content_hash=content_hash.result(),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Contents:
+    """A checkpoint whose weights are still on disk."""
+
+    description: conversion.Description
+    tensors: Mapping[str, conversion.StoredTensor]
+    tokenizer: Tokenizer
+    # What the content hash covers.
+    files: Sequence[pathlib.Path]
+
+
+_DTYPES = {
+    "float32": np.dtype(np.float32),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float16": np.dtype(np.float16),
+}
+
+
+def _dtype(name: str) -> np.dtype:
+    if name not in _DTYPES:
+        raise ValueError(f"dtype is {name!r}; give one of {', '.join(_DTYPES)}.")
+    return _DTYPES[name]
+
+
+def _open(path: pathlib.Path) -> _Contents:
+    if path.is_dir():
+        return _open_folder(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"No checkpoint at {path}; give a Hugging Face folder (config.json, "
+            "*.safetensors, tokenizer.json) or a .gguf file. A model named org/name "
+            "has to be downloaded first."
+        )
+    if path.suffix == ".safetensors":
+        raise ValueError(
+            f"{path} holds weights only; give the folder that it lies in, with the "
+            "model's config.json and tokenizer.json."
+        )
+    return _open_gguf(path)
+
+
+def _open_gguf(path: pathlib.Path) -> _Contents:
+    file = gguf_file.read_gguf(path)
+    return _Contents(
+        description=gguf.describe(file),
+        tensors=file.tensors,
+        tokenizer=gguf_tokenizer.read_tokenizer(file.metadata),
+        files=(path,),
+    )
+
+
+def _open_folder(folder: pathlib.Path) -> _Contents:
+    if not (folder / "config.json").is_file():
+        inside = [file.name for file in sorted(folder.glob("*.gguf"))]
+        hint = f"; for a GGUF model give one of {', '.join(inside)}" if inside else ""
+        raise FileNotFoundError(
+            f"{folder} has no config.json; give the folder of a Hugging Face "
+            f"model{hint}."
+        )
+    tokenizer = TokenizerFile.from_file(folder)
+    tensors = safetensors.read_safetensors(folder)
+    files = [folder / name for name in _DESCRIPTIONS if (folder / name).is_file()]
+    return _Contents(
+        description=huggingface.describe(folder, tensors),
+        tensors=tensors,
+        tokenizer=tokenizer,
+        files=(*files, *safetensors.weight_files(folder)),
+    )
+
+
+# The files besides the weights on which a result depends.
+_DESCRIPTIONS = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
+
+
+def _hash(files: Sequence[pathlib.Path]) -> str:
+    digests = [(path.name, _file_hash(path)) for path in files]
+    if len(digests) == 1:
+        return digests[0][1]
+    listing = "".join(f"{digest}  {name}\n" for name, digest in digests)
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def _file_hash(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

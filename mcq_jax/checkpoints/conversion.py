@@ -1,0 +1,242 @@
+"""Stored tensors into our parameters: which name goes where, and in which layout.
+
+A container (safetensors, GGUF) gives `StoredTensor`s, a family gives `Names`; this
+file checks that the two fit the config, then fills the final arrays piece by piece,
+so that no second copy of the model is ever in memory.
+"""
+
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+
+from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
+
+# Where a leaf of the parameters is: part ("embed", "layers", "unembed"), Haiku
+# module, name.
+Leaf = tuple[str, str, str]
+
+UNEMBED_TABLE: Leaf = ("unembed", "~", "table")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoredTensor:
+    """A tensor in a file: a matrix is `[output, input]`, as PyTorch has it."""
+
+    shape: tuple[int, ...]
+    # read(start, stop) gives that stretch of the first axis, as float numbers.
+    read: Callable[[int, int], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Names:
+    """How a file names the tensors of a family."""
+
+    # The stored name of each leaf; "{layer}" stands for the layer's index.
+    stored: Mapping[Leaf, str]
+    # Stored names (regular expressions) that are no weights of ours.
+    ignored: tuple[str, ...] = ()
+    # Leaves whose rows alternate between the halves of each head, for rotary positions
+    # that pair neighbours (2i, 2i + 1); ours pair i with i + half.
+    interleaved: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a checkpoint says about its model."""
+
+    config: ModelConfig
+    names: Names
+    # Whether the unembedding is the embedding's own table.
+    is_tied: bool
+
+
+def build_parameters(
+    tensors: Mapping[str, StoredTensor],
+    description: Description,
+    *,
+    dtype: np.dtype,
+    sizes: Sequence[int],
+) -> Parameters:
+    """Returns the parameters as device arrays, in segments of the given sizes."""
+    config, names = description.config, description.names
+    is_tied = description.is_tied
+    shapes = _leaf_shapes(config)
+    _check_sizes(sizes, config)
+    check_tensors(tensors, description)
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+
+        def part(name: str, layers: Sequence[int]) -> dict:
+            group: dict = {}
+            for leaf, shape in shapes.items():
+                if leaf[0] != name or (is_tied and leaf == UNEMBED_TABLE):
+                    continue
+                stored = [tensors[_stored_name(leaf, names, i)] for i in layers]
+                is_stacked = name == "layers"
+                array = _fill(leaf, shape, stored, names, config, dtype, pool)
+                # The numpy array is handed over, not copied, where jax can use it.
+                array = jax.device_put(array if is_stacked else array[0])
+                group.setdefault(leaf[1], {})[leaf[2]] = array
+            return group
+
+        embed, unembed = part("embed", [0]), part("unembed", [0])
+        if is_tied:
+            unembed.setdefault("~", {})["table"] = embed["~"]["table"]
+        segments = tuple(part("layers", layers) for layers in _segments(sizes))
+    return Parameters(embed=embed, layers=segments, unembed=unembed)
+
+
+def check_tensors(
+    tensors: Mapping[str, StoredTensor], description: Description
+) -> None:
+    """Raises ValueError for tensors that are missing, unknown or misshapen."""
+    config, names = description.config, description.names
+    expected = {}
+    for leaf, shape in _leaf_shapes(config).items():
+        if description.is_tied and leaf == UNEMBED_TABLE:
+            continue
+        for layer in range(config.layers if leaf[0] == "layers" else 1):
+            expected[_stored_name(leaf, names, layer)] = _stored_shape(leaf, shape)
+    found = {n for n in tensors if not any(re.fullmatch(p, n) for p in names.ignored)}
+    _refuse("missing", [n for n in expected if n not in found], len(expected))
+    _refuse("unknown", sorted(found - expected.keys()), len(expected))
+    for name, shape in expected.items():
+        if tensors[name].shape != shape:
+            raise ValueError(
+                f"Tensor {name} has shape {tensors[name].shape}, but the checkpoint's "
+                f"config asks for {shape}; config and weights do not belong together."
+            )
+
+
+def _refuse(what: str, bad: list[str], expected: int) -> None:
+    if bad:
+        shown = ", ".join(bad[:8]) + (", …" if len(bad) > 8 else "")
+        raise ValueError(
+            f"{len(bad)} tensors of the checkpoint are {what}: {shown}. Its config "
+            f"asks for {expected} tensors; check that the files are complete and of a "
+            "supported model."
+        )
+
+
+def _check_sizes(sizes: Sequence[int], config: ModelConfig) -> None:
+    if sum(sizes) != config.layers or min(sizes) < 1:
+        raise ValueError(
+            f"segments of {tuple(sizes)} layers for {config.layers} layers; give sizes "
+            "of at least 1 that add up to the number of layers."
+        )
+
+
+def _segments(sizes: Sequence[int]) -> list[range]:
+    ends = np.cumsum(sizes).tolist()
+    return [range(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+
+def _leaf_shapes(config: ModelConfig) -> dict[Leaf, tuple[int, ...]]:
+    """The shape of every leaf, for one layer."""
+    shapes = parameter_shapes(config)
+    groups = {
+        "embed": shapes.embed,
+        "layers": shapes.layers[0],
+        "unembed": shapes.unembed,
+    }
+    return {
+        (part, module, name): array.shape
+        for part, group in groups.items()
+        for module, arrays in group.items()
+        for name, array in arrays.items()
+    }
+
+
+def _stored_name(leaf: Leaf, names: Names, layer: int) -> str:
+    if leaf not in names.stored:
+        raise ValueError(
+            f"The config asks for parameter {'/'.join(leaf)}, which this family of "
+            "checkpoints has no tensor for; check the config."
+        )
+    return names.stored[leaf].format(layer=layer)
+
+
+def _is_matrix(leaf: Leaf) -> bool:
+    return not leaf[2].endswith(("_bias", "_gain", "table"))
+
+
+def _stored_shape(leaf: Leaf, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if leaf[2] == "table":
+        return shape
+    if not _is_matrix(leaf):
+        return (math.prod(shape),)
+    if leaf[2] == "output":  # heads in, residual out
+        return shape[-1], math.prod(shape[:-1])
+    return math.prod(shape[1:]), shape[0]
+
+
+def _fill(
+    leaf: Leaf,
+    shape: tuple[int, ...],
+    stored: Sequence[StoredTensor],
+    names: Names,
+    config: ModelConfig,
+    dtype: np.dtype,
+    pool: ThreadPoolExecutor,
+) -> np.ndarray:
+    """Returns `[layer, *shape]`, read in pieces by several threads."""
+    array = _aligned((len(stored), *shape), dtype)
+    rows_first = array.reshape(len(stored), *_flat_shape(leaf, shape))
+    if _is_matrix(leaf):  # stored [output, input], ours [input, output]
+        rows_first = rows_first.swapaxes(1, 2)
+    is_interleaved = leaf[2] in names.interleaved
+
+    def copy(piece: tuple[int, int, int]) -> None:
+        layer, start, stop = piece
+        values = stored[layer].read(start, stop)
+        if is_interleaved:
+            values = _uninterleave(values, config)
+        rows_first[layer, start:stop] = values
+
+    list(pool.map(copy, _pieces(stored, config.head_width if is_interleaved else 1)))
+    return array
+
+
+def _flat_shape(leaf: Leaf, shape: tuple[int, ...]) -> tuple[int, ...]:
+    stored = _stored_shape(leaf, shape)
+    return stored[::-1] if _is_matrix(leaf) else stored
+
+
+def _pieces(
+    stored: Sequence[StoredTensor], multiple: int
+) -> list[tuple[int, int, int]]:
+    """Stretches (layer, start, stop) of some megabytes, in multiples of rows."""
+    pieces = []
+    for layer, tensor in enumerate(stored):
+        rows = tensor.shape[0]
+        row_size = max(1, math.prod(tensor.shape[1:]))
+        step = max(1, _PIECE // row_size // multiple) * multiple
+        for start in range(0, rows, step):
+            pieces.append((layer, start, min(start + step, rows)))
+    return pieces
+
+
+# Numbers per piece: large enough to amortise the calls, small beside a tensor.
+_PIECE = 1 << 20
+
+
+def _uninterleave(rows: np.ndarray, config: ModelConfig) -> np.ndarray:
+    """Puts the even rows of each head's rotating part before the odd ones."""
+    heads = rows.reshape(-1, config.head_width, *rows.shape[1:])
+    turning = heads[:, : config.rotary_width]
+    halves = (turning[:, 0::2], turning[:, 1::2], heads[:, config.rotary_width :])
+    return np.concatenate(halves, axis=1).reshape(rows.shape)
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An empty array that jax can take over on CPU: it asks for 64-byte alignment."""
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.empty(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)

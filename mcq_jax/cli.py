@@ -1,0 +1,135 @@
+"""The command line: `mcq-jax run CONFIG [overrides]`, `mcq-jax report RUN`."""
+
+import pathlib
+import runpy
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcq_jax.experiments import RunConfig
+    from mcq_jax.results import Findings
+
+USAGE = """\
+mcq-jax: find the circuit that turns "knows the answer" into "writes its letter".
+
+  mcq-jax run CONFIG [--model PATH] [--questions PATH] [overrides]
+      Runs a config (a Python file in configs/) and writes a folder with tables,
+      figures and report.html. Started again, it goes on where it stopped.
+      `mcq-jax run CONFIG --help` lists every override.
+
+  mcq-jax report RUN
+      Writes the report of a finished run folder again.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0
+    command, *rest = arguments
+    commands = {"run": _run, "report": _report}
+    if command not in commands:
+        print(f"no command {command!r}; there are run and report.\n\n{USAGE}")
+        return 2
+    try:
+        commands[command](rest)
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        print(f"mcq-jax {command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(arguments: list[str]) -> None:
+    if not arguments or arguments[0].startswith("-"):
+        raise ValueError("run needs a config first, e.g. mcq-jax run configs/demo.py")
+    import tyro
+
+    from mcq_jax.experiments import RunConfig
+    from mcq_jax.report import write_report  # fails now if its extra is missing
+
+    path, *overrides = arguments
+    config = tyro.cli(
+        RunConfig,
+        default=_read_config(pathlib.Path(path)),
+        args=overrides,
+        prog=f"mcq-jax run {path}",
+        description=RunConfig.__doc__,
+    )
+    _enable_compilation_cache()
+    from mcq_jax import experiments
+
+    findings, folder = experiments.run(config)
+    page = write_report(findings, folder.path)
+    print_summary(findings)
+    print(f"\nReport: {page}")
+
+
+def _report(arguments: list[str]) -> None:
+    if len(arguments) != 1:
+        raise ValueError("report needs one run folder, e.g. mcq-jax report runs/demo")
+    from mcq_jax.report import write_report
+    from mcq_jax.results import Findings
+
+    file = pathlib.Path(arguments[0]) / "findings.json"
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} is not there: the run has not finished. `mcq-jax run` with the "
+            "same config goes on with it."
+        )
+    findings = Findings.from_json(file.read_text(encoding="utf-8"))
+    print(write_report(findings, file.parent))
+
+
+def _read_config(path: pathlib.Path) -> "RunConfig":
+    """Returns what the file's `config()` returns."""
+    from mcq_jax.experiments import RunConfig
+
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no config at {path}; configs are Python files, such as configs/demo.py."
+        )
+    made = runpy.run_path(str(path)).get("config")
+    config = made() if callable(made) else None
+    if not isinstance(config, RunConfig):
+        raise ValueError(f"{path} has no function config() that returns a RunConfig.")
+    return config
+
+
+def _enable_compilation_cache() -> None:
+    """Keeps compiled programs between runs, in the user's cache folder."""
+    import jax
+
+    cache = pathlib.Path.home() / ".cache" / "mcq_jax" / "compiled"
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def print_summary(findings: "Findings") -> None:
+    """Prints the verdict and the strongest nodes."""
+    import rich.console
+    import rich.table
+
+    console = rich.console.Console()
+    console.print(f"\n[bold]{findings.verdict}[/bold]", highlight=False)
+    if not findings.nodes:
+        return
+    kinds = list(findings.nodes[0].direct)
+    table = rich.table.Table(title="Strongest nodes (net logits, 95 % intervals)")
+    for name in ("node", "class", "chosen", *(f"direct, {k}" for k in kinds)):
+        table.add_column(name)
+    table.add_column(f"total, {kinds[0]}")
+    order = sorted(findings.nodes, key=lambda n: -n.direct[kinds[0]].mean)
+    for node in order[:15]:
+        cells = [node.direct[kind] for kind in kinds] + [node.total[kinds[0]]]
+        texts = [f"{c.mean:+.3f} [{c.low:+.3f}, {c.high:+.3f}]" for c in cells]
+        table.add_row(node.name, node.head_class, "yes" * node.selected, *texts)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

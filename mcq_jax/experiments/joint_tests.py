@@ -1,0 +1,166 @@
+"""E2, E4: choose nodes on one half of the questions, test them as a set on the other.
+
+Sufficiency: in the source's run, the set writes what it writes for the clean prompt.
+Necessity: in the clean run, it writes what it writes for the source. Both at the answer
+position, given the prompt's own earlier positions, and against random and next-best
+sets.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from mcq_jax import metrics, sweeps
+from mcq_jax.checkpoints import Checkpoint
+from mcq_jax.experiments.behaviour import estimate
+from mcq_jax.experiments.config import RunConfig
+from mcq_jax.experiments.node_effects import Bank
+from mcq_jax.experiments.progress import Progress
+from mcq_jax.experiments.study import Study, batch_of
+from mcq_jax.results import JointFound, RunFolder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TestSets:
+    """The sets to be tested: one kind and one mask `[layer, node]` each."""
+
+    __test__ = False  # not a test case, whatever pytest thinks of its name
+
+    kinds: tuple[str, ...]
+    masks: np.ndarray  # [set, layer, node]
+
+
+def choose_nodes(
+    study: Study, effects: metrics.NodeEffects, bank: Bank, *, share: float
+) -> metrics.Selection:
+    """Returns the smallest set by direct effect, on the choosing prompts."""
+    direct = effects.direct[study.choosing, 0].mean(axis=0)
+    total = source_difference(study, bank)[study.choosing].mean()
+    return metrics.select(direct, float(total), share=share)
+
+
+def source_difference(study: Study, bank: Bank) -> np.ndarray:
+    """Returns net(x) - net(x') per studied prompt, at x's gold, for the first kind."""
+    clean, source = _outcomes(study, bank)
+    return clean - source
+
+
+def make_sets(
+    selection: metrics.Selection, shape: tuple[int, int], config: RunConfig
+) -> TestSets:
+    """Returns the selected set, its rivals, and the prefixes of the ranking."""
+    size = len(selection.nodes)
+    random = metrics.random_sets(
+        selection.nodes, shape=shape, sets=config.random_sets, seed=config.seed
+    )
+    sizes = sorted({1, 2, size // 4, size // 2, size, 2 * size, 4 * size} - {0})
+    sizes = tuple(s for s in sizes if s < len(selection.ranking))
+    named = [
+        ("selected", selection.nodes),
+        ("next_best", metrics.next_best(selection)),
+        ("all", selection.ranking),
+        *(("random", found.nodes) for found in random),
+        *(("cumulative", s) for s in metrics.cumulative_sets(selection.ranking, sizes)),
+    ]
+    masks = [metrics.node_mask(nodes, shape) for _, nodes in named]
+    return TestSets(kinds=tuple(kind for kind, _ in named), masks=np.stack(masks))
+
+
+def patch_sets(
+    checkpoint: Checkpoint,
+    study: Study,
+    bank: Bank,
+    sets: TestSets,
+    folder: RunFolder,
+    progress: Progress,
+) -> dict[str, np.ndarray]:
+    """Returns the table `joint`: every test prompt × set, patched both ways."""
+    chunks = [chunk[~study.choosing[chunk]] for chunk in study.chunks]
+    chunks = [chunk for chunk in chunks if len(chunk)]
+    for part, chunk in progress.track(list(enumerate(chunks)), "testing sets"):
+        if not folder.has_part("joint", part):
+            columns = _patch_chunk(checkpoint, study, bank, sets, chunk)
+            folder.write_part("joint", part, columns)
+    return folder.read("joint")
+
+
+def describe(
+    study: Study, bank: Bank, sets: TestSets, table: dict[str, np.ndarray]
+) -> tuple[JointFound, ...]:
+    """Returns recovery per set with intervals; all random sets are pooled."""
+    clean, source = _outcomes(study, bank)
+    found = []
+    groups = [(k, s) for s, k in enumerate(sets.kinds) if k != "random"]
+    for kind, members in [*((k, [s]) for k, s in groups), ("random", _random(sets))]:
+        rows = np.isin(table["set"], members)
+        prompt = table["prompt"][rows]
+        gold = study.gold[prompt]
+        before = (clean[prompt], source[prompt])
+        question = study.question[prompt]
+        sufficiency, necessity = (
+            recovery(*before, metrics.nets(table[way][rows], gold), question)
+            for way, recovery in (
+                ("sufficiency_logits", metrics.sufficiency),
+                ("necessity_logits", metrics.necessity),
+            )
+        )
+        found.append(
+            JointFound(
+                kind=kind,
+                size=int(sets.masks[members[0]].sum()),
+                sufficiency=sufficiency.ratio and estimate(sufficiency.ratio),
+                necessity=necessity.ratio and estimate(necessity.ratio),
+                refused=sufficiency.refused,
+            )
+        )
+    return tuple(found)
+
+
+def _random(sets: TestSets) -> list[int]:
+    return [s for s, kind in enumerate(sets.kinds) if kind == "random"]
+
+
+def _outcomes(study: Study, bank: Bank) -> tuple[np.ndarray, np.ndarray]:
+    """Net logit of every studied prompt, and of its source at the prompt's gold."""
+    source = bank.answer_logits[study.sources.index[:, 0]]
+    clean = bank.answer_logits[: len(study.gold)]
+    return metrics.nets(clean, study.gold), metrics.nets(source, study.gold)
+
+
+def _patch_chunk(checkpoint, study, bank, sets, chunk) -> dict[str, np.ndarray]:
+    config, parameters = checkpoint.config, checkpoint.parameters
+    source = study.sources.index[chunk, 0]
+    prompts, places = np.unique(np.concatenate([chunk, source]), return_inverse=True)
+    batch = batch_of([study.prompts[i] for i in prompts])
+    run = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
+    clean_place, source_place = np.split(places, 2)
+    node_sets = sweeps.NodeSets(sets.masks)
+    answers = {}
+    for way, start, writes in (
+        ("necessity_logits", clean_place, source),
+        ("sufficiency_logits", source_place, chunk),
+    ):
+        patched = sweeps.resume(
+            parameters,
+            run.take(start),
+            bank.sources(writes[:, None]),
+            node_sets,
+            config=config,
+        )
+        logits, _ = sweeps.read_answers(
+            parameters.unembed,
+            patched.final,
+            batch.answer_ids[clean_place],
+            config=config,
+        )
+        answers[way] = np.asarray(logits).reshape(-1, logits.shape[-1])
+    count = len(sets.kinds)
+    return {
+        "prompt": np.repeat(chunk, count),
+        "question": np.repeat(study.question[chunk], count),
+        "gold": np.repeat(study.gold[chunk], count),
+        "set": np.tile(np.arange(count), len(chunk)),
+        "kind": np.tile(np.array(sets.kinds), len(chunk)),
+        "size": np.tile(sets.masks.sum((1, 2)), len(chunk)),
+        **answers,
+    }

@@ -1,0 +1,217 @@
+"""E2, E3: what every head and feed-forward block does, directly and in total.
+
+First every studied prompt is taken apart once (contributions, attention, and a bank of
+what its nodes write); then every node of every prompt is patched from sources of each
+kind by the resumed pass. A chunk that is finished is on disk.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from mcq_jax import metrics, sweeps
+from mcq_jax.checkpoints import Checkpoint
+from mcq_jax.experiments.progress import Progress
+from mcq_jax.experiments.study import Study, batch_of
+from mcq_jax.interventions import all_nodes
+from mcq_jax.prompts import KeyClass
+from mcq_jax.results import RunFolder
+from mcq_jax.sweeps import NodeOutputs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bank:
+    """All prompts of a study taken apart; each is a possible source of the others."""
+
+    nodes: NodeOutputs  # numpy, [layer, prompt, …]
+    anatomy: sweeps.Anatomy  # numpy, [prompt, …]
+    # Towards each answer at the prompt's own norm scale, [prompt, choice, width].
+    directions: np.ndarray
+    answer_logits: np.ndarray  # [prompt, choice]
+    log_normaliser: np.ndarray  # [prompt]
+
+    def sources(self, index: np.ndarray) -> NodeOutputs:
+        """Returns the outputs of source prompts `[…]` as `[layer, …, …]`."""
+        return NodeOutputs(
+            *(jnp.asarray(a[:, index]) for a in (self.nodes.z, self.nodes.mlp))
+        )
+
+    @property
+    def conservation_error(self) -> float:
+        """Largest |sum of all contributions - logit| over prompts and answers."""
+        total = self.anatomy.contributions.sum((1, 2)) + self.anatomy.rest
+        return float(np.abs(total - self.answer_logits).max())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Effects:
+    """The table `effects` as dense arrays over the studied prompts."""
+
+    source_contributions: Float[np.ndarray, "prompt kind layer node choice"]
+    patched_logits: Float[np.ndarray, "prompt kind layer node choice"]
+    patched_log_normaliser: Float[np.ndarray, "prompt kind layer node"]
+
+
+def fill_bank(checkpoint: Checkpoint, study: Study, progress: Progress) -> Bank:
+    """Runs every prompt of the study once and takes it apart."""
+    parts = []
+    rest = np.arange(len(study.gold), len(study.prompts))
+    chunks = [*study.chunks, *np.array_split(rest, -(-len(rest) // 4) or 1)]
+    chunks = [chunk for chunk in chunks if len(chunk)]
+    for chunk in progress.track(chunks, "taking prompts apart"):
+        parts.append(_take_apart(checkpoint, study, chunk))
+    order = np.argsort(np.concatenate(chunks))
+
+    def join(axis):
+        return lambda *a: np.concatenate(a, axis).take(order, axis)
+
+    nodes, by_prompt = zip(*parts, strict=True)
+    anatomy, directions, logits, normaliser = jax.tree.map(join(0), *by_prompt)
+    return Bank(
+        nodes=jax.tree.map(join(1), *nodes),
+        anatomy=anatomy,
+        directions=directions,
+        answer_logits=logits,
+        log_normaliser=normaliser,
+    )
+
+
+def patch_every_node(
+    checkpoint: Checkpoint,
+    study: Study,
+    bank: Bank,
+    folder: RunFolder,
+    progress: Progress,
+) -> Effects:
+    """Patches all nodes at the answer position, one at a time, from every source."""
+    config = checkpoint.config
+    node_sets = sweeps.every_node(config)
+    for part, chunk in progress.track(list(enumerate(study.chunks)), "patching nodes"):
+        if folder.has_part("effects", part):
+            continue
+        batch = batch_of([study.prompts[i] for i in chunk])
+        start = sweeps.prefill(
+            checkpoint.parameters, batch.ids, batch.lengths, config=config
+        )
+        sources = bank.sources(study.sources.index[chunk])
+        run = sweeps.resume(
+            checkpoint.parameters, start, sources, node_sets, config=config
+        )
+        patched = sweeps.read_answers(
+            checkpoint.parameters.unembed, run.final, batch.answer_ids, config=config
+        )
+        columns = _columns(checkpoint, study, bank, chunk, sources, patched)
+        folder.write_part("effects", part, columns)
+    return read_effects(folder, study, checkpoint)
+
+
+def read_effects(folder: RunFolder, study: Study, checkpoint: Checkpoint) -> Effects:
+    """Returns the table `effects` in the order of the study's prompts."""
+    table = folder.read("effects")
+    config = checkpoint.config
+    shape = (-1, len(study.sources.kinds), config.layers, config.nodes)
+    order = np.argsort(np.concatenate(study.chunks))
+
+    def dense(name):
+        return table[name].reshape(*shape, *table[name].shape[1:])[order]
+
+    return Effects(
+        source_contributions=dense("source_contribution"),
+        patched_logits=dense("patched_logits"),
+        patched_log_normaliser=dense("patched_log_normaliser"),
+    )
+
+
+def measure(study: Study, bank: Bank, effects: Effects) -> metrics.NodeEffects:
+    """Returns all effects of all nodes, each `[prompt, kind, layer, node]`."""
+    studied = len(study.gold)
+
+    def one(contributions, effects, logits, normaliser, gold):
+        return metrics.node_effects(
+            contributions,
+            *effects,
+            answer_logits=logits,
+            log_normaliser=normaliser,
+            gold=gold,
+        )
+
+    found = jax.jit(jax.vmap(one))(
+        bank.anatomy.contributions[:studied],
+        tuple(getattr(effects, f.name) for f in dataclasses.fields(effects)),
+        bank.answer_logits[:studied],
+        bank.log_normaliser[:studied],
+        study.gold,
+    )
+    return jax.tree.map(np.asarray, found)
+
+
+def _take_apart(checkpoint: Checkpoint, study: Study, chunk: np.ndarray):
+    parameters, config = checkpoint.parameters, checkpoint.config
+    batch = batch_of([study.prompts[i] for i in chunk])
+    run = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
+    directions = sweeps.answer_directions(
+        parameters, run.final, batch.answer_ids, config=config
+    )
+    is_content = np.isin(batch.key_class, (KeyClass.OPTION, KeyClass.LINE_END))
+    keys = sweeps.Keys(
+        batch.label_positions, batch.key_class, batch.key_option, is_content
+    )
+    anatomy = sweeps.dissect(
+        parameters, run, directions, keys, key_classes=len(KeyClass), config=config
+    )
+    answers = sweeps.read_answers(
+        parameters.unembed, run.final, batch.answer_ids, config=config
+    )
+    by_prompt = (anatomy, directions, *answers)
+    return jax.tree.map(np.asarray, (run.nodes, by_prompt))
+
+
+def _columns(checkpoint, study, bank, chunk, sources, patched) -> dict[str, np.ndarray]:
+    """One row per prompt × kind × node, in this order."""
+    config, kinds = checkpoint.config, study.sources.kinds
+    nodes = all_nodes(config.layers, config.heads)
+    directions = jnp.asarray(bank.directions[chunk])
+    from_sources = [
+        sweeps.contributions(
+            checkpoint.parameters,
+            jax.tree.map(lambda a: a[:, :, kind], sources),  # noqa: B023
+            directions,
+            config=config,
+        )[0]
+        for kind in range(len(kinds))
+    ]
+    shape = (len(chunk), len(kinds), len(nodes))
+
+    def spread(values, axis):
+        values = np.asarray(values)
+        values = values.reshape([-1 if i == axis else 1 for i in range(3)])
+        return np.broadcast_to(values, shape).reshape(-1)
+
+    def flat(array):
+        array = np.asarray(array, np.float32)
+        return array.reshape(len(chunk) * len(kinds) * len(nodes), *array.shape[4:])
+
+    own = bank.anatomy.contributions[chunk][:, None]
+    own = np.broadcast_to(own, (len(chunk), len(kinds), *own.shape[2:]))
+    logits, normaliser = (
+        p.reshape(len(chunk), len(kinds), config.layers, config.nodes, *p.shape[3:])
+        for p in patched
+    )
+    source = np.broadcast_to(study.sources.index[chunk][:, :, None], shape)
+    return {
+        "prompt": spread(chunk, 0),
+        "question": spread(study.question[chunk], 0),
+        "gold": spread(study.gold[chunk], 0),
+        "source_kind": spread(kinds, 1),
+        "source_prompt": source.reshape(-1),
+        "node": spread([str(node) for node in nodes], 2),
+        "layer": spread([node.layer for node in nodes], 2),
+        "head": spread([-1 if n.head is None else n.head for n in nodes], 2),
+        "contribution": flat(own),
+        "source_contribution": flat(jnp.stack(from_sources, 1)),
+        "patched_logits": flat(logits),
+        "patched_log_normaliser": flat(normaliser),
+    }

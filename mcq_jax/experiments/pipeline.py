@@ -1,0 +1,240 @@
+"""`run`: questions -> behaviour -> gate -> node effects -> set -> head classes -> findings.
+
+The main job, in the order in which a sceptical reader would ask for it. Each stage that
+takes long writes its parts as it goes; a run that was stopped picks up where it was.
+"""
+
+import dataclasses
+import importlib.metadata
+import pathlib
+import platform
+import re
+import subprocess
+
+import jax
+import numpy as np
+
+from mcq_jax import metrics, planted, sweeps
+from mcq_jax.checkpoints import Checkpoint, load
+from mcq_jax.experiments import (
+    behaviour,
+    conclusions,
+    earlier_positions,
+    head_classes,
+    joint_tests,
+    node_effects,
+)
+from mcq_jax.experiments.config import RunConfig
+from mcq_jax.experiments.progress import Progress, duration, measure_flop_rate
+from mcq_jax.experiments.prompt_set import PromptSet, make_prompts
+from mcq_jax.experiments.sources import choose_sources
+from mcq_jax.experiments.study import Study, study_pairs, study_questions
+from mcq_jax.results import Findings, RunFolder, content_hash
+
+
+def run(config: RunConfig, progress: Progress | None = None) -> tuple[Findings, RunFolder]:
+    """Runs everything that a config asks for and returns what was found."""
+    progress = progress or Progress()
+    with progress.stage("loading"):
+        checkpoint, truth = open_model(config)
+        asked = make_prompts(config, checkpoint)
+    folder = RunFolder.open(run_path(config), _manifest(config, checkpoint, asked))
+    progress.say(_plan(config, checkpoint, asked))
+
+    with progress.stage("behaviour"):
+        table = behaviour.ask(checkpoint, asked, folder, progress, batch=config.batch)
+    gate, kept, base = _judge(config, asked, table)
+    found = conclusions.Conclusions(
+        config=config, checkpoint=checkpoint, asked=asked, gate=gate, truth=truth,
+        behaviour=behaviour.describe(base, len(kept)), seconds=progress.seconds,
+    )  # fmt: skip
+    progress.say(gate.reason)
+    if gate.open and len(kept) >= 4:
+        study = _study(config, asked, kept)
+        found = _explain(found, study, folder, progress)
+    findings = conclusions.draw(found)
+    folder.write_text("findings.json", findings.to_json())
+    return findings, folder
+
+
+def open_model(config: RunConfig) -> tuple[Checkpoint, planted.Truth | None]:
+    """Returns the checkpoint, and the truth about it if it is a planted one."""
+    if config.model != "planted":
+        return load(config.model, dtype=config.dtype), None
+    model = planted.plant(
+        config.planted_seed,
+        choices=config.planted_choices,
+        variant=planted.Variant[config.planted_variant.upper()],
+    )
+    recipe = (config.planted_seed, config.planted_choices, config.planted_variant)
+    checkpoint = Checkpoint(
+        parameters=model.parameters,
+        config=model.config,
+        tokenizer=model.tokenizer,
+        name=f"planted circuit {config.planted_seed}",
+        content_hash=content_hash("planted", *recipe),
+    )
+    return checkpoint, model.truth
+
+
+def run_path(config: RunConfig) -> pathlib.Path:
+    """Returns the run's folder."""
+    name = re.sub(r"[^a-z0-9]+", "-", config.title.lower()).strip("-")
+    return pathlib.Path(config.out or pathlib.Path("runs") / name)
+
+
+def _judge(config: RunConfig, asked: PromptSet, table: dict[str, np.ndarray]):
+    """Returns the gate, the questions to study, and the table of studied prompts."""
+    if asked.pair_source is not None:
+        half = len(asked.pair_source)
+        base = {name: column[:half] for name, column in table.items()}
+        source = {name: column[half:] for name, column in table.items()}
+        gate = behaviour.gate_pairs(base, source, seed=config.seed)
+        right = metrics.nets(base["answer_logits"], base["gold"]) > 0
+        kept = base["question"][right] if config.filters else base["question"]
+        return gate, kept, base
+    gate = behaviour.gate_questions(table, seed=config.seed)
+    kept = np.unique(table["question"])
+    if config.filters:
+        kept = metrics.kept_questions(
+            table["answer_logits"], table["gold"], table["question"]
+        )
+    return gate, kept, table
+
+
+def _study(config: RunConfig, asked: PromptSet, kept: np.ndarray) -> Study:
+    """Returns the prompts to patch: the first kept questions, split in two."""
+    in_order = list(dict.fromkeys(asked.question.tolist()))
+    chosen = [q for q in in_order if q in set(kept.tolist())][: config.effect_questions]
+    split = {"fraction": config.choosing_fraction, "seed": config.seed}
+    if asked.pair_source is not None:
+        half = len(asked.pair_source)
+        index = np.flatnonzero(np.isin(asked.question[:half], chosen))
+        choosing = metrics.split_by_question(asked.question[index], **split)
+        return study_pairs(asked, index, choosing)
+    question = asked.question[np.isin(asked.question, chosen)]
+    gold = asked.gold[np.isin(asked.question, chosen)]
+    choosing = metrics.split_by_question(question, **split)
+    sources = choose_sources(question, gold, choosing, seed=config.seed)
+    return study_questions(asked, chosen, choosing, sources)
+
+
+def _explain(
+    found: "conclusions.Conclusions",
+    study: Study,
+    folder: RunFolder,
+    progress: Progress,
+) -> "conclusions.Conclusions":
+    """Everything behind an open gate."""
+    config, checkpoint = found.config, found.checkpoint
+    with progress.stage("taking apart"):
+        bank = node_effects.fill_bank(checkpoint, study, progress)
+    with progress.stage("node effects"):
+        table = node_effects.patch_every_node(
+            checkpoint, study, bank, folder, progress
+        )
+        effects = node_effects.measure(study, bank, table)
+    selection = joint_tests.choose_nodes(
+        study, effects, bank, share=config.selection_share
+    )
+    shape = (checkpoint.config.layers, checkpoint.config.nodes)
+    sets = joint_tests.make_sets(selection, shape, config)
+    with progress.stage("joint tests"):
+        joint = joint_tests.patch_sets(checkpoint, study, bank, sets, folder, progress)
+    with progress.stage("head classes"):
+        classes, evidence = head_classes.classify(
+            checkpoint,
+            study,
+            bank,
+            effects,
+            float(joint_tests.source_difference(study, bank).mean()),
+            progress,
+            thresholds=config.thresholds,
+        )
+    earlier = None
+    if config.earlier_position_questions:
+        with progress.stage("earlier positions"):
+            earlier = earlier_positions.patch_earlier_positions(
+                checkpoint,
+                study,
+                progress,
+                questions=config.earlier_position_questions,
+            )
+    return dataclasses.replace(
+        found,
+        explained=conclusions.Explained(
+            study=study,
+            bank=bank,
+            effects=effects,
+            patched=table,
+            selection=selection,
+            joint=joint_tests.describe(study, bank, sets, joint),
+            classes=classes,
+            heads=head_classes.describe(classes, evidence, bank, study),
+            earlier=earlier,
+        ),
+    )
+
+
+def _plan(config: RunConfig, checkpoint: Checkpoint, asked: PromptSet) -> str:
+    """Says what is about to be done and how long it may take on this machine."""
+    model, lengths = checkpoint.config, asked.length
+    rate = 0.7 * measure_flop_rate()
+    asking = sum(sweeps.prefill_flops(model, tokens=int(n)) for n in lengths)
+    rotations = len(lengths) / len(set(asked.question.tolist()))
+    studied = min(len(lengths), config.effect_questions * rotations)
+    tokens = int(np.mean(lengths))
+    kinds = 1 if config.are_pairs else 3
+    patching = studied * (
+        2 * sweeps.prefill_flops(model, tokens=tokens)
+        + sweeps.node_sweep_flops(model, tokens=tokens, sources=kinds)
+    )
+    return (
+        f"{checkpoint.name}: {model.layers} layers x ({model.heads} heads + MLP). "
+        f"{len(lengths)} prompts of {lengths.min()} to {lengths.max()} tokens"
+        + (f" ({asked.left_out} questions left out as too long)" * bool(asked.left_out))
+        + f".\nEstimate: asking {duration(asking / rate)}, patching "
+        f"{model.layers * model.nodes} nodes of {studied:.0f} prompts from {kinds} "
+        f"kinds of source {duration(patching / rate)} (if the gate opens); "
+        f"{rate / 1e9:.0f} GFLOP/s assumed."
+    )
+
+
+def _manifest(config: RunConfig, checkpoint: Checkpoint, asked: PromptSet) -> dict:
+    """What makes two runs the same, and what is good to know about this one."""
+    plan = dataclasses.asdict(config)
+    for name in ("title", "out", "model"):
+        plan.pop(name)
+    prompts = content_hash([prompt.ids.tolist() for prompt in asked.prompts])
+    versions = {
+        name: importlib.metadata.version(name)
+        for name in ("jax", "jaxlib", "dm-haiku", "numpy")
+    }
+    return {
+        "identity": {
+            "weights": checkpoint.content_hash,
+            "prompts": prompts,
+            "plan": plan,
+            "dtype": config.dtype,
+        },
+        "title": config.title,
+        "model": config.model,
+        "versions": versions | {"python": platform.python_version()},
+        "device": str(jax.devices()[0].device_kind),
+        "matmul_precision": "highest",
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    """The commit of the code that runs, or "" outside a checkout."""
+    here = pathlib.Path(__file__).parent
+    asked = subprocess.run(
+        ["git", "-C", str(here), "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip()
+
+

@@ -1,0 +1,52 @@
+"""Which prompt each prompt is patched from: rotation, other, placebo, or a pair's own."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Int, Shaped
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sources:
+    """For every prompt one source of each kind; the first kind is the headline one.
+
+    rotation: the same question with its options in another order (so another gold);
+    other: another question with another gold; placebo: another question with the same
+    gold. Together they separate nodes that carry content from nodes that point.
+    """
+
+    kinds: tuple[str, ...]
+    index: Int[np.ndarray, "prompt kind"]
+
+
+def choose_sources(
+    question: Shaped[np.ndarray, " prompt"],
+    gold: Int[np.ndarray, " prompt"],
+    choosing: Bool[np.ndarray, " prompt"],
+    *,
+    seed: int,
+) -> Sources:
+    """Draws sources among the prompts themselves, never across the two splits."""
+    same_question = question[:, None] == question[None]
+    same_gold = gold[:, None] == gold[None]
+    same_split = choosing[:, None] == choosing[None]
+    pools = {
+        "rotation": same_question & ~same_gold,
+        "other": ~same_question & ~same_gold & same_split,
+        "placebo": ~same_question & same_gold & same_split,
+    }
+    if not pools["rotation"].any(axis=1).all():
+        del pools["rotation"]
+    for kind, pool in pools.items():
+        bare = np.flatnonzero(~pool.any(axis=1))
+        if len(bare):
+            raise ValueError(
+                f"{len(bare)} of {len(gold)} prompts have no source of kind {kind!r} "
+                "among the prompts of their split; use more questions."
+            )
+    generator = np.random.default_rng(seed)
+    drawn = [
+        [generator.choice(np.flatnonzero(row)) for row in pool]
+        for pool in pools.values()
+    ]
+    return Sources(kinds=tuple(pools), index=np.stack(drawn, axis=1))

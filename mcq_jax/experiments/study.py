@@ -1,0 +1,77 @@
+"""`Study`: the prompts whose nodes are patched, in chunks, with their sources."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from mcq_jax import prompts
+from mcq_jax.experiments.prompt_set import PromptSet
+from mcq_jax.experiments.sources import Sources
+from mcq_jax.prompts import TokenBatch, TokenisedPrompt
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """Studied prompts come first; a pair's source prompts, which are not, follow."""
+
+    prompts: tuple[TokenisedPrompt, ...]
+    gold: Int[np.ndarray, " studied"]
+    question: np.ndarray  # [studied]
+    # True: nodes are chosen on this prompt; False: they are tested on it.
+    choosing: Bool[np.ndarray, " studied"]
+    sources: Sources
+    # Studied prompts that are run together: the rotations of one question.
+    chunks: tuple[Int[np.ndarray, " chunk"], ...]
+
+    @property
+    def source_gold(self) -> Int[np.ndarray, "studied kind"]:
+        gold = np.array([prompt.gold for prompt in self.prompts])
+        return gold[self.sources.index]
+
+
+def study_questions(
+    asked: PromptSet, chosen: Sequence[str], choosing: np.ndarray, sources: Sources
+) -> Study:
+    """Returns the study of all prompts of the chosen questions."""
+    keep = np.isin(asked.question, list(chosen))
+    question = asked.question[keep]
+    names = list(dict.fromkeys(question.tolist()))
+    return Study(
+        prompts=tuple(np.array(asked.prompts, object)[keep]),
+        gold=asked.gold[keep],
+        question=question,
+        choosing=choosing,
+        sources=sources,
+        chunks=tuple(np.flatnonzero(question == name) for name in names),
+    )
+
+
+def study_pairs(
+    asked: PromptSet, chosen: Int[np.ndarray, " pair"], choosing: np.ndarray
+) -> Study:
+    """Returns the study of the chosen pairs' clean prompts."""
+    assert asked.pair_source is not None
+    sources = asked.pair_source[chosen]
+    order = np.concatenate([chosen, sources])
+    index = len(chosen) + np.arange(len(chosen))
+    return Study(
+        prompts=tuple(asked.prompts[i] for i in order),
+        gold=asked.gold[chosen],
+        question=asked.question[chosen],
+        choosing=choosing,
+        sources=Sources(kinds=("pair",), index=index[:, None]),
+        chunks=tuple(np.array_split(np.arange(len(chosen)), -(-len(chosen) // 4))),
+    )
+
+
+def batch_of(chosen: Sequence[TokenisedPrompt]) -> TokenBatch:
+    """Returns one padded batch of prompts, in the order given."""
+    (batch,) = prompts.batches(chosen, size=len(chosen))
+    order = np.argsort(batch.index)
+    columns = {
+        field.name: getattr(batch, field.name)[order]
+        for field in dataclasses.fields(batch)
+    }
+    return TokenBatch(**columns)

@@ -1,0 +1,63 @@
+"""The map of the model: every place that can be read or changed, in forward order."""
+
+import enum
+
+
+class Site(enum.Enum):
+    """A named activation. The value is its axes inside one layer, for one sequence.
+
+    Names follow the field's (TransformerLens) where it has one. `position` is the
+    axis along which positions are selected; attention's scores and pattern have it
+    as the query axis. Sites without a layer are marked by `per_layer`.
+    """
+
+    EMBED = "embed", ("position", "width")
+    RESID_PRE = "resid_pre", ("position", "width")
+    ATTN_SCALE = "attn_scale", ("position", "one")
+    ATTN_IN = "attn_in", ("position", "width")
+    Q = "q", ("position", "kv_head", "group", "head_width")
+    K = "k", ("position", "kv_head", "head_width")
+    V = "v", ("position", "kv_head", "head_width")
+    ROT_Q = "rot_q", ("position", "kv_head", "group", "head_width")
+    ROT_K = "rot_k", ("position", "kv_head", "head_width")
+    SCORES = "scores", ("kv_head", "group", "position", "key")
+    PATTERN = "pattern", ("kv_head", "group", "position", "key")
+    Z = "z", ("position", "kv_head", "group", "head_width")
+    ATTN_OUT = "attn_out", ("position", "width")
+    RESID_MID = "resid_mid", ("position", "width")
+    MLP_SCALE = "mlp_scale", ("position", "one")
+    MLP_IN = "mlp_in", ("position", "width")
+    MLP_GATE = "mlp_gate", ("position", "neuron")
+    MLP_PRE = "mlp_pre", ("position", "neuron")
+    MLP_POST = "mlp_post", ("position", "neuron")
+    MLP_OUT = "mlp_out", ("position", "width")
+    RESID_POST = "resid_post", ("position", "width")
+    FINAL_RESID = "final_resid", ("position", "width")
+    FINAL_SCALE = "final_scale", ("position", "one")
+    FINAL_NORM = "final_norm", ("position", "width")
+    LOGITS = "logits", ("position", "vocabulary")
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return self.value[1]
+
+    @property
+    def position_axis(self) -> int:
+        return self.axes.index("position")
+
+    @property
+    def per_layer(self) -> bool:
+        return self not in _WITHOUT_LAYER
+
+    def __lt__(self, other: "Site") -> bool:
+        """Forward order; jax sorts the keys of a dictionary that leaves `jit`."""
+        sites = list(Site)
+        return sites.index(self) < sites.index(other)
+
+    def __repr__(self) -> str:
+        return f"Site.{self.name}"
+
+
+_WITHOUT_LAYER = frozenset(
+    {Site.EMBED, Site.FINAL_RESID, Site.FINAL_SCALE, Site.FINAL_NORM, Site.LOGITS}
+)

@@ -1,0 +1,165 @@
+"""What we measure: pure functions of logits and activations, no model inside.
+
+One prompt at a time, in JAX: `answers`, `contributions`, `effects`, `attention`.
+Over prompts, in numpy, the question being the unit: all others.
+"""
+
+from mcq_jax.metrics.answers import (
+    LossParts,
+    answer_mass,
+    centred,
+    is_correct,
+    kl,
+    loss_parts,
+    net,
+)
+from mcq_jax.metrics.attention import (
+    share_by_class,
+    share_by_option,
+    share_on_labels,
+    value_output_norms,
+    value_weighted_attention,
+)
+from mcq_jax.metrics.behaviour import (
+    Behaviour,
+    kept_questions,
+    measure_behaviour,
+    nets,
+    predictions,
+)
+from mcq_jax.metrics.contributions import (
+    Contributions,
+    answer_directions,
+    conservation_error,
+    node_contributions,
+)
+from mcq_jax.metrics.effects import (
+    NodeEffects,
+    accuracy_drop,
+    direct_effect,
+    loss_effect,
+    mean_over_sources,
+    node_effects,
+    total_effect,
+)
+from mcq_jax.metrics.gating import Gate, gate
+from mcq_jax.metrics.head_classes import (
+    PRECEDENCE,
+    HeadClass,
+    Thresholds,
+    classify_heads,
+)
+from mcq_jax.metrics.head_evidence import (
+    HeadEvidence,
+    followed_letters,
+    head_evidence,
+    ov_margin,
+    proto_index,
+)
+from mcq_jax.metrics.letters import (
+    Readings,
+    gold_by_answer,
+    gold_by_letter,
+    letter_prior,
+    readings,
+    selectivity,
+)
+from mcq_jax.metrics.recovery import Recovery, necessity, sufficiency
+from mcq_jax.metrics.selection import (
+    NodeIndex,
+    RandomSet,
+    Selection,
+    cumulative_sets,
+    next_best,
+    node_mask,
+    random_sets,
+    rank,
+    select,
+)
+from mcq_jax.metrics.significance import (
+    benjamini_hochberg,
+    max_statistic_p,
+    sign_flip_p,
+)
+from mcq_jax.metrics.splits import split_by_question, split_by_subject
+from mcq_jax.metrics.statistics import (
+    Interval,
+    Intervals,
+    interval,
+    intervals,
+    percentile_interval,
+    question_sums,
+    ratio_interval,
+)
+
+__all__ = [
+    "accuracy_drop",
+    "answer_directions",
+    "answer_mass",
+    "Behaviour",
+    "benjamini_hochberg",
+    "centred",
+    "classify_heads",
+    "conservation_error",
+    "Contributions",
+    "cumulative_sets",
+    "direct_effect",
+    "followed_letters",
+    "Gate",
+    "gate",
+    "gold_by_answer",
+    "gold_by_letter",
+    "head_evidence",
+    "HeadClass",
+    "HeadEvidence",
+    "Interval",
+    "interval",
+    "Intervals",
+    "intervals",
+    "is_correct",
+    "kept_questions",
+    "kl",
+    "letter_prior",
+    "loss_effect",
+    "loss_parts",
+    "LossParts",
+    "max_statistic_p",
+    "mean_over_sources",
+    "measure_behaviour",
+    "necessity",
+    "net",
+    "nets",
+    "next_best",
+    "node_contributions",
+    "node_effects",
+    "node_mask",
+    "NodeEffects",
+    "NodeIndex",
+    "ov_margin",
+    "percentile_interval",
+    "PRECEDENCE",
+    "predictions",
+    "proto_index",
+    "question_sums",
+    "random_sets",
+    "RandomSet",
+    "rank",
+    "ratio_interval",
+    "Readings",
+    "readings",
+    "Recovery",
+    "select",
+    "Selection",
+    "selectivity",
+    "share_by_class",
+    "share_by_option",
+    "share_on_labels",
+    "sign_flip_p",
+    "split_by_question",
+    "split_by_subject",
+    "sufficiency",
+    "Thresholds",
+    "total_effect",
+    "value_output_norms",
+    "value_weighted_attention",
+]

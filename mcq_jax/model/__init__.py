@@ -1,0 +1,30 @@
+"""The forward pass: start reading in `transformer`."""
+
+from mcq_jax.model.attention import Block
+from mcq_jax.model.config import Activation, ModelConfig, Norm, RopeScaling
+from mcq_jax.model.constants import LayerConstants, layer_constants
+from mcq_jax.model.parameters import (
+    Parameters,
+    initialise,
+    parameter_shapes,
+    segment_sizes,
+    stack_layers,
+)
+from mcq_jax.model.run import Output, forward
+
+__all__ = [
+    "Activation",
+    "Block",
+    "LayerConstants",
+    "ModelConfig",
+    "Norm",
+    "Output",
+    "Parameters",
+    "RopeScaling",
+    "forward",
+    "initialise",
+    "layer_constants",
+    "parameter_shapes",
+    "segment_sizes",
+    "stack_layers",
+]

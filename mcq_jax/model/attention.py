@@ -1,0 +1,105 @@
+"""One layer's attention: every query head reads blocks of keys and values."""
+
+from typing import NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from mcq_jax import axes
+from mcq_jax.interventions import Site, Tap
+from mcq_jax.model.arithmetic import contract
+from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.positions import rotate
+
+
+class Block(NamedTuple):
+    """Keys (rotated) and values of a stretch of tokens in one layer.
+
+    A shared prefix, a prompt and the tokens after it are separate blocks: attention
+    joins their scores, so that many rows can read one prompt's block uncopied.
+    """
+
+    keys: Float[Array, "key kv_head head_width"]
+    values: Float[Array, "key kv_head head_width"]
+    # Where each key stands; a key is read by queries at or after its position.
+    positions: Int[Array, " key"]
+    # How many keys are real; those behind are padding and never read.
+    length: Int[Array, ""]
+
+
+def attention(
+    x: axes.Residual,
+    blocks: tuple[Block, ...],
+    positions: Int[Array, " position"],
+    frequencies: Float[Array, " half"],
+    config: ModelConfig,
+    tap: Tap,
+) -> tuple[axes.Residual, Block]:
+    """Returns what attention adds to the residual, and its own block."""
+    heads = (config.kv_heads, config.head_width)
+    query_heads = (config.kv_heads, config.group, config.head_width)
+    q = tap(Site.Q, _project("query", x, query_heads, config.qkv_bias))
+    k = tap(Site.K, _project("key", x, heads, config.qkv_bias))
+    v = tap(Site.V, _project("value", x, heads, config.qkv_bias))
+    q = tap(Site.ROT_Q, rotate(q, positions, frequencies))
+    k = tap(Site.ROT_K, rotate(k, positions, frequencies))
+
+    own = Block(k, v, positions, jnp.int32(positions.shape[0]))
+    blocks = (*blocks, own)
+    scores = jnp.concatenate([_scores(q, b, positions, config) for b in blocks], -1)
+    scores = tap(Site.SCORES, scores)
+    pattern = tap(Site.PATTERN, jax.nn.softmax(scores, axis=-1))
+    z = tap(Site.Z, _read(pattern, blocks).astype(x.dtype))
+
+    out = contract("qkgh,kghw->qw", z, _weight("output", (*query_heads, config.width)))
+    if config.attention_output_bias:
+        bias = hk.get_parameter("output_bias", (config.width,), x.dtype, jnp.zeros)
+        out = out + bias[None]
+    return tap(Site.ATTN_OUT, out), own
+
+
+def _project(name: str, x: Array, heads: tuple[int, ...], has_bias: bool) -> Array:
+    """x to `[position, *heads]`."""
+    weight = _weight(name, (x.shape[-1], *heads))
+    flat = contract("qw,wf->qf", x, weight.reshape(x.shape[-1], -1))
+    projected = flat.reshape(x.shape[0], *heads)
+    if has_bias:
+        bias = hk.get_parameter(f"{name}_bias", heads, x.dtype, init=jnp.zeros)
+        projected = projected + bias[None]
+    return projected
+
+
+def _weight(name: str, shape: tuple[int, ...]) -> Array:
+    return hk.get_parameter(name, shape, init=hk.initializers.RandomNormal(0.05))
+
+
+def _scores(
+    q: axes.Queries, block: Block, positions: Int[Array, " query"], config: ModelConfig
+) -> axes.Pattern:
+    """Scaled scores in float32; keys that are padding or still to come get -inf."""
+    scale = config.score_scale
+    scale = config.head_width**-0.5 if scale is None else scale
+    scores = contract("qkgh,skh->kgqs", q, block.keys, out=jnp.float32) * scale
+    return jnp.where(_readable(block, positions)[None, None], scores, -jnp.inf)
+
+
+def _readable(
+    block: Block, positions: Int[Array, " query"]
+) -> Bool[Array, "query key"]:
+    is_real = jnp.arange(block.positions.shape[0]) < block.length
+    return (block.positions[None] <= positions[:, None]) & is_real[None]
+
+
+def _read(pattern: axes.Pattern, blocks: tuple[Block, ...]) -> axes.Queries:
+    """The pattern's mix of values, summed over the blocks."""
+    start, total = 0, None
+    for block in blocks:
+        keys = block.values.shape[0]
+        share = pattern[..., start : start + keys].astype(block.values.dtype)
+        part = contract("kgqs,skh->qkgh", share, block.values, out=jnp.float32)
+        total = part if total is None else total + part
+        start += keys
+    assert total is not None
+    return total

@@ -1,0 +1,92 @@
+"""`ModelConfig`: everything about a checkpoint that fixes its compiled program."""
+
+import dataclasses
+import enum
+
+
+class Norm(enum.Enum):
+    """The normalisation before each block and before the unembedding."""
+
+    RMS = "divide by the root mean square, multiply by a gain"
+    NONE = "pass through; for models built by hand"
+
+
+class Activation(enum.Enum):
+    """The non-linearity of the feed-forward block."""
+
+    SILU = "silu"
+    GELU_TANH = "gelu_tanh"
+    RELU = "relu"
+
+
+class RopeScaling(enum.Enum):
+    """How rotary frequencies are stretched for long contexts."""
+
+    NONE = "none"
+    LINEAR = "linear"
+    LLAMA3 = "llama3"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The shape of a decoder-only transformer. Hashable: a static argument of jit."""
+
+    # Number of transformer layers.
+    layers: int
+    # Size of the residual stream.
+    width: int
+    # Key/value heads, and how many query heads read each of them (1: no sharing).
+    kv_heads: int
+    group: int
+    # Size of one head's queries, keys and values.
+    head_width: int
+    # Hidden units of a feed-forward block.
+    neurons: int
+    # Tokens in the (possibly padded) embedding table.
+    vocabulary: int
+    # Longest sequence the checkpoint was made for.
+    context: int
+
+    norm: Norm = Norm.RMS
+    norm_epsilon: float = 1e-6
+    activation: Activation = Activation.SILU
+    # True: act(gate) * pre; False: act(pre).
+    gated: bool = True
+    # Biases on queries, keys and values (Qwen2); on attention's output.
+    qkv_bias: bool = False
+    attention_output_bias: bool = False
+    # Biases in the feed-forward block.
+    mlp_bias: bool = False
+
+    # Dimensions of each head that rotate: head_width for full RoPE, 0 for none.
+    rotary_width: int
+    rope_base: float = 10_000.0
+    rope_scaling: RopeScaling = RopeScaling.NONE
+    rope_factor: float = 1.0
+    # Llama 3's scaling only: frequency bounds and the context before stretching.
+    rope_low_factor: float = 1.0
+    rope_high_factor: float = 4.0
+    rope_original_context: int = 8192
+    # Scores are q.k times this; None means head_width ** -0.5.
+    score_scale: float | None = None
+
+    def __post_init__(self):
+        sizes = ("layers", "width", "kv_heads", "group", "head_width", "vocabulary")
+        for name in sizes:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1.")
+        if self.rotary_width % 2 or not 0 <= self.rotary_width <= self.head_width:
+            raise ValueError(
+                f"rotary_width is {self.rotary_width}; give an even number between 0 "
+                f"and head_width ({self.head_width})."
+            )
+
+    @property
+    def heads(self) -> int:
+        """Query heads of a layer."""
+        return self.kv_heads * self.group
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of a layer: its query heads and its feed-forward block."""
+        return self.heads + 1

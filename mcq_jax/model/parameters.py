@@ -1,0 +1,81 @@
+"""`Parameters`: the weights as a pytree, their expected shapes, random ones."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from mcq_jax.model import transformer
+from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.constants import layer_constants
+
+# Two levels, as Haiku has them: {"attention": {"query": array, …}, …}.
+Group = dict[str, dict[str, Array]]
+
+
+class Parameters(NamedTuple):
+    """The weights of a model.
+
+    `layers` is a tuple of segments: groups of structurally equal layers whose arrays
+    are stacked `[n, …]`. A segment of one layer is run by a host loop, a longer one
+    by a scan. A tied unembedding is the embedding's own array, not a copy.
+    """
+
+    embed: Group
+    layers: tuple[Group, ...]
+    unembed: Group
+
+
+def segment_sizes(config: ModelConfig) -> tuple[int, ...]:
+    """Returns the good default for this platform: one by one on CPU, else all.
+
+    A scan on CPU copies each layer's weights out of the stack; on accelerators it
+    saves compile time and keeps shards together.
+    """
+    if jax.default_backend() == "cpu":
+        return (1,) * config.layers
+    return (config.layers,)
+
+
+def stack_layers(layers: Sequence[Group], sizes: Sequence[int]) -> tuple[Group, ...]:
+    """Returns single layers (no layer axis) as segments of the given sizes."""
+    if sum(sizes) != len(layers):
+        raise ValueError(
+            f"segments of {tuple(sizes)} layers for {len(layers)} layers; the sizes "
+            "must add up to the number of layers."
+        )
+    segments, start = [], 0
+    for size in sizes:
+        group = layers[start : start + size]
+        segments.append(jax.tree.map(lambda *w: jnp.stack(w), *group))
+        start += size
+    return tuple(segments)
+
+
+def parameter_shapes(config: ModelConfig) -> Parameters:
+    """Returns the shapes that a model needs, with one unstacked layer in `layers`."""
+    return jax.eval_shape(lambda key: _initialise(config, key, 1), jax.random.key(0))
+
+
+def initialise(
+    config: ModelConfig, key: Array, *, sizes: Sequence[int] | None = None
+) -> Parameters:
+    """Returns random weights (for tests and shape studies, not for training)."""
+    parameters = _initialise(config, key, config.layers)
+    sizes = segment_sizes(config) if sizes is None else sizes
+    return parameters._replace(layers=stack_layers(parameters.layers, sizes))
+
+
+def _initialise(config: ModelConfig, key: Array, layers: int) -> Parameters:
+    tokens, positions = jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32)
+    x = jnp.zeros((1, config.width))
+    constants = jax.tree.map(lambda c: jnp.asarray(c[0]), layer_constants(config))
+    embed_key, unembed_key, *keys = jax.random.split(key, layers + 2)
+    inputs = (x, (), positions, constants, (), (), config)
+    return Parameters(
+        embed=transformer.embed.init(embed_key, tokens, (), (), config),
+        layers=tuple(transformer.layer.init(k, *inputs) for k in keys),
+        unembed=transformer.unembed.init(unembed_key, x, (), (), config),
+    )

@@ -1,0 +1,51 @@
+"""Rotary positions: queries and keys turn by an angle that grows with position."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from mcq_jax.model.config import ModelConfig, RopeScaling
+
+
+def rotate(
+    x: Float[Array, "position *heads head_width"],
+    positions: Int[Array, " position"],
+    frequencies: Float[Array, " half"],
+) -> Float[Array, "position *heads head_width"]:
+    """Returns queries or keys turned to their positions, computed in float32.
+
+    The rotating dimensions come first and are paired half against half ("rotate
+    half"): dimension i turns with dimension i + half. A frequency of 0 leaves its
+    pair unturned, so layers without rotation need no branch.
+    """
+    half = frequencies.shape[0]
+    if half == 0:
+        return x
+    angles = positions.astype(jnp.float32)[:, None] * frequencies[None]
+    angles = angles.reshape(angles.shape[0], *(1,) * (x.ndim - 2), half)
+    cosine, sine = jnp.cos(angles), jnp.sin(angles)
+    wide = x.astype(jnp.float32)
+    first, second = wide[..., :half], wide[..., half : 2 * half]
+    turned = (first * cosine - second * sine, second * cosine + first * sine)
+    return jnp.concatenate([*turned, wide[..., 2 * half :]], -1).astype(x.dtype)
+
+
+def rotary_frequencies(config: ModelConfig) -> np.ndarray:
+    """Returns the angle per position of each pair of dimensions, `[half]`."""
+    pairs = np.arange(0, config.rotary_width, 2, dtype=np.float64)
+    frequencies = config.rope_base ** -(pairs / max(config.rotary_width, 1))
+    if config.rope_scaling is RopeScaling.LINEAR:
+        frequencies = frequencies / config.rope_factor
+    if config.rope_scaling is RopeScaling.LLAMA3:
+        frequencies = _llama3(frequencies, config)
+    return frequencies.astype(np.float32)
+
+
+def _llama3(frequencies: np.ndarray, config: ModelConfig) -> np.ndarray:
+    """Stretches slow rotations, keeps fast ones, blends between (Llama 3.1)."""
+    turns = config.rope_original_context * frequencies / (2 * math.pi)
+    low, high = config.rope_low_factor, config.rope_high_factor
+    keep = np.clip((turns - low) / (high - low), 0.0, 1.0)
+    return frequencies * (keep + (1 - keep) / config.rope_factor)

@@ -1,0 +1,229 @@
+"""`forward`: a batch of sequences through the transformer, with edits and captures.
+
+What this file adds to `transformer` is only how it is run: rows are vmapped, single
+layers run in a host loop over one compiled program, longer segments under a scan.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from mcq_jax import axes
+from mcq_jax.interventions import Capture, Edit, Site
+from mcq_jax.model import transformer
+from mcq_jax.model.attention import Block
+from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.constants import layer_constants
+from mcq_jax.model.parameters import Group, Parameters
+from mcq_jax.model.validation import check_inputs
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """What a forward pass returns."""
+
+    # Next-token logits in float32.
+    logits: Float[Array, "row position vocabulary"]
+    # What was captured, by site: `[layer, row, *site axes]`, with only the layers and
+    # positions asked for; `[row, *site axes]` for a site without a layer.
+    activations: dict[Site, Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LayersRun:
+    """What the layers leave behind."""
+
+    # The residual stream after the last layer, `[row, position, width]`.
+    residual: Array
+    # Keys and values, one `Block` `[n, row, key, …]` per segment; () if not kept.
+    blocks: tuple[Block, ...]
+    # Per capture: `[layer, row, *site axes]`, or None where the site is elsewhere.
+    captured: list[Array | None]
+
+
+def forward(
+    parameters: Parameters,
+    tokens: axes.Tokens,
+    edits: Sequence[Edit] = (),
+    *,
+    config: ModelConfig,
+    capture: Sequence[Capture | Site] = (),
+) -> Output:
+    """Runs right-padded sequences through the model, with edits and captures.
+
+    Attention is causal, so padding behind a sequence changes nothing before it. A
+    source, weight or direction may be traced: `forward` can be jitted, vmapped and
+    differentiated as a whole.
+    """
+    edits = tuple(edits)
+    wishes = tuple(Capture(site=c) if isinstance(c, Site) else c for c in capture)
+    check_inputs(tokens, edits, wishes, config)
+    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+
+    x, at_embed = run_embed(parameters.embed, tokens, edits, wishes, config=config)
+    run = run_layers(parameters, x, positions, edits, config=config, capture=wishes)
+    logits, at_unembed = run_unembed(
+        parameters.unembed, run.residual, edits, wishes, config=config
+    )
+    activations = {}
+    for wish, *parts in zip(wishes, at_embed, run.captured, at_unembed, strict=True):
+        activations[wish.site] = next(part for part in parts if part is not None)
+    return Output(logits, activations)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def run_embed(group: Group, tokens, edits=(), capture=(), *, config: ModelConfig):
+    """Returns the embeddings `[row, position, width]` and what was captured."""
+    apply = functools.partial(transformer.embed.apply, config=config)
+    return _over_rows(apply, group, (tokens,), (), edits, capture)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def run_unembed(group: Group, x, edits=(), capture=(), *, config: ModelConfig):
+    """Returns logits `[row, position, vocabulary]` and what was captured."""
+    apply = functools.partial(transformer.unembed.apply, config=config)
+    return _over_rows(apply, group, (x,), (), edits, capture)
+
+
+def run_layers(
+    parameters: Parameters,
+    x: Float[Array, "row position width"],
+    positions: Int[Array, "row position"],
+    edits: Sequence[Edit] = (),
+    *,
+    config: ModelConfig,
+    capture: Sequence[Capture] = (),
+    keep_blocks: bool = False,
+) -> LayersRun:
+    """Runs all segments; keeps keys and values only if asked to."""
+    edits, capture = tuple(edits), tuple(capture)
+    constants = layer_constants(config)
+    blocks, captured, start = [], [[] for _ in capture], 0
+    for group in parameters.layers:
+        size = _size(group)
+        stop = start + size
+        here = jax.tree.map(lambda c: c[start:stop], constants)  # noqa: B023
+        run_segment = _run_layer if size == 1 else _scan_layers
+        wishes = _wishes_within(capture, start, stop)
+        inputs = (group, x, positions, here, edits, wishes)
+        x, own, kept = run_segment(*inputs, config=config, keep_blocks=keep_blocks)
+        blocks += [own] * keep_blocks
+        for parts, part in zip(captured, kept, strict=True):
+            parts += [part] * (part is not None)
+        start = stop
+    joined = [jnp.concatenate(parts) if parts else None for parts in captured]
+    return LayersRun(x, tuple(blocks), joined)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "keep_blocks"))
+def _run_layer(group, x, positions, constants, edits, capture, *, config, keep_blocks):
+    """One layer, from a segment of one."""
+    group, constants = jax.tree.map(lambda a: a[0], (group, constants))
+    x, own, captured = _layer_over_rows(
+        group, x, positions, constants, edits, capture, config
+    )
+    own, captured = jax.tree.map(lambda a: a[None], (own, captured))
+    return x, own if keep_blocks else None, captured
+
+
+@functools.partial(jax.jit, static_argnames=("config", "keep_blocks"))
+def _scan_layers(
+    group, x, positions, constants, edits, capture, *, config, keep_blocks
+):
+    """A segment of several layers, compiled once.
+
+    Captures of some layers only are written into buffers by slot, since the outputs
+    of a scan would hold every layer's.
+    """
+    run = functools.partial(
+        _layer_over_rows, edits=edits, capture=capture, config=config
+    )
+    first = jax.tree.map(lambda a: a[0], (group, constants))
+    shapes = jax.eval_shape(run, first[0], x, positions, first[1])[2]
+    slots, buffers = [], []
+    for wish, shape in zip(capture, shapes, strict=True):
+        layers = [i for i in range(_size(group)) if wish.keeps(i)]
+        slot = np.full(_size(group), len(layers), np.int32)  # beyond the buffer: drop
+        slot[layers] = np.arange(len(layers))
+        slots.append(slot)
+        buffers.append(_buffer(len(layers), shape))
+
+    def step(carry, layer):
+        x, buffers = carry
+        group, constants, slots = layer
+        x, own, captured = run(group, x, positions, constants)
+        buffers = [
+            buffer if part is None else buffer.at[slot].set(part, mode="drop")
+            for buffer, part, slot in zip(buffers, captured, slots, strict=True)
+        ]
+        return (x, buffers), own if keep_blocks else None
+
+    (x, buffers), blocks = jax.lax.scan(step, (x, buffers), (group, constants, slots))
+    return x, blocks, buffers
+
+
+def _buffer(size: int, shape: jax.ShapeDtypeStruct | None) -> Array | None:
+    return None if shape is None else jnp.zeros((size, *shape.shape), shape.dtype)
+
+
+def _layer_over_rows(group, x, positions, constants, edits, capture, config):
+    apply = functools.partial(transformer.layer.apply, config=config)
+
+    def run(group, x, positions, constants, edits, capture):
+        return apply(group, x, (), positions, constants, edits=edits, capture=capture)
+
+    return _over_rows(run, group, (x, positions), (constants,), edits, capture)
+
+
+def _over_rows(function, group, by_row, shared, edits, capture):
+    """vmaps over the rows of `by_row`, and of the edits and captures that have rows."""
+    leaves, in_axes, restore = _by_row((edits, capture))
+
+    def run(leaves, by_row):
+        edits, capture = restore(leaves)
+        return function(group, *by_row, *shared, edits=edits, capture=capture)
+
+    return jax.vmap(run, in_axes=(in_axes, 0))(leaves, by_row)
+
+
+def _by_row(tree):
+    """Returns leaves, their row axes (None: shared), and the way back to the tree.
+
+    `layers` have no rows, `positions` are `[row, selected]`, weights and values
+    `[slot, row, …]`. A row axis of size 1 is dropped: every row then shares it.
+    """
+    paths, structure = jax.tree.flatten_with_path(tree)
+    leaves, in_axes = [], []
+    for path, leaf in paths:
+        name = path[-1].name
+        axis = {"layers": None, "positions": 0}.get(name, 1)
+        if axis is not None and leaf.shape[axis] == 1:
+            leaf, axis = jnp.squeeze(leaf, axis), None
+        leaves.append(leaf)
+        in_axes.append(axis)
+    return leaves, in_axes, functools.partial(jax.tree.unflatten, structure)
+
+
+def _wishes_within(capture, start: int, stop: int):
+    """Captures with their layers counted from the segment's first.
+
+    A segment whose layers are all wanted, or none, gets one spelling (None, ()), so
+    that equal segments share a compiled program.
+    """
+    wishes = []
+    for wish in capture:
+        kept = tuple(i - start for i in range(start, stop) if wish.keeps(i))
+        layers = None if len(kept) == stop - start else kept
+        wishes.append(dataclasses.replace(wish, layers=layers))
+    return tuple(wishes)
+
+
+def _size(group: Group) -> int:
+    return jax.tree.leaves(group)[0].shape[0]

@@ -1,0 +1,23 @@
+"""Planted circuits: models whose multiple-choice circuit is known, node by node."""
+
+from mcq_jax.planted.asking import TEMPLATE, facts, generate_questions
+from mcq_jax.planted.ideal import Facts
+from mcq_jax.planted.parts import Fate, Part
+from mcq_jax.planted.recipe import Planted, Variant, plant
+from mcq_jax.planted.story import Agreement
+from mcq_jax.planted.truth import Effect, Truth
+
+__all__ = [
+    "TEMPLATE",
+    "Agreement",
+    "Effect",
+    "Facts",
+    "Fate",
+    "Part",
+    "Planted",
+    "Truth",
+    "Variant",
+    "facts",
+    "generate_questions",
+    "plant",
+]

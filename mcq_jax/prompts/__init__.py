@@ -1,0 +1,88 @@
+"""What we ask: questions, their wording, and the tokens a model reads.
+
+    questions ─► rendering (text + spans) ─► tokens (ids, positions, answers) ─► batches
+
+`datasets` and `synthetic` give questions, `pairs` other tasks, `tokenizer` the tokens.
+"""
+
+from mcq_jax.prompts.chat import ChatTemplate, chat_of
+from mcq_jax.prompts.datasets import (
+    GENERATORS,
+    load_questions,
+    load_shots,
+    read_jsonl,
+    read_mmlu,
+    sample,
+    shots_for,
+)
+from mcq_jax.prompts.pairs import (
+    Pair,
+    TokenisedPair,
+    aligned_positions,
+    read_pairs,
+    tokenise_pair,
+)
+from mcq_jax.prompts.questions import Question, rotations
+from mcq_jax.prompts.rendering import (
+    HARNESS,
+    PAPER,
+    PLAIN_PAREN,
+    TEMPLATES,
+    RenderedPrompt,
+    Span,
+    Template,
+    render,
+    render_rotations,
+)
+from mcq_jax.prompts.synthetic import copy_colour, word_copy
+from mcq_jax.prompts.tokenizer import Encoding, Tokenizer, TokenizerFile, WordTokenizer
+from mcq_jax.prompts.tokens import (
+    KeyClass,
+    TokenBatch,
+    TokenisedPrompt,
+    batches,
+    from_left_padded,
+    key_classes,
+    tokenise,
+)
+
+__all__ = [
+    "GENERATORS",
+    "HARNESS",
+    "PAPER",
+    "PLAIN_PAREN",
+    "TEMPLATES",
+    "ChatTemplate",
+    "Encoding",
+    "KeyClass",
+    "Pair",
+    "Question",
+    "RenderedPrompt",
+    "Span",
+    "Template",
+    "TokenBatch",
+    "TokenisedPair",
+    "TokenisedPrompt",
+    "Tokenizer",
+    "TokenizerFile",
+    "WordTokenizer",
+    "aligned_positions",
+    "batches",
+    "chat_of",
+    "copy_colour",
+    "from_left_padded",
+    "key_classes",
+    "load_questions",
+    "load_shots",
+    "read_jsonl",
+    "read_mmlu",
+    "read_pairs",
+    "render",
+    "render_rotations",
+    "rotations",
+    "sample",
+    "shots_for",
+    "tokenise",
+    "tokenise_pair",
+    "word_copy",
+]

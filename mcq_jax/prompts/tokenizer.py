@@ -1,0 +1,240 @@
+"""Text to token ids with character offsets, and back.
+
+`TokenizerFile` wraps the tokenizer of a real checkpoint; `WordTokenizer` is a tokenizer
+small enough to read, for hand-built models and tests.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Protocol, Self
+
+import tokenizers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """The tokens of one text."""
+
+    # Token ids, special tokens such as BOS included.
+    ids: list[int]
+    # Characters [start, end) of the text that each token covers; (0, 0) for tokens
+    # that the tokenizer adds by itself.
+    offsets: list[tuple[int, int]]
+
+
+class Tokenizer(Protocol):
+    """What the rest of the house asks of a tokenizer."""
+
+    @property
+    def vocabulary_size(self) -> int: ...
+
+    @property
+    def chat_template(self) -> str | None:
+        """The checkpoint's Jinja chat template, where it has one."""
+        ...
+
+    @property
+    def special_tokens(self) -> Mapping[str, str]:
+        """Names that chat templates use (`bos_token`, ...) to the tokens' text."""
+        ...
+
+    def encode(self, text: str, *, special: bool = True) -> Encoding:
+        """Returns tokens and offsets; `special` adds BOS as the checkpoint does."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Returns the text of the tokens, special ones included."""
+        ...
+
+
+class TokenizerFile:
+    """A tokenizer as published with a checkpoint (`tokenizer.json`)."""
+
+    def __init__(
+        self,
+        tokenizer: tokenizers.Tokenizer,
+        *,
+        chat_template: str | None = None,
+        special_tokens: Mapping[str, str] | None = None,
+        prepend: str | None = None,
+    ):
+        """Wraps a constructed tokenizer.
+
+        Args:
+          chat_template: Jinja source.
+          special_tokens: texts that the chat template may use by name.
+          prepend: a token put first by hand, for checkpoints that ask for BOS but whose
+            own post-processor does not add it.
+        """
+        self._tokenizer = _with_full_offsets(tokenizer)
+        self._prepend = None if prepend is None else self._id_of(prepend)
+        self.chat_template = chat_template
+        self.special_tokens = dict(special_tokens or {})
+
+    @classmethod
+    def from_file(cls, path: str | pathlib.Path) -> Self:
+        """Reads `tokenizer.json` (or the folder that holds it) and what lies beside it.
+
+        `tokenizer_config.json` and `chat_template.jinja` are optional.
+        """
+        path = pathlib.Path(path)
+        path = path / "tokenizer.json" if path.is_dir() else path
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"No tokenizer at {path}; give a tokenizer.json or a folder with one."
+            )
+        try:
+            tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare `Exception`
+            raise ValueError(
+                f"{path} is no readable tokenizer: {error}; fetch the file again."
+            ) from error
+        config = _read_config(path.with_name("tokenizer_config.json"))
+        special = _special_tokens(config)
+        return cls(
+            tokenizer,
+            chat_template=_chat_template(path.parent, config),
+            special_tokens=special,
+            prepend=_missing_bos(tokenizer, config, special),
+        )
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self._tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def encode(self, text: str, *, special: bool = True) -> Encoding:
+        encoded = self._tokenizer.encode(text, add_special_tokens=special)
+        if self._prepend is None or not special:
+            return Encoding(ids=encoded.ids, offsets=encoded.offsets)
+        return Encoding(
+            ids=[self._prepend, *encoded.ids], offsets=[(0, 0), *encoded.offsets]
+        )
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(list(ids), skip_special_tokens=False)
+
+    def _id_of(self, token: str) -> int:
+        found = self._tokenizer.token_to_id(token)
+        if found is None:
+            raise ValueError(
+                f"Token {token!r} should come first, but the tokenizer's "
+                f"{self.vocabulary_size} tokens do not hold it; check the "
+                "checkpoint's tokenizer_config.json."
+            )
+        return found
+
+
+class WordTokenizer:
+    """One token per word, punctuation mark or line break; spaces only separate.
+
+    Ids are positions in `words`. A word outside the vocabulary is an error.
+    """
+
+    chat_template: str | None = None
+
+    def __init__(self, words: Sequence[str], *, bos: str | None = None):
+        """Makes a tokenizer of these words; `bos`, one of them, is put first."""
+        self.words = tuple(words)
+        self._ids = {word: index for index, word in enumerate(self.words)}
+        if len(self._ids) != len(self.words):
+            twice = sorted({w for w in self.words if self.words.count(w) > 1})
+            raise ValueError(f"Words given more than once: {twice}; give each once.")
+        self._bos = None if bos is None else self._id_of(bos, bos)
+        self.special_tokens: dict[str, str] = {} if bos is None else {"bos_token": bos}
+
+    @property
+    def vocabulary_size(self) -> int:
+        return len(self.words)
+
+    def encode(self, text: str, *, special: bool = True) -> Encoding:
+        found = list(_WORD.finditer(text))
+        ids = [self._id_of(match.group(), text) for match in found]
+        offsets = [match.span() for match in found]
+        if self._bos is None or not special:
+            return Encoding(ids=ids, offsets=offsets)
+        return Encoding(ids=[self._bos, *ids], offsets=[(0, 0), *offsets])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return " ".join(self.words[index] for index in ids)
+
+    def _id_of(self, word: str, text: str) -> int:
+        if word not in self._ids:
+            raise ValueError(
+                f"Word {word!r} of {text[:60]!r} is not among this tokenizer's "
+                f"{len(self.words)} words; use its words or add this one."
+            )
+        return self._ids[word]
+
+
+# A bracketed name such as <bos> is one word, so that a vocabulary can be spelled out.
+_WORD = re.compile(r"<\w+>|\w+|\n|[^\w\s]")
+
+
+def _with_full_offsets(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """Returns a copy that neither cuts nor pads texts and whose offsets hide nothing.
+
+    Byte-level post-processors may trim spaces off the offsets, which leaves tokens of
+    pure white space with no characters at all; ids do not depend on that setting.
+    """
+    description = json.loads(tokenizer.to_str())
+    _turn_off(description.get("post_processor"), "trim_offsets")
+    copy = tokenizers.Tokenizer.from_str(json.dumps(description))
+    copy.no_truncation()
+    copy.no_padding()
+    return copy
+
+
+def _turn_off(node: object, key: str) -> None:
+    if isinstance(node, dict):
+        if key in node:
+            node[key] = False
+        for child in node.values():
+            _turn_off(child, key)
+    elif isinstance(node, list):
+        for child in node:
+            _turn_off(child, key)
+
+
+def _read_config(path: pathlib.Path) -> dict:
+    if not path.is_file():
+        return {}
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} holds no JSON object; fetch the file again.")
+    return config
+
+
+def _special_tokens(config: Mapping) -> dict[str, str]:
+    found = {}
+    for name, value in config.items():
+        text = value.get("content") if isinstance(value, Mapping) else value
+        if name.endswith("_token") and isinstance(text, str):
+            found[name] = text
+    return found
+
+
+def _chat_template(folder: pathlib.Path, config: Mapping) -> str | None:
+    beside = folder / "chat_template.jinja"
+    if beside.is_file():
+        return beside.read_text(encoding="utf-8")
+    template = config.get("chat_template")
+    if isinstance(template, list):  # several named ones; `default` is for plain chat
+        template = {item["name"]: item["template"] for item in template}.get("default")
+    return template
+
+
+def _missing_bos(
+    tokenizer: tokenizers.Tokenizer, config: Mapping, special: Mapping[str, str]
+) -> str | None:
+    """Returns BOS if the config asks for it and the tokenizer does not add it."""
+    bos = special.get("bos_token")
+    if not config.get("add_bos_token") or bos is None:
+        return None
+    added = tokenizer.encode("", add_special_tokens=True).tokens
+    return None if bos in added[:1] else bos

@@ -1,0 +1,137 @@
+"""A blank figure in the house style, and its way to a PNG and into the page.
+
+No pyplot: figures are objects, drawn by Agg, and no setting stays changed. The page
+gets inline SVG whose colours are CSS variables, whose text is text, and whose marks
+carry a title that a browser shows when the pointer rests on them.
+"""
+
+import functools
+import html
+import io
+import pathlib
+import re
+import typing
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mcq_jax.report import palette
+
+PIXELS_PER_INCH = 96  # of CSS: an inch of a figure is an inch of the page
+PNG_DOTS_PER_INCH = 160
+
+_TIP = "tip:"
+_STYLE: dict[typing.Any, typing.Any] = {
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "text.color": palette.INK,
+    # A dollar sign in a name is a dollar sign.
+    "text.parse_math": False,
+    "axes.edgecolor": palette.RULE,
+    "axes.facecolor": "none",
+    "axes.labelcolor": palette.MUTED,
+    "axes.labelsize": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "figure.facecolor": "none",
+    "grid.color": palette.RULE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.solid_capstyle": "round",
+    "xtick.color": palette.RULE,
+    "ytick.color": palette.RULE,
+    "xtick.labelcolor": palette.MUTED,
+    "ytick.labelcolor": palette.MUTED,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "svg.fonttype": "none",
+}
+
+Draw = typing.TypeVar("Draw", bound=typing.Callable[..., Figure])
+
+
+def styled(draw: Draw) -> Draw:
+    """Runs a function that makes a figure under the house style, and only it."""
+
+    @functools.wraps(draw)
+    def run(*arguments, **keywords):
+        with matplotlib.rc_context(_STYLE):
+            return draw(*arguments, **keywords)
+
+    return typing.cast(Draw, run)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Returns an empty figure, sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def tip(artist: Artist, text: str) -> None:
+    """Says what the page shows when the pointer rests on this mark."""
+    artist.set_gid(_TIP + text)
+
+
+def zero_lines(axes: Axes) -> None:
+    for line in (axes.axhline, axes.axvline):
+        line(0, color=palette.PALE, linewidth=0.8, zorder=0)
+
+
+def bare(axes: Axes) -> None:
+    """Takes away frame and tick marks, where cells speak for themselves."""
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0)
+
+
+def save_png(figure: Figure, file: pathlib.Path) -> None:
+    """Writes the figure in light colours."""
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(file, dpi=PNG_DOTS_PER_INCH, facecolor=palette.PAPER)
+
+
+def to_svg(figure: Figure, name: str) -> str:
+    """Returns SVG to be put into the page; `name` keeps its identifiers its own."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    # Ticks are made while drawing, so the style must hold here too.
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="tip:([^"]*)">', _titled, text)
+    # Left over: names such as "patch_1", the same in every figure.
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)
+    width = figure.get_figwidth() * PIXELS_PER_INCH
+    opening = re.search(r'viewBox="[^"]*"', text)
+    assert opening is not None
+    start = f'<svg class="drawing" {opening[0]} style="max-width:{width:.0f}px">'
+    text = re.sub(r"<svg[^>]*>", start, text, count=1)
+    return _themed(text)
+
+
+def _titled(match: re.Match) -> str:
+    title = html.escape(html.unescape(match[1]))
+    return f'<g class="tip"><title>{title}</title>'
+
+
+def _themed(text: str) -> str:
+    """Exchanges the light colours for the variables that hold either version."""
+    roles = {pair[0]: name for name, pair in palette.VARIABLES.items()}
+
+    def exchange(match: re.Match) -> str:
+        role = roles.get(match[2].lower())
+        return f"{match[1]}var(--{role})" if role else match[0]
+
+    return re.sub(r"((?:fill|stroke): )(#[0-9a-fA-F]{6})", exchange, text)

@@ -1,0 +1,62 @@
+"""Which nodes and sets the page speaks of, and in which order."""
+
+import math
+
+from mcq_jax.results import Findings, JointFound, NodeFound
+
+TOP = 20
+
+
+def main_kind(findings: Findings) -> str:
+    """Returns the kind of source that node effects are ranked by: rotation, if any."""
+    kinds = source_kinds(findings)
+    return "rotation" if "rotation" in kinds or not kinds else kinds[0]
+
+
+def source_kinds(findings: Findings) -> tuple[str, ...]:
+    """Returns the kinds of source that the run had, in the order they were given."""
+    kinds = (kind for node in findings.nodes for kind in node.direct)
+    return tuple(dict.fromkeys(kinds))
+
+
+def direct(node: NodeFound, kind: str) -> float:
+    return _mean(node.direct.get(kind))
+
+
+def total(node: NodeFound, kind: str) -> float:
+    return _mean(node.total.get(kind))
+
+
+def role(node: NodeFound) -> str:
+    """Returns the class of a head; a feed-forward block has none but its kind."""
+    unnamed = "feed_forward" if node.head < 0 else "other"
+    return unnamed if node.head_class in {"", "other"} else node.head_class
+
+
+def top_nodes(findings: Findings, size: int = TOP) -> tuple[NodeFound, ...]:
+    """Returns the nodes with the largest direct effect, of either sign."""
+    kind = main_kind(findings)
+    known = (node for node in findings.nodes if not math.isnan(direct(node, kind)))
+    return tuple(sorted(known, key=lambda node: -abs(direct(node, kind)))[:size])
+
+
+def sets(findings: Findings, kind: str) -> tuple[JointFound, ...]:
+    """Returns the sets of one kind that were patched as a whole, smallest first."""
+    found = (joint for joint in findings.joint if joint.kind == kind)
+    return tuple(sorted(found, key=lambda joint: joint.size))
+
+
+def at_size(findings: Findings, kind: str, size: int) -> JointFound | None:
+    """Returns the set of one kind whose size is nearest to the one asked."""
+    return min(
+        sets(findings, kind), key=lambda joint: abs(joint.size - size), default=None
+    )
+
+
+def has_nodes(findings: Findings) -> bool:
+    """Whether anything may be said of nodes: only behind an open gate."""
+    return findings.gate.open and bool(findings.nodes)
+
+
+def _mean(estimate) -> float:
+    return math.nan if estimate is None else estimate.mean

@@ -1,0 +1,30 @@
+"""What a run leaves behind: its folder of tables, and its findings."""
+
+from mcq_jax.results.findings import (
+    Asked,
+    BehaviourFound,
+    Estimate,
+    Findings,
+    GateFound,
+    HeadFound,
+    JointFound,
+    NodeFound,
+    PlantedFound,
+    SelectionFound,
+)
+from mcq_jax.results.run_folder import RunFolder, content_hash
+
+__all__ = [
+    "Asked",
+    "BehaviourFound",
+    "Estimate",
+    "Findings",
+    "GateFound",
+    "HeadFound",
+    "JointFound",
+    "NodeFound",
+    "PlantedFound",
+    "RunFolder",
+    "SelectionFound",
+    "content_hash",
+]

@@ -1,0 +1,37 @@
+"""Many interventions at once: run a prompt once, then only what patches change."""
+
+from mcq_jax.sweeps.anatomy import (
+    Anatomy,
+    Keys,
+    answer_directions,
+    contributions,
+    dissect,
+)
+from mcq_jax.sweeps.cost import node_sweep_flops, prefill_flops
+from mcq_jax.sweeps.prompt_pass import (
+    NodeOutputs,
+    Prefill,
+    answer_prompts,
+    prefill,
+    read_answers,
+)
+from mcq_jax.sweeps.resumed_pass import NodeSets, Resumed, every_node, resume
+
+__all__ = [
+    "Anatomy",
+    "Keys",
+    "NodeOutputs",
+    "NodeSets",
+    "Prefill",
+    "Resumed",
+    "answer_directions",
+    "answer_prompts",
+    "contributions",
+    "dissect",
+    "every_node",
+    "node_sweep_flops",
+    "prefill",
+    "prefill_flops",
+    "read_answers",
+    "resume",
+]

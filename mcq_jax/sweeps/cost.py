@@ -1,0 +1,34 @@
+"""Analytic FLOP counts: what passes and sweeps cost before they are run."""
+
+from mcq_jax.model.config import ModelConfig
+
+
+def layer_flops(config: ModelConfig, *, keys: int) -> float:
+    """Returns the FLOPs of one token through one layer, reading `keys` keys."""
+    heads = config.heads * config.head_width
+    projections = config.width * (2 * heads + 2 * config.kv_heads * config.head_width)
+    attention = 2 * keys * heads
+    feedforward = (3 if config.gated else 2) * config.width * config.neurons
+    return 2.0 * (projections + attention + feedforward)
+
+
+def unembed_flops(config: ModelConfig) -> float:
+    """Returns the FLOPs of one token's logits over the whole vocabulary."""
+    return 2.0 * config.width * config.vocabulary
+
+
+def prefill_flops(config: ModelConfig, *, tokens: int) -> float:
+    """Returns the FLOPs of a pass over one prompt (causal: half the keys on average)."""
+    return tokens * config.layers * layer_flops(config, keys=tokens // 2)
+
+
+def node_sweep_flops(config: ModelConfig, *, tokens: int, sources: int) -> float:
+    """Returns the FLOPs of patching every node at one prompt's answer position.
+
+    A node of layer l runs through the L - l layers from its own on: n (L + 1) / 2
+    layer passes of one token for n nodes per layer, per layer of the model.
+    """
+    rows = config.nodes * sources
+    row_layers = rows * config.layers * (config.layers + 1) / 2
+    unembedded = rows * config.layers * unembed_flops(config)
+    return row_layers * layer_flops(config, keys=tokens) + unembedded

@@ -1,0 +1,78 @@
+"""A capture of some layers and positions is a slice of the capture of all."""
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mcq_jax.interventions import Capture, Site
+from mcq_jax.model import forward
+from tests import tiny
+
+CONFIG = tiny.CASES["grouped heads, biases, partial rotation"]
+TOKENS = tiny.random_tokens(CONFIG, 2, 5)
+SITES = (Site.ATTN_SCALE, Site.PATTERN, Site.Z, Site.RESID_POST)
+# Host loop, scan, and a mixture: captures cross the borders of segments.
+SEGMENTS = ((1, 1, 1), (3,), (1, 2))
+
+
+@functools.cache
+def _everything(sizes):
+    return _captured((*SITES, Site.LOGITS), sizes)
+
+
+def _captured(capture, sizes):
+    parameters = tiny.random_parameters(CONFIG, sizes=sizes)
+    return forward(parameters, TOKENS, config=CONFIG, capture=capture).activations
+
+
+@pytest.mark.parametrize("sizes", SEGMENTS, ids=str)
+def test_some_layers_and_positions_are_a_slice_of_all(sizes: tuple[int, ...]):
+    everything = _everything(sizes)
+    layers = {
+        Site.ATTN_SCALE: (0, 2),
+        Site.PATTERN: (1,),
+        Site.Z: None,
+        Site.RESID_POST: (2,),
+    }
+    positions = np.array([[4, 1], [0, 0]])  # [row, selected]
+    some = _captured(
+        [
+            Capture(site=site, layers=kept, positions=jnp.asarray(positions))
+            for site, kept in layers.items()
+        ],
+        sizes,
+    )
+    for site, kept in layers.items():
+        full = everything[site][jnp.array(kept or range(CONFIG.layers))]
+        expected = [
+            jnp.take(full[:, row], positions[row], axis=1 + site.position_axis)
+            for row in range(2)
+        ]
+        np.testing.assert_array_equal(some[site], jnp.stack(expected, axis=1))
+
+
+def test_layers_come_in_forward_order_however_they_are_asked_for():
+    everything = _everything((3,))[Site.Z]
+    some = _captured([Capture(site=Site.Z, layers=(2, 0))], (3,))[Site.Z]
+    np.testing.assert_array_equal(some, everything[jnp.array([0, 2])])
+
+
+def test_positions_shared_by_all_rows():
+    at = jnp.array([[3, 1]])
+    everything = _everything((1, 1, 1))
+    some = _captured(
+        [Capture(site=Site.Z, positions=at), Capture(site=Site.LOGITS, positions=at)],
+        (1, 1, 1),
+    )
+    np.testing.assert_array_equal(some[Site.Z], everything[Site.Z][:, :, at[0]])
+    np.testing.assert_array_equal(
+        some[Site.LOGITS], everything[Site.LOGITS][:, at[0]]
+    )
+
+
+def test_a_capture_of_the_logits_is_the_logits():
+    parameters = tiny.random_parameters(CONFIG)
+    run = forward(parameters, TOKENS, config=CONFIG, capture=[Site.LOGITS])
+    np.testing.assert_array_equal(run.activations[Site.LOGITS], run.logits)

@@ -1,0 +1,45 @@
+"""A page as a browser sees it: elements with their attributes, and the text."""
+
+import html.parser
+import pathlib
+
+from mcq_jax.report import write_report
+from mcq_jax.results import Findings
+
+
+class Page(html.parser.HTMLParser):
+    """Elements as (tag, attributes), texts by the elements that they stand in."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.source = source
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[tuple[str, ...], str]] = []
+        self.open: list[str] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in {"meta", "br"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data):
+        self.texts.append((tuple(self.open), data))
+
+    def text(self, within: str = "body") -> str:
+        """Returns the text that stands inside elements of this name."""
+        return " ".join(text for inside, text in self.texts if within in inside)
+
+    def ids(self) -> set[str | None]:
+        return {attributes.get("id") for _, attributes in self.elements}
+
+
+def written(findings: Findings, folder: pathlib.Path) -> Page:
+    """Writes the report of these findings and reads its page."""
+    return Page(write_report(findings, folder).read_text(encoding="utf-8"))

@@ -1,0 +1,218 @@
+import dataclasses
+import math
+import re
+import subprocess
+import sys
+
+import pytest
+
+from mcq_jax import report
+from tests.report import examples, pages
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> & \"'$x^2$ </pre>"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return pages.written(examples.open_gate(), folder)
+
+
+@pytest.fixture(scope="module")
+def closed_page(tmp_path_factory):
+    """The gate is closed although nodes were measured: none may be told of."""
+    found, closed = examples.open_gate(), examples.closed_gate()
+    found = dataclasses.replace(found, gate=closed.gate, has_circuit=False)
+    return pages.written(found, tmp_path_factory.mktemp("closed"))
+
+
+def test_the_page_needs_no_network_no_script_and_no_other_file(page):
+    assert "http://" not in page.source and "https://" not in page.source
+    assert not {"script", "link", "iframe", "img", "image"} & {
+        tag for tag, _ in page.elements
+    }
+    for _, attributes in page.elements:
+        assert "src" not in attributes
+        for name in ("href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    assert "@import" not in page.source
+    assert re.findall(r"url\((?!#)", page.source) == []
+
+
+def test_every_element_is_closed_where_it_should_be(page):
+    assert page.open == []  # the parser has checked each closing tag
+
+
+def test_links_within_the_page_arrive(page):
+    targets = [
+        attributes[name]
+        for _, attributes in page.elements
+        for name in ("href", "xlink:href")
+        if attributes.get(name)
+    ]
+    assert targets and {target[1:] for target in targets} <= page.ids()
+
+
+def test_identifiers_are_unique(page):
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_selected_node_is_named(page):
+    chosen = examples.open_gate().selection
+    assert chosen is not None
+    for name in chosen.nodes:
+        assert name in page.text("li") and name in page.text("table")
+
+
+def test_every_figure_has_a_caption_with_its_sample(page):
+    figures = page.source.split("<figure ")[1:]
+    assert len(figures) == 9
+    for figure in figures:
+        caption = figure.split("<figcaption>")[1].split("</figcaption>")[0]
+        assert re.search(r"n = \d+", caption)
+
+
+def test_every_figure_is_also_a_png(folder, page):
+    files = sorted((folder / "figures").iterdir())
+    assert {file.stem for file in files} <= page.ids() and len(files) == 9
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+def test_figures_change_their_colours_with_the_page(page):
+    drawings = "".join(re.findall(r"<svg.*?</svg>", page.source, flags=re.DOTALL))
+    assert "var(--blue)" in drawings and "var(--positive-12)" in drawings
+    assert re.findall(r"(?:fill|stroke): #", drawings) == []
+
+
+def test_the_first_screen_holds_verdict_and_key_figures(page):
+    header = page.text("header")
+    found = examples.open_gate()
+    assert found.verdict in header and found.asked.title in header
+    for text in ("93.0\u202f%", "74.0\u202f%", "1.83", "null −0.16 to 0.17"):
+        assert text in header
+    assert "random 0.06, next-best 0.21" in header and "n = 25 held-out" in header
+
+
+def test_caveats_stand_in_the_box_of_what_is_not_shown(page):
+    assert "50 questions of one subject" in page.text("aside")
+
+
+def test_a_closed_gate_tells_of_no_node(closed_page):
+    names = [node.name for node in examples.open_gate().nodes]
+    assert not any(name in closed_page.source for name in names)
+    assert not {"nodes", "set", "heads", "node_map", "gallery"} & closed_page.ids()
+    assert {"behaviour", "gate", "gold_by_letter", "letters"} <= closed_page.ids()
+    assert "no circuit to find" in closed_page.text("main")
+
+
+def test_hostile_text_stays_text(tmp_path):
+    found = examples.planted()
+    node = dataclasses.replace(found.nodes[0], name=HOSTILE, selected=True)
+    node = dataclasses.replace(
+        node, direct={kind: examples.estimate(3.0) for kind in examples.KINDS}
+    )
+    head = dataclasses.replace(found.heads[0], name=HOSTILE, reason=HOSTILE)
+    assert found.selection is not None and found.planted is not None
+    page = pages.written(
+        dataclasses.replace(
+            found,
+            verdict=HOSTILE,
+            asked=dataclasses.replace(
+                found.asked,
+                title=HOSTILE,
+                model=HOSTILE,
+                template=HOSTILE,
+                device=HOSTILE,
+                example_prompt=HOSTILE,
+                labels=(HOSTILE, "B", "C", "D"),
+            ),
+            gate=dataclasses.replace(found.gate, reason=HOSTILE, null=HOSTILE),
+            nodes=(node, *found.nodes[1:]),
+            heads=(head, *found.heads[1:]),
+            selection=dataclasses.replace(found.selection, nodes=(HOSTILE,)),
+            planted=dataclasses.replace(found.planted, found={HOSTILE: (HOSTILE,)}),
+            caveats=(HOSTILE,),
+            seconds={HOSTILE: 1.0},
+        ),
+        tmp_path,
+    )
+    assert not {"script", "img"} & {tag for tag, _ in page.elements}
+    assert not any(name.startswith("on") for _, has in page.elements for name in has)
+    for within in ("h1", "pre", "li", "table", "svg", "aside"):
+        assert HOSTILE in page.text(within)
+
+
+@pytest.mark.parametrize("choices", [2, 3, 10])
+def test_any_number_of_choices_has_a_page(choices, tmp_path):
+    found = examples.open_gate(layers=3, heads=2, choices=choices)
+    page = pages.written(found, tmp_path)
+    assert page.text("svg").count(found.asked.labels[-1]) >= 2
+
+
+@pytest.mark.slow
+def test_a_model_of_28_layers_and_12_heads_has_a_page(tmp_path):
+    page = pages.written(examples.open_gate(layers=28, heads=12), tmp_path)
+    titles = re.findall(r"<title>(L\d+\w+): direct", page.source)
+    assert len(set(titles)) == 28 * 13
+
+
+def test_a_number_that_is_missing_is_a_dash(tmp_path):
+    found = examples.open_gate(layers=3, heads=2)
+    nothing = examples.estimate(math.nan)
+    nodes = tuple(
+        dataclasses.replace(node, total={}, selectivity=math.nan, p_value=math.nan)
+        for node in found.nodes
+    )
+    behaviour = dataclasses.replace(
+        found.behaviour,
+        consistent_accuracy=nothing,
+        accuracy_by_gold=(0.9, 0.8, math.nan, math.nan),
+        letter_prior=(math.nan,) * 4,
+        gold_by_letter=((1.0, -1.0, 0.0, 0.0), *[(math.nan,) * 4] * 3),
+    )
+    page = pages.written(
+        dataclasses.replace(found, nodes=nodes, behaviour=behaviour), tmp_path
+    )
+    assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", page.text().lower())
+    assert page.text("table").count("–") > len(nodes)
+
+
+def test_a_refused_ratio_gives_its_reason(tmp_path):
+    found = examples.open_gate(layers=3, heads=2)
+    refused = tuple(
+        dataclasses.replace(
+            joint, sufficiency=None, necessity=None, refused="its interval includes 0"
+        )
+        for joint in found.joint
+    )
+    page = pages.written(dataclasses.replace(found, joint=refused), tmp_path)
+    assert "its interval includes 0" in page.text("header")
+    assert "refused: its interval includes 0" in page.text("table")
+    assert "recovery" not in page.ids()
+
+
+def test_planted_and_found_stand_side_by_side(tmp_path):
+    page = pages.written(examples.planted(agrees=False), tmp_path)
+    assert "missed L5H1; not planted: L1H1" in page.text("table")
+    assert "2 of 3" in page.text("section") and "2.4 × 10⁻⁶" in page.text("section")
+
+
+def test_without_matplotlib_the_error_says_what_to_install(tmp_path, monkeypatch):
+    drawing = [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]
+    ours = [name for name in sys.modules if name.startswith("mcq_jax.report.")]
+    for name in (*drawing, *ours):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delattr(report, "plates", raising=False)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'mcq-jax\[report\]'"):
+        report.write_report(examples.closed_gate(), tmp_path)
+
+
+def test_importing_the_room_does_not_load_matplotlib():
+    code = "import sys, mcq_jax.report; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,163 @@
+"""Tiny models for the tests: random ones of every shape, and one to do by hand.
+
+All sizes of a random model differ, so that no axis can stand in for another.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from mcq_jax.model import (
+    Activation,
+    ModelConfig,
+    Norm,
+    Parameters,
+    RopeScaling,
+    parameter_shapes,
+    segment_sizes,
+    stack_layers,
+)
+
+_config = functools.partial(
+    ModelConfig,
+    layers=3,
+    width=10,
+    head_width=6,
+    neurons=7,
+    vocabulary=13,
+    context=16,
+    rope_base=100.0,
+)
+
+# Between them: every sharing of heads, norm, feed-forward kind, bias and rotation.
+CASES: dict[str, ModelConfig] = {
+    "every head its own keys, full rotation": _config(
+        kv_heads=2, group=1, rotary_width=6
+    ),
+    "grouped heads, biases, partial rotation": _config(
+        kv_heads=2,
+        group=4,
+        rotary_width=4,
+        qkv_bias=True,
+        rope_scaling=RopeScaling.LINEAR,
+        rope_factor=2.0,
+        activation=Activation.GELU_TANH,
+    ),
+    "one key head, plain feed-forward, all biases, no rotation": _config(
+        kv_heads=1,
+        group=3,
+        rotary_width=0,
+        qkv_bias=True,
+        attention_output_bias=True,
+        mlp_bias=True,
+        gated=False,
+        activation=Activation.GELU_TANH,
+    ),
+    "no norm, own score scale": _config(
+        kv_heads=1,
+        group=2,
+        rotary_width=2,
+        norm=Norm.NONE,
+        score_scale=0.2,
+        mlp_bias=True,
+    ),
+}
+
+
+def random_parameters(
+    config: ModelConfig, *, seed: int = 0, dtype=jnp.float32, sizes=None
+) -> Parameters:
+    """Random weights in which gains and biases are random too."""
+    shapes = parameter_shapes(config)
+    generator = np.random.default_rng(seed)
+
+    def draw(path, leaf) -> Array:
+        is_gain = path[-1].key.endswith("gain")
+        values = generator.normal(0, 0.4, leaf.shape) + is_gain
+        return jnp.asarray(values, dtype)
+
+    one = shapes.layers[0]
+    layers = [jax.tree.map_with_path(draw, one) for _ in range(config.layers)]
+    sizes = segment_sizes(config) if sizes is None else sizes
+    return Parameters(
+        embed=jax.tree.map_with_path(draw, shapes.embed),
+        layers=stack_layers(layers, sizes),
+        unembed=jax.tree.map_with_path(draw, shapes.unembed),
+    )
+
+
+def random_tokens(
+    config: ModelConfig, rows: int, positions: int, *, seed: int = 0
+) -> Array:
+    generator = np.random.default_rng(seed)
+    values = generator.integers(config.vocabulary, size=(rows, positions))
+    return jnp.asarray(values, jnp.int32)
+
+
+# Two layers of two heads that share keys and values, no norm, no rotation: small
+# integers throughout. Its logits are derived in tests/model/test_by_hand.py.
+BY_HAND = ModelConfig(
+    layers=2,
+    width=2,
+    kv_heads=1,
+    group=2,
+    head_width=1,
+    neurons=2,
+    vocabulary=3,
+    context=4,
+    norm=Norm.NONE,
+    activation=Activation.RELU,
+    gated=False,
+    rotary_width=0,
+    score_scale=1.0,
+)
+
+
+def by_hand_parameters() -> Parameters:
+    """The integer model's weights."""
+    # Looks everywhere equally (its queries are 0) and reads x0 + x1.
+    averaging = _by_hand_layer(
+        query=[[0, 0], [0, 0]],
+        key=[1, 0],
+        value=[1, 1],
+        output=[[1, 0], [0, -1]],
+        up=[[1, 0], [0, 1]],
+        down=[[1, 1], [1, 2]],
+    )
+    # Head 0 looks at the largest x0 in sight, head 1 at the smallest; both read x1.
+    choosing = _by_hand_layer(
+        query=[[100, -100], [0, 0]],
+        key=[1, 0],
+        value=[0, 1],
+        output=[[2, 0], [0, 3]],
+        up=[[1, -1], [-1, 1]],
+        down=[[0, 2], [5, 5]],
+    )
+    embed = jnp.array([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0]])
+    unembed = jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]])
+    return Parameters(
+        embed={"~": {"table": embed}},
+        layers=stack_layers([averaging, choosing], (1, 1)),
+        unembed={"~": {"table": unembed}},
+    )
+
+
+def _by_hand_layer(*, query, key, value, output, up, down):
+    """One layer; `query` is [width, head], `output` [head, width], key and value
+    [width], as the heads are one number wide."""
+
+    def shaped(values, shape):
+        return jnp.asarray(values, jnp.float32).reshape(shape)
+
+    return {
+        "attention": {
+            "query": shaped(query, (2, 1, 2, 1)),
+            "key": shaped(key, (2, 1, 1)),
+            "value": shaped(value, (2, 1, 1)),
+            "output": shaped(output, (1, 2, 1, 2)),
+        },
+        "feedforward": {"up": shaped(up, (2, 2)), "down": shaped(down, (2, 2))},
+    }
