@@ -2,8 +2,8 @@
 
 What: E1 to E5 of "Does Circuit Analysis Interpretability Scale?" on an open model:
 behaviour on all questions, node effects on 50 that it answers in every rotation.
-Command: mcq-jax run configs/qwen_mmlu.py --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
-         --questions PATH/mmlu
+Command: mcq-jax run configs/qwen_mmlu.py --questions PATH/mmlu
+         --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 Time: about an hour and a half on 2 cores.
 Expect: see docs/findings.md.
 """

@@ -1,7 +1,8 @@
 """Qwen2.5-Coder-1.5B-Instruct on word copy: the same circuit question in minutes.
 
 What: which option is the word "apple"? No knowledge is needed, only the letter.
-Command: mcq-jax run configs/qwen_word_copy.py --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
+Command: mcq-jax run configs/qwen_word_copy.py
+         --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 Time: about 15 minutes on 2 cores.
 Expect: see docs/findings.md.
 """

@@ -2,7 +2,8 @@
 
 What: a model that answers at chance. The tool must say that there is no circuit to
 find, not find one.
-Command: mcq-jax run configs/smollm2_word_copy.py --model PATH/smollm2-135m-instruct-q4_1.gguf
+Command: mcq-jax run configs/smollm2_word_copy.py
+         --model PATH/smollm2-135m-instruct-q4_1.gguf
 Time: about a minute on 2 cores.
 Expect: "No circuit to find", D within its null.
 """

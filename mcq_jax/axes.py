@@ -18,9 +18,13 @@ Inside the model's layer there is no row axis: a layer is written for one sequen
 and vmapped at the edge.
 """
 
+import numpy as np
 from jaxtyping import Array, Float, Int
 
-Tokens = Int[Array, "row position"]
+# Arrays on the device or, from prompts and tables, on the host.
+AnyArray = Array | np.ndarray
+
+Tokens = Int[AnyArray, "row position"]
 Residual = Float[Array, "position width"]
 Queries = Float[Array, "position kv_head group head_width"]
 Keys = Float[Array, "position kv_head head_width"]

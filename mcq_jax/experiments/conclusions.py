@@ -1,4 +1,4 @@
-"""From measured effects to `Findings`: intervals, readings, the verdict, the caveats."""
+"""From measured effects to `Findings`: intervals, readings, verdict, caveats."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import numpy as np
 from mcq_jax import metrics, planted
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.config import RunConfig
-from mcq_jax.experiments.node_effects import Bank, Effects
+from mcq_jax.experiments.node_effects import Bank, Effects, per_node
 from mcq_jax.experiments.planted_truth import compare
 from mcq_jax.experiments.prompt_set import PromptSet, load_questions
 from mcq_jax.experiments.study import Study
@@ -160,19 +160,24 @@ def _verdict(explained: Explained) -> tuple[str, bool]:
 def _nodes(found: Conclusions, explained: Explained) -> tuple[NodeFound, ...]:
     effects, study = explained.effects, explained.study
     question, kinds = study.question, study.sources.kinds
-    headline = {
-        name: metrics.intervals(values[:, 0], question)
-        for name, values in (
-            ("loss", effects.loss.total),
-            ("loss_outside", effects.loss.outside),
-            ("loss_inside", effects.loss.inside),
+    losses = {
+        name: metrics.intervals(per_node(getattr(effects.loss, part)), question)
+        for name, part in (
+            ("loss", "total"),
+            ("loss_outside", "outside"),
+            ("loss_inside", "inside"),
         )
     }
-    direct = [metrics.intervals(effects.direct[:, k], question) for k in range(len(kinds))]
-    total = [metrics.intervals(effects.total[:, k], question) for k in range(len(kinds))]
-    contributions = explained.bank.anatomy.contributions[: len(study.gold)]
+    direct, total = (
+        {
+            kind: metrics.intervals(np.asarray(effect)[:, index], question)
+            for index, kind in enumerate(kinds)
+        }
+        for effect in (effects.direct, effects.total)
+    )
+    contributions = np.asarray(explained.bank.anatomy.contributions)[: len(study.gold)]
     readings = metrics.readings(metrics.gold_by_answer(contributions, study.gold))
-    p_values = metrics.max_statistic_p(effects.direct[:, 0], question)
+    p_values = metrics.max_statistic_p(per_node(effects.direct), question)
     names = {(h.layer, h.head): h.name for h in explained.classes}
     heads = found.checkpoint.config.heads
     chosen = set(explained.selection.nodes)
@@ -186,11 +191,9 @@ def _nodes(found: Conclusions, explained: Explained) -> tuple[NodeFound, ...]:
                 head=-1 if node.head is None else node.head,
                 selected=at in chosen,
                 head_class="mlp" if node.head is None else names[at],
-                direct={k: _at(direct[i], at) for i, k in enumerate(kinds)},
-                total={k: _at(total[i], at) for i, k in enumerate(kinds)},
-                loss=_at(headline["loss"], at),
-                loss_outside=_at(headline["loss_outside"], at),
-                loss_inside=_at(headline["loss_inside"], at),
+                direct={kind: _at(direct[kind], at) for kind in kinds},
+                total={kind: _at(total[kind], at) for kind in kinds},
+                **{name: _at(loss, at) for name, loss in losses.items()},
                 promotion=float(readings.promotion[at]),
                 letter_prior=tuple(readings.letter_prior[at].tolist()),
                 selectivity=float(readings.selectivity[at]),

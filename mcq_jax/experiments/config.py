@@ -1,4 +1,4 @@
-"""`RunConfig`: one run from questions to report. A run card in `configs/` returns one."""
+"""`RunConfig`: one run from questions to report; a run card in `configs/` has one."""
 
 import dataclasses
 

@@ -33,7 +33,10 @@ def patch_earlier_positions(
     chunks = study.chunks[:questions]
     for chunk in progress.track(chunks, "patching earlier tokens"):
         source = study.sources.index[chunk, 0]
-        pairs = [(study.prompts[i], study.prompts[j]) for i, j in zip(chunk, source)]
+        pairs = [
+            (study.prompts[i], study.prompts[j])
+            for i, j in zip(chunk, source, strict=True)
+        ]
         for clean, other in pairs:
             if len(clean.ids) == len(other.ids):
                 batch = batch_of([clean, other])
@@ -68,9 +71,7 @@ def _patch_all(parameters, tokens, last, is_zero, *, config):
     mask = jnp.moveaxis(mask, 0, 1)[:, :, None]  # [layer, row, 1, node]
     before = jnp.arange(tokens.shape[1]) < last
     mask = mask * before[None, None, :, None]
-    heads = mask[..., :-1].reshape(
-        *mask.shape[:3], config.kv_heads, config.group, 1
-    )
+    heads = mask[..., :-1].reshape(*mask.shape[:3], config.kv_heads, config.group, 1)
     layers = range(config.layers)
     edits: tuple[Edit, ...] = (
         patch(Site.Z, source[Site.Z], layers=layers, weight=heads),
@@ -78,5 +79,3 @@ def _patch_all(parameters, tokens, last, is_zero, *, config):
     )
     repeated = jnp.broadcast_to(tokens[:1], (rows, tokens.shape[1]))
     return forward(parameters, repeated, edits, config=config).logits[:, last], clean
-
-

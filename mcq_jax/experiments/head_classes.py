@@ -6,7 +6,7 @@ import numpy as np
 
 from mcq_jax import metrics, sweeps
 from mcq_jax.checkpoints import Checkpoint
-from mcq_jax.experiments.node_effects import Bank
+from mcq_jax.experiments.node_effects import Bank, per_node
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.study import Study, batch_of
 from mcq_jax.prompts import KeyClass
@@ -84,7 +84,7 @@ def _evidence(study, bank, effects, difference, resampled) -> metrics.HeadEviden
         anatomy.label_attention[studied],
         study.gold,
         ov_margin=metrics.ov_margin(writes),
-        direct_effect=effects.direct[:, 0, :, :-1].mean(axis=0),
+        direct_effect=per_node(effects.direct)[:, :, :-1].mean(axis=0),
         total_difference=difference,
         resampled_direct_effect=resampled,
         content_attention=anatomy.content_attention[studied],

@@ -14,7 +14,7 @@ from mcq_jax import metrics, sweeps
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.behaviour import estimate
 from mcq_jax.experiments.config import RunConfig
-from mcq_jax.experiments.node_effects import Bank
+from mcq_jax.experiments.node_effects import Bank, per_node
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.study import Study, batch_of
 from mcq_jax.results import JointFound, RunFolder
@@ -34,7 +34,7 @@ def choose_nodes(
     study: Study, effects: metrics.NodeEffects, bank: Bank, *, share: float
 ) -> metrics.Selection:
     """Returns the smallest set by direct effect, on the choosing prompts."""
-    direct = effects.direct[study.choosing, 0].mean(axis=0)
+    direct = per_node(effects.direct)[study.choosing].mean(axis=0)
     total = source_difference(study, bank)[study.choosing].mean()
     return metrics.select(direct, float(total), share=share)
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mcq_jax import metrics, sweeps
+from mcq_jax.axes import AnyArray
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.study import Study, batch_of
@@ -146,6 +147,11 @@ def measure(study: Study, bank: Bank, effects: Effects) -> metrics.NodeEffects:
         study.gold,
     )
     return jax.tree.map(np.asarray, found)
+
+
+def per_node(effect: AnyArray) -> Float[np.ndarray, "prompt layer node"]:
+    """Returns an effect for the headline kind of source, the first."""
+    return np.asarray(effect)[:, 0]
 
 
 def _take_apart(checkpoint: Checkpoint, study: Study, chunk: np.ndarray):

@@ -1,4 +1,4 @@
-"""`run`: questions -> behaviour -> gate -> node effects -> set -> head classes -> findings.
+"""`run`: questions, behaviour, gate, node effects, a set, head classes, findings.
 
 The main job, in the order in which a sceptical reader would ask for it. Each stage that
 takes long writes its parts as it goes; a run that was stopped picks up where it was.
@@ -32,7 +32,9 @@ from mcq_jax.experiments.study import Study, study_pairs, study_questions
 from mcq_jax.results import Findings, RunFolder, content_hash
 
 
-def run(config: RunConfig, progress: Progress | None = None) -> tuple[Findings, RunFolder]:
+def run(
+    config: RunConfig, progress: Progress | None = None
+) -> tuple[Findings, RunFolder]:
     """Runs everything that a config asks for and returns what was found."""
     progress = progress or Progress()
     with progress.stage("loading"):
@@ -130,9 +132,7 @@ def _explain(
     with progress.stage("taking apart"):
         bank = node_effects.fill_bank(checkpoint, study, progress)
     with progress.stage("node effects"):
-        table = node_effects.patch_every_node(
-            checkpoint, study, bank, folder, progress
-        )
+        table = node_effects.patch_every_node(checkpoint, study, bank, folder, progress)
         effects = node_effects.measure(study, bank, table)
     selection = joint_tests.choose_nodes(
         study, effects, bank, share=config.selection_share
@@ -236,5 +236,3 @@ def _commit() -> str:
         check=False,
     )
     return asked.stdout.strip()
-
-

@@ -59,7 +59,9 @@ def make_prompts(config: RunConfig, checkpoint: Checkpoint) -> PromptSet:
     asked = load_questions(config)
     template = _template(config)
     shots = _shots(config)
-    chat = prompts.chat_of(checkpoint.tokenizer) if config.inside_chat_template else None
+    chat = (
+        prompts.chat_of(checkpoint.tokenizer) if config.inside_chat_template else None
+    )
     kept, example, labels, left_out = [], "", (), 0
     for question in asked:
         examples = prompts.shots_for(question, shots) if shots else ()

@@ -1,4 +1,4 @@
-"""Which prompt each prompt is patched from: rotation, other, placebo, or a pair's own."""
+"""Which prompt each one is patched from: rotation, other, placebo, or a pair's own."""
 
 import dataclasses
 

@@ -1,6 +1,6 @@
 """`Parameters`: the weights as a pytree, their expected shapes, random ones."""
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -12,7 +12,7 @@ from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 
 # Two levels, as Haiku has them: {"attention": {"query": array, …}, …}.
-Group = dict[str, dict[str, Array]]
+Group = MutableMapping[str, MutableMapping[str, Array]]
 
 
 class Parameters(NamedTuple):
@@ -63,7 +63,8 @@ def initialise(
     config: ModelConfig, key: Array, *, sizes: Sequence[int] | None = None
 ) -> Parameters:
     """Returns random weights (for tests and shape studies, not for training)."""
-    parameters = _initialise(config, key, config.layers)
+    draw = jax.jit(_initialise, static_argnums=(0, 2))
+    parameters = draw(config, key, config.layers)
     sizes = segment_sizes(config) if sizes is None else sizes
     return parameters._replace(layers=stack_layers(parameters.layers, sizes))
 

@@ -7,6 +7,7 @@ layers run in a host loop over one compiled program, longer segments under a sca
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +46,7 @@ class LayersRun:
     # Keys and values, one `Block` `[n, row, key, …]` per segment; () if not kept.
     blocks: tuple[Block, ...]
     # Per capture: `[layer, row, *site axes]`, or None where the site is elsewhere.
-    captured: list[Array | None]
+    captured: list[Any]
 
 
 def forward(

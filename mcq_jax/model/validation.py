@@ -1,6 +1,7 @@
 """Checks of a forward pass's inputs, before anything is computed."""
 
 import jax
+import jax.core
 import numpy as np
 
 from mcq_jax.interventions import Capture, Edit, Site

@@ -48,8 +48,20 @@ class LastToken:
     out: Float[np.ndarray, " letter"] = _zeros(LETTERS)
 
     def __add__(self, other: "LastToken") -> "LastToken":
-        names = [field.name for field in dataclasses.fields(self)]
-        return LastToken(**{n: getattr(self, n) + getattr(other, n) for n in names})
+        return LastToken(
+            target=self.target + other.target,
+            found_ordinal=self.found_ordinal + other.found_ordinal,
+            found_letter=self.found_letter + other.found_letter,
+            wanted_ordinal=self.wanted_ordinal + other.wanted_ordinal,
+            wanted_letter=self.wanted_letter + other.wanted_letter,
+            out=self.out + other.out,
+        )
+
+    def says_the_same_as(self, other: "LastToken") -> bool:
+        return all(
+            np.array_equal(getattr(self, field.name), getattr(other, field.name))
+            for field in dataclasses.fields(self)
+        )
 
 
 NOTHING = LastToken()

@@ -94,9 +94,12 @@ class Truth:
         self, prompt: Facts, source: Facts
     ) -> Float[np.ndarray, "layer node choice"]:
         """Returns the answer logits after each node's output came from the source."""
-        clean = self.answer_logits(prompt)
-        table = np.tile(clean, (self.layers, self.heads + 1, 1))
+        clean = self._run(prompt)
+        logits = clean.last.out[_letters(prompt)]
+        table = np.tile(logits, (self.layers, self.heads + 1, 1))
         for node, written in self._run(source).writes.items():
+            if written.says_the_same_as(clean.writes[node]):
+                continue
             patched = self._run(prompt, writes={node: written})
             column = node.column(self.heads)
             table[node.layer, column] = patched.last.out[_letters(prompt)]

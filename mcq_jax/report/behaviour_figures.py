@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mcq_jax.report import canvas, cells, palette, words
+from mcq_jax.report import canvas, cells, palette, scales, words
 from mcq_jax.results import Findings
 
 
@@ -13,7 +13,7 @@ def gold_by_letter(findings: Findings) -> Figure:
     matrix, labels = findings.behaviour.gold_by_letter, findings.asked.labels
     figure = canvas.new_figure(4.6, 4.6)
     axes, scale = figure.subplots(2, 1, height_ratios=(22, 1))
-    end = cells.largest([value for row in matrix for value in row])
+    end = scales.largest([value for row in matrix for value in row])
     size = 9.5 if len(labels) <= 6 else 7
     for row, values in enumerate(matrix):
         for column, value in enumerate(values):
@@ -26,15 +26,15 @@ def gold_by_letter(findings: Findings) -> Figure:
             place = (float(column), float(row))
             cells.write_in(axes, place, text, fraction=value / end, size=size)
     _letter_axes(axes, labels)
-    cells.draw_scale(scale, end, "centred logit", place=lambda value, end: value / end)
+    cells.draw_scale(scale, end, "centred logit", place=scales.linear)
     return figure
 
 
 def _letter_axes(axes: Axes, labels: tuple[str, ...]) -> None:
     middles = [index + 0.5 for index in range(len(labels))]
     axes.set(xlim=(0, len(labels)), ylim=(len(labels), 0), aspect="equal")
-    axes.set_xticks(middles, labels)
-    axes.set_yticks(middles, labels)
+    axes.set_xticks(middles, [words.short(label) for label in labels])
+    axes.set_yticks(middles, [words.short(label) for label in labels])
     axes.set(xlabel="letter", ylabel="gold letter")
     axes.xaxis.set_label_position("top")
     axes.xaxis.tick_top()
@@ -52,13 +52,13 @@ def letters(findings: Findings) -> Figure:
     right.set(title="Accuracy when this letter is right", ylim=(0, 1.18))
     _bars(chosen, labels, found.share_by_letter, palette.GREEN)
     chosen.set_title("How often this letter is chosen")
-    chosen.set_ylim(0, 1.25 * max(chance, cells.largest(found.share_by_letter)))
+    chosen.set_ylim(0, 1.25 * max(chance, scales.largest(found.share_by_letter)))
     for axes in (right, chosen):
         axes.axhline(
             chance, color=palette.MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=0
         )
     _bars(prior, labels, found.letter_prior, palette.ORANGE, signed=True)
-    end = cells.largest(found.letter_prior)
+    end = scales.largest(found.letter_prior)
     prior.set(
         title="Letter prior: mean centred logit, logits", ylim=(-1.5 * end, 1.5 * end)
     )
@@ -91,7 +91,7 @@ def _bars(
             fontsize=8,
             bbox={"facecolor": palette.PAPER, "edgecolor": "none", "pad": 0.6},
         )
-    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(labels)), [words.short(label) for label in labels])
     axes.tick_params(length=0)
     axes.spines["left"].set_visible(False)
     axes.set_yticks([])

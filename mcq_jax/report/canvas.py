@@ -111,8 +111,7 @@ def to_svg(figure: Figure, name: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="tip:([^"]*)">', _titled, text)
-    # Left over: names such as "patch_1", the same in every figure.
-    text = re.sub(r'<g id="[^"]*">', "<g>", text)
+    text = _without_idle_names(text)
     width = figure.get_figwidth() * PIXELS_PER_INCH
     opening = re.search(r'viewBox="[^"]*"', text)
     assert opening is not None
@@ -126,6 +125,14 @@ def _titled(match: re.Match) -> str:
     return f'<g class="tip"><title>{title}</title>'
 
 
+def _without_idle_names(text: str) -> str:
+    """Drops identifiers that nothing refers to: the same ones are in every figure."""
+    used = {*re.findall(r'(?:url\(|href=")#([^")]*)', text)}
+    return re.sub(
+        r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text
+    )
+
+
 def _themed(text: str) -> str:
     """Exchanges the light colours for the variables that hold either version."""
     roles = {pair[0]: name for name, pair in palette.VARIABLES.items()}
@@ -134,4 +141,5 @@ def _themed(text: str) -> str:
         role = roles.get(match[2].lower())
         return f"{match[1]}var(--{role})" if role else match[0]
 
+    text = text.replace("stroke: #000000; stroke-opacity: 0;", "stroke: none;")
     return re.sub(r"((?:fill|stroke): )(#[0-9a-fA-F]{6})", exchange, text)

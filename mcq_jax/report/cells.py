@@ -1,7 +1,6 @@
 """Matrices as squares of colour, and the scale that explains the colours."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
@@ -46,17 +45,6 @@ def write_in(
         fontsize=size,
         color=palette.on_top(fraction),
     )
-
-
-def largest(values: Sequence[float]) -> float:
-    """Returns the largest size among finite values, never 0: the map's end."""
-    sizes = [abs(value) for value in values if math.isfinite(value)]
-    return max(sizes, default=0.0) or 1.0
-
-
-def signed_root(value: float, end: float) -> float:
-    """Returns the place of a value on a scale that keeps small effects visible."""
-    return math.copysign(math.sqrt(min(abs(value) / end, 1.0)), value)
 
 
 def draw_scale(

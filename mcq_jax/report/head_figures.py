@@ -70,7 +70,7 @@ def _draw_role(axes: Axes, role: str, top: float, depth: int, columns: int) -> N
         [0, 0], [top + 0.1, top + depth - 0.1], linewidth=3.5, color=_colour(role)
     )
     axes.annotate(
-        words.readable(role).replace(" ", "\n"),
+        words.short(words.readable(role), 24).replace(" ", "\n"),
         (0, top + depth / 2),
         (-8, 0),
         textcoords="offset points",
@@ -99,7 +99,7 @@ def _draw_stack(
         axes.text(
             place[0] + TILE / 2,
             place[1] + TILE + 0.04,
-            head.name + more,
+            words.short(head.name) + more,
             ha="center",
             va="top",
             fontsize=min(8.0, max(5.0, 11 * inch)),

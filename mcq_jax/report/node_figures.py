@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mcq_jax.report import canvas, cells, palette, picks, point_labels, words
+from mcq_jax.report import canvas, cells, palette, picks, point_labels, scales, words
 from mcq_jax.results import Estimate, Findings, NodeFound
 
 LABELLED = 16  # names in a scatter
@@ -25,12 +25,12 @@ def node_map(findings: Findings) -> Figure:
     height = 1.5 + (asked.heads + 1.3) * (0.32 if is_small else 0.27)
     figure = canvas.new_figure(max(width, 4.5), height)
     axes, scale = figure.subplots(2, 1, height_ratios=(height - 1.2, 0.12))
-    end = cells.largest([picks.direct(node, kind) for node in findings.nodes])
+    end = scales.largest([picks.direct(node, kind) for node in findings.nodes])
     for node in findings.nodes:
         _draw_node(axes, node, asked.heads, kind, end, is_small)
     _map_axes(axes, asked.layers, asked.heads)
     cells.draw_scale(
-        scale, end, f"direct effect, logits ({kind} sources)", place=cells.signed_root
+        scale, end, f"direct effect, logits ({kind} sources)", place=scales.signed_root
     )
     scale.set_anchor("W")
     scale.set_box_aspect(0.05)
@@ -44,7 +44,7 @@ def _draw_node(
     if math.isnan(effect):
         return
     place = (float(node.layer), float(node.head if node.head >= 0 else heads + 0.3))
-    fraction = cells.signed_root(effect, end)
+    fraction = scales.signed_root(effect, end)
     sure = _excludes_zero(node.direct[kind])
     size = 1.0 if sure else UNSURE
     corner = (place[0] + (1 - size) / 2, place[1] + (1 - size) / 2)
@@ -144,7 +144,7 @@ def _class_legend(figure: Figure, nodes: list[NodeFound]) -> None:
             [],
             palette.class_marker(name),
             color=palette.class_colour(name),
-            label=words.readable(name),
+            label=words.short(words.readable(name), 24),
         )
     rim: dict = {"markeredgecolor": palette.INK, "markerfacecolor": "none"}
     axes.plot([], [], "o", label="selected", **rim)
@@ -156,7 +156,7 @@ def _class_legend(figure: Figure, nodes: list[NodeFound]) -> None:
 def _label_outliers(axes: Axes, nodes: list[NodeFound], kind: str, other) -> None:
     """Names the points farthest from the origin, in units of each axis."""
     ends = [
-        cells.largest([reading(node, kind) for node in nodes])
+        scales.largest([reading(node, kind) for node in nodes])
         for reading in (picks.direct, other)
     ]
 
@@ -168,7 +168,7 @@ def _label_outliers(axes: Axes, nodes: list[NodeFound], kind: str, other) -> Non
     far = sorted(nodes, key=distance, reverse=True)[:LABELLED]
     far = [node for node in far if distance(node) > NEAR]
     points = [(picks.direct(node, kind), other(node, kind)) for node in far]
-    point_labels.label_points(axes, [node.name for node in far], points)
+    point_labels.label_points(axes, [words.short(node.name) for node in far], points)
 
 
 @canvas.styled
@@ -220,7 +220,7 @@ def _draw_kind_dots(axes: Axes, findings: Findings) -> None:
         for index, kind in enumerate(kinds):
             shift = 0.22 * (index - (len(kinds) - 1) / 2)
             _draw_dot(axes, node, kind, row + shift, label=kind if row == 0 else None)
-    axes.set_yticks(range(len(nodes)), [node.name for node in nodes])
+    axes.set_yticks(range(len(nodes)), [words.short(node.name) for node in nodes])
     axes.set_ylim(len(nodes) - 0.5, -0.5)
     axes.set(title=f"The {len(nodes)} largest, by kind of source")
     axes.set_xlabel("direct effect, logits")

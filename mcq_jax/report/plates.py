@@ -59,6 +59,8 @@ def draw(plate: Plate, findings: Findings, folder: pathlib.Path) -> Drawing:
     """Writes the figure as a PNG into the folder; returns it as SVG for the page."""
     figure = plate.draw(findings)
     canvas.save_png(figure, folder / f"{plate.name}.png")
+    # The layout stands now; working it out anew would take a third of the time.
+    figure.set_layout_engine("none")
     return Drawing(
         plate=plate,
         svg=canvas.to_svg(figure, plate.name),

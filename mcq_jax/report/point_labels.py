@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from mcq_jax.report import palette
 
 SIZE = 8.0  # points
-_CHARACTER = 0.62 * SIZE  # width of one, roughly
+_CHARACTER = 0.72 * SIZE  # width of one, roughly
 
 # Offsets to try, in points, nearest first.
 _OFFSETS = tuple(

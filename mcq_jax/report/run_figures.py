@@ -25,7 +25,7 @@ def timing(findings: Findings) -> Figure:
             va="center",
             fontsize=8.5,
         )
-    axes.set_yticks(range(len(seconds)), [words.readable(stage) for stage in seconds])
+    axes.set_yticks(range(len(seconds)), [_written(stage) for stage in seconds])
     axes.tick_params(axis="y", labelcolor=palette.INK)
     axes.set(ylim=(len(seconds) - 0.5, -0.5), xticks=[])
     axes.set_xlim(0, 1.3 * (max(seconds.values(), default=1.0) or 1.0))
@@ -33,3 +33,7 @@ def timing(findings: Findings) -> Figure:
         spine.set_visible(False)
     axes.tick_params(length=0)
     return figure
+
+
+def _written(stage: str) -> str:
+    return words.short(words.readable(stage), 32)

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from mcq_jax.report import cells, palette, picks, words
+from mcq_jax.report import palette, picks, scales, words
 from mcq_jax.results import Estimate, Findings, JointFound, NodeFound
 
 
@@ -102,7 +102,7 @@ def nodes(findings: Findings) -> Table:
     """Returns the foremost nodes, with every effect."""
     kinds, main = picks.source_kinds(findings), picks.main_kind(findings)
     found = picks.top_nodes(findings)
-    end = cells.largest([picks.direct(node, kind) for node in found for kind in kinds])
+    end = scales.largest([picks.direct(node, kind) for node in found for kind in kinds])
     return Table(
         columns=(
             "node",
@@ -168,7 +168,7 @@ def _prior_range(node: NodeFound) -> float:
 def _ranking(findings: Findings, read, size: int) -> Table:
     known = [node for node in findings.nodes if math.isfinite(read(node))]
     first = sorted(known, key=lambda node: -abs(read(node)))[:size]
-    end = cells.largest([read(node) for node in first])
+    end = scales.largest([read(node) for node in first])
     return Table(
         columns=("node", "logits"),
         rows=tuple(

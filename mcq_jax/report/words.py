@@ -101,6 +101,11 @@ def readable(name: str) -> str:
     return name.replace("_", " ") or MISSING
 
 
+def short(name: str, size: int = 10) -> str:
+    """Returns a name cut to what a figure has room for."""
+    return name if len(name) <= size else f"{name[: size - 1]}…"
+
+
 def _is_missing(value: Number) -> bool:
     return value is None or not math.isfinite(value)
 

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import types
 import typing
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -184,10 +185,10 @@ class Findings:
         return _build(cls, json.loads(text))
 
 
-def _build(kind, value):
+def _build(kind: Any, value: Any) -> Any:
     """Rebuilds dataclasses, tuples and dictionaries from JSON by their types."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         kinds = typing.get_type_hints(kind)
         return kind(**{name: _build(kinds[name], value[name]) for name in kinds})
     if origin is tuple:

@@ -8,9 +8,10 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mcq_jax import metrics
+from mcq_jax.axes import AnyArray
 from mcq_jax.model.config import ModelConfig, Norm
 from mcq_jax.model.parameters import Parameters
 from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
@@ -21,11 +22,11 @@ from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
 class Keys:
     """What stands where in a batch of prompts; as in `prompts.TokenBatch`."""
 
-    label_positions: Int[Array, "prompt choice"]
-    key_class: Int[Array, "prompt position"]
-    key_option: Int[Array, "prompt position"]
+    label_positions: Int[AnyArray, "prompt choice"]
+    key_class: Int[AnyArray, "prompt position"]
+    key_option: Int[AnyArray, "prompt position"]
     # Whether a token is part of an option's content.
-    is_content: Array  # [prompt, position]
+    is_content: Bool[AnyArray, "prompt position"]
 
 
 @jax.tree_util.register_dataclass
@@ -34,21 +35,21 @@ class Anatomy:
     """Clean prompts taken apart at the answer position, in logits and shares."""
 
     # Each node's direct contribution to each answer logit at the clean norm scale.
-    contributions: Float[Array, "prompt layer node choice"]
+    contributions: Float[AnyArray, "prompt layer node choice"]
     # What the embedding and the biases contribute.
-    rest: Float[Array, "prompt choice"]
+    rest: Float[AnyArray, "prompt choice"]
     # Value-weighted attention: share on each label, option content, kind of token.
-    label_attention: Float[Array, "prompt layer head choice"]
-    content_attention: Float[Array, "prompt layer head choice"]
-    class_attention: Float[Array, "prompt layer head key_class"]
+    label_attention: Float[AnyArray, "prompt layer head choice"]
+    content_attention: Float[AnyArray, "prompt layer head choice"]
+    class_attention: Float[AnyArray, "prompt layer head key_class"]
     # What the value at each label would write to each answer at attention 1.
-    label_writes: Float[Array, "prompt layer head choice answer"]
+    label_writes: Float[AnyArray, "prompt layer head choice answer"]
 
 
 def answer_directions(
     parameters: Parameters,
     final: Float[Array, "prompt width"],
-    answer_ids: Int[Array, "prompt choice"],
+    answer_ids: Int[AnyArray, "prompt choice"],
     *,
     config: ModelConfig,
 ) -> Float[Array, "prompt choice width"]:
@@ -113,7 +114,9 @@ def dissect(
         )
         for layer, (group, index) in enumerate(_layers(parameters))
     ]  # fmt: skip
-    labels, content, classes, writes = jax.tree.map(lambda *l: jnp.stack(l, 1), *looks)
+    labels, content, classes, writes = jax.tree.map(
+        lambda *layers: jnp.stack(layers, 1), *looks
+    )
     return Anatomy(nodes, rest, labels, content, classes, writes)
 
 

@@ -18,7 +18,7 @@ def unembed_flops(config: ModelConfig) -> float:
 
 
 def prefill_flops(config: ModelConfig, *, tokens: int) -> float:
-    """Returns the FLOPs of a pass over one prompt (causal: half the keys on average)."""
+    """Returns the FLOPs of a pass over one prompt, half the keys read on average."""
     return tokens * config.layers * layer_flops(config, keys=tokens // 2)
 
 

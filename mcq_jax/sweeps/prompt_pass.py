@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Site
 from mcq_jax.model import transformer
 from mcq_jax.model.attention import Block
@@ -25,8 +26,8 @@ class NodeOutputs:
     """
 
     # What each head reads, before the output projection.
-    z: Float[Array, "layer *prompt kv_head group head_width"]
-    mlp: Float[Array, "layer *prompt width"]
+    z: Float[AnyArray, "layer *prompt kv_head group head_width"]
+    mlp: Float[AnyArray, "layer *prompt width"]
 
 
 @jax.tree_util.register_dataclass
@@ -64,8 +65,8 @@ class Prefill:
 
 def prefill(
     parameters: Parameters,
-    tokens: Int[Array, "prompt position"],
-    lengths: Int[Array, " prompt"],
+    tokens: Int[AnyArray, "prompt position"],
+    lengths: Int[AnyArray, " prompt"],
     *,
     config: ModelConfig,
 ) -> Prefill:
@@ -94,9 +95,9 @@ def prefill(
 
 def answer_prompts(
     parameters: Parameters,
-    tokens: Int[Array, "prompt position"],
-    lengths: Int[Array, " prompt"],
-    answer_ids: Int[Array, "prompt choice"],
+    tokens: Int[AnyArray, "prompt position"],
+    lengths: Int[AnyArray, " prompt"],
+    answer_ids: Int[AnyArray, "prompt choice"],
     *,
     config: ModelConfig,
 ) -> tuple[Float[Array, "prompt choice"], Float[Array, " prompt"]]:
@@ -115,7 +116,7 @@ def answer_prompts(
 def read_answers(
     group: Group,
     final: Float[Array, "prompt *rows width"],
-    answer_ids: Int[Array, "prompt choice"],
+    answer_ids: Int[AnyArray, "prompt choice"],
     *,
     config: ModelConfig,
     chunk: int = 256,

@@ -1,4 +1,4 @@
-"""The resumed pass: every patch at the answer position for the price of what it changes.
+"""The resumed pass: a patch at the answer position for the price of what it changes.
 
 A patch at the last token of a prompt leaves all earlier tokens, and all earlier
 layers, as they were. So a row (one prompt under one set of patched nodes) is born as
@@ -156,9 +156,10 @@ def _advance(
 def _patch_nodes(source: NodeOutputs, mask, layer, config) -> tuple[Edit, Edit]:
     """The edits of one row in one layer: its heads, and its feed-forward block."""
     heads = mask[: config.heads].reshape(1, 1, config.kv_heads, config.group, 1)
+    block = mask[None, None, config.heads :]
     return (
         _interpolate(Site.Z, source.z[None, None], heads, layer),
-        _interpolate(Site.MLP_OUT, source.mlp[None, None], mask[None, None, -1:], layer),
+        _interpolate(Site.MLP_OUT, source.mlp[None, None], block, layer),
     )
 
 

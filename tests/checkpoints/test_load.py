@@ -211,12 +211,12 @@ def test_llama_3_scaling_is_recognised_by_its_factors(tmp_path):
     folder = tmp_path / "folder"
     files.write_folder(folder, weights, files.config("llama") | rope)
     wanted = checkpoints.load(folder).config
-    frequencies = model.layer_constants(wanted).frequencies[0]
+    frequencies = np.asarray(model.layer_constants(wanted).frequencies)[0]
     plain = 5e5 ** -(np.arange(0, files.HEAD_WIDTH, 2) / files.HEAD_WIDTH)
     factors = (plain / frequencies).astype(np.float32)
     assert factors.min() == pytest.approx(1) and factors.max() == pytest.approx(8)
     path = tmp_path / "m.gguf"
     extra = {"rope_freqs.weight": factors}
     files.write_gguf(path, weights, "llama", extra=extra, rope_base=5e5)
-    found = model.layer_constants(checkpoints.load(path).config).frequencies[0]
-    np.testing.assert_allclose(found, frequencies, rtol=1e-5)
+    found = np.asarray(model.layer_constants(checkpoints.load(path).config).frequencies)
+    np.testing.assert_allclose(found[0], frequencies, rtol=1e-5)

@@ -71,7 +71,8 @@ def test_logits_equal_the_reference(model_file, name):
     ours = [logits_of(loaded, ids) for ids in tokens]
     error = largest_difference(ours, single)
     own_error = largest_difference(single, double)
-    print(f"\n{name}: error {error:.2e}, the reference's own {own_error:.2e}")
+    own = f"{own_error:.2e}" if name in SMALL else "not measured"
+    print(f"\n{name}: error {error:.2e}, the reference's own {own}")
     tolerance = max(TOLERANCE, 3 * own_error)
     assert error <= tolerance
     for one, two in zip(ours, double, strict=True):

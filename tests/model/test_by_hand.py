@@ -53,9 +53,7 @@ def test_every_step_on_the_way_is_that_of_the_paper():
     post = [[[14, 4], [6, 2]], [[22, 28], [14, 20]]]
     np.testing.assert_array_equal(seen[Site.RESID_POST][:, 0], post)
     # Layer 1 at the last position: head 0 looks at position 0, head 1 at position 1.
-    np.testing.assert_array_equal(
-        seen[Site.PATTERN][1, 0, 0, :, -1], [[1, 0], [0, 1]]
-    )
+    np.testing.assert_array_equal(seen[Site.PATTERN][1, 0, 0, :, -1], [[1, 0], [0, 1]])
 
 
 def test_patching_one_head_by_hand():

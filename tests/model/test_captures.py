@@ -34,7 +34,7 @@ def test_some_layers_and_positions_are_a_slice_of_all(sizes: tuple[int, ...]):
         Site.ATTN_SCALE: (0, 2),
         Site.PATTERN: (1,),
         Site.Z: None,
-        Site.RESID_POST: (2,),
+        Site.RESID_POST: (0, 2),
     }
     positions = np.array([[4, 1], [0, 0]])  # [row, selected]
     some = _captured(
@@ -67,9 +67,7 @@ def test_positions_shared_by_all_rows():
         (1, 1, 1),
     )
     np.testing.assert_array_equal(some[Site.Z], everything[Site.Z][:, :, at[0]])
-    np.testing.assert_array_equal(
-        some[Site.LOGITS], everything[Site.LOGITS][:, at[0]]
-    )
+    np.testing.assert_array_equal(some[Site.LOGITS], everything[Site.LOGITS][:, at[0]])
 
 
 def test_a_capture_of_the_logits_is_the_logits():

@@ -41,18 +41,26 @@ def _programs():
 
 
 def _sources():
-    return {site: edit.value for site, edit in switches(CASE, stacked=True).edits.items()}
+    return {
+        site: edit.value for site, edit in switches(CASE, stacked=True).edits.items()
+    }
 
 
 def _one_hot(site: Site) -> np.ndarray:
     return np.float32([site is other for other in SITES])
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize(
+    ("site", "weight"),
+    [
+        (site, weight)
+        for site in SITES
+        for weight in (0.0, 0.3, 1.0)
+        # At weight 1 a patched score jumps: it shows a key that was out of sight.
+        if (site, weight) != (Site.SCORES, 1.0)
+    ],
+)
 def test_the_gradient_of_a_weight_is_its_finite_difference(site: Site, weight: float):
-    if site is Site.SCORES and weight == 1:
-        pytest.skip("at weight 1 a patched score shows a key that was out of sight")
     value, gradients = _programs()
     sources, at = _sources(), weight * _one_hot(site)
     step = STEP * _one_hot(site)

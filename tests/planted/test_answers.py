@@ -43,10 +43,10 @@ def test_any_letters_in_any_order_may_label_the_options(variant: Variant):
 
 
 @pytest.mark.parametrize(
-    "size", [{"layers": 5, "heads": 5}, {"layers": 9, "heads": 8}], ids=str
+    ("layers", "heads"), [(5, 5), (9, 8)], ids=["smallest", "larger"]
 )
-def test_models_of_other_sizes_answer_too(size: dict[str, int]):
-    planted = plant(1, variant=Variant.MIXED, **size)
+def test_models_of_other_sizes_answer_too(layers: int, heads: int):
+    planted = plant(1, variant=Variant.MIXED, layers=layers, heads=heads)
     asked = ask(planted, _all_rotations(planted))
     np.testing.assert_array_equal(asked.logits().argmax(-1), asked.gold)
 

@@ -133,12 +133,12 @@ def test_effects_tell_content_nodes_from_pointers():
     )
     assert rotation[reader].total == pytest.approx(0)
     assert placebo[reader].total is None  # depends on the words of both questions
-    assert rotation[gatherer].total > 1
+    assert (rotation[gatherer].total or 0) > 1
     assert placebo[gatherer].total == pytest.approx(0)
     assert all(effect.direct == pytest.approx(0) for effect in placebo.values())
 
 
-@pytest.mark.parametrize("choices", [2, 4, 10])
+@pytest.mark.parametrize("choices", [2, 4, 7])
 def test_effects_of_correct_letter_heads_have_their_closed_form(choices: int):
     truth = plant(4, choices=choices, variant=Variant.MIXED).truth
     attribution, effects = truth.direct_logit_attribution(), truth.effects("other")

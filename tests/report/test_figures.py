@@ -1,8 +1,10 @@
 import itertools
+import re
 
 import matplotlib
 import pytest
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from mcq_jax.report import (
     behaviour_figures,
@@ -36,7 +38,10 @@ def test_the_gallery_has_a_tile_for_each_classified_head(choices):
 
 def test_the_node_map_has_every_node_and_outlines_the_selected():
     found = examples.open_gate(layers=28, heads=12)
-    drawn = squares(node_figures.node_map(found).axes[0])
+    figure = node_figures.node_map(found)
+    titles = re.findall(r"<title>(L\d+\w+): direct", canvas.to_svg(figure, "map"))
+    assert set(titles) == {node.name for node in found.nodes}
+    drawn = squares(figure.axes[0])
     outlines = [square for square in drawn if not square.get_fill()]
     assert len(drawn) - len(outlines) == 28 * 13
     assert len(outlines) == sum(node.selected for node in found.nodes) == 6
@@ -86,6 +91,7 @@ def test_names_beside_points_do_not_cover_each_other():
     axes.set(xlim=(-0.5, 1), ylim=(-0.5, 1))
     point_labels.label_points(axes, [f"L2{i}H{i}" for i in range(12)], points)
     figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in axes.texts]
+    # Not that of an annotation, which takes in the line to its point.
+    boxes = [Text.get_window_extent(text) for text in axes.texts]
     assert len(boxes) >= 8
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))

@@ -110,7 +110,7 @@ def test_a_closed_gate_tells_of_no_node(closed_page):
     assert "no circuit to find" in closed_page.text("main")
 
 
-def test_hostile_text_stays_text(tmp_path):
+def test_hostile_text_stays_text_in_every_part(tmp_path):
     found = examples.planted()
     node = dataclasses.replace(found.nodes[0], name=HOSTILE, selected=True)
     node = dataclasses.replace(
@@ -143,25 +143,19 @@ def test_hostile_text_stays_text(tmp_path):
     )
     assert not {"script", "img"} & {tag for tag, _ in page.elements}
     assert not any(name.startswith("on") for _, has in page.elements for name in has)
+    assert "0 of 4" in page.text("section") and "2.4 × 10⁻⁶" in page.text("section")
     for within in ("h1", "pre", "li", "table", "svg", "aside"):
         assert HOSTILE in page.text(within)
 
 
-@pytest.mark.parametrize("choices", [2, 3, 10])
+@pytest.mark.parametrize("choices", [2, 10])
 def test_any_number_of_choices_has_a_page(choices, tmp_path):
     found = examples.open_gate(layers=3, heads=2, choices=choices)
     page = pages.written(found, tmp_path)
     assert page.text("svg").count(found.asked.labels[-1]) >= 2
 
 
-@pytest.mark.slow
-def test_a_model_of_28_layers_and_12_heads_has_a_page(tmp_path):
-    page = pages.written(examples.open_gate(layers=28, heads=12), tmp_path)
-    titles = re.findall(r"<title>(L\d+\w+): direct", page.source)
-    assert len(set(titles)) == 28 * 13
-
-
-def test_a_number_that_is_missing_is_a_dash(tmp_path):
+def test_what_is_missing_is_a_dash_and_what_is_refused_has_a_reason(tmp_path):
     found = examples.open_gate(layers=3, heads=2)
     nothing = examples.estimate(math.nan)
     nodes = tuple(
@@ -175,31 +169,19 @@ def test_a_number_that_is_missing_is_a_dash(tmp_path):
         letter_prior=(math.nan,) * 4,
         gold_by_letter=((1.0, -1.0, 0.0, 0.0), *[(math.nan,) * 4] * 3),
     )
-    page = pages.written(
-        dataclasses.replace(found, nodes=nodes, behaviour=behaviour), tmp_path
-    )
-    assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", page.text().lower())
-    assert page.text("table").count("–") > len(nodes)
-
-
-def test_a_refused_ratio_gives_its_reason(tmp_path):
-    found = examples.open_gate(layers=3, heads=2)
     refused = tuple(
         dataclasses.replace(
             joint, sufficiency=None, necessity=None, refused="its interval includes 0"
         )
         for joint in found.joint
     )
-    page = pages.written(dataclasses.replace(found, joint=refused), tmp_path)
+    found = dataclasses.replace(found, nodes=nodes, joint=refused, behaviour=behaviour)
+    page = pages.written(found, tmp_path)
     assert "its interval includes 0" in page.text("header")
     assert "refused: its interval includes 0" in page.text("table")
     assert "recovery" not in page.ids()
-
-
-def test_planted_and_found_stand_side_by_side(tmp_path):
-    page = pages.written(examples.planted(agrees=False), tmp_path)
-    assert "missed L5H1; not planted: L1H1" in page.text("table")
-    assert "2 of 3" in page.text("section") and "2.4 × 10⁻⁶" in page.text("section")
+    assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", page.text().lower())
+    assert page.text("table").count("–") > len(nodes)
 
 
 def test_without_matplotlib_the_error_says_what_to_install(tmp_path, monkeypatch):

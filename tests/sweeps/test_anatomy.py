@@ -1,0 +1,89 @@
+"""Contributions add up to the logits; shares of attention are shares."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mcq_jax.sweeps import (
+    Keys,
+    answer_directions,
+    answer_prompts,
+    contributions,
+    dissect,
+    prefill,
+)
+from tests import tiny
+from tests.sweeps.full_runs import prompts
+
+ANSWERS = jnp.array([[1, 5], [0, 3], [12, 11]])
+ROUNDING = 1e-4
+
+
+@pytest.mark.parametrize(
+    ("case", "sizes"),
+    [
+        ("one key head, plain feed-forward, all biases, no rotation", (1, 2)),
+        ("no norm, own score scale", (1, 1, 1)),
+    ],
+)
+def test_contributions_and_the_rest_add_up_to_the_logits(case: str, sizes):
+    config = tiny.CASES[case]
+    parameters = tiny.random_parameters(config, sizes=sizes)
+    tokens, lengths = prompts(config)
+    run = prefill(parameters, tokens, lengths, config=config)
+    directions = answer_directions(parameters, run.final, ANSWERS, config=config)
+    nodes, rest = contributions(
+        parameters, run.nodes, directions, embedding=run.embedding, config=config
+    )
+    assert nodes.shape == (3, config.layers, config.nodes, 2)
+    logits, _ = answer_prompts(parameters, tokens, lengths, ANSWERS, config=config)
+    np.testing.assert_allclose(
+        nodes.sum(axis=(1, 2)) + rest, logits, rtol=0, atol=ROUNDING
+    )
+
+
+def test_a_prompt_taken_apart_has_shares_for_every_head():
+    config = tiny.CASES["grouped heads, biases, partial rotation"]
+    parameters = tiny.random_parameters(config, sizes=(1, 2))
+    tokens, lengths = prompts(config)
+    run = prefill(parameters, tokens, lengths, config=config)
+    directions = answer_directions(parameters, run.final, ANSWERS, config=config)
+    labels = jnp.array([[0, 2], [1, 3], [4, 0]])
+    # Class 0 is everything but the labels, class 1 the labels.
+    is_label = (jnp.arange(tokens.shape[1]) == labels[:, :, None]).any(axis=1)
+    keys = Keys(
+        label_positions=labels,
+        key_class=is_label.astype(jnp.int32),
+        key_option=jnp.zeros_like(tokens),
+        is_content=jnp.ones_like(tokens, bool),
+    )
+    found = dissect(parameters, run, directions, keys, key_classes=2, config=config)
+    shape = (3, config.layers, config.heads)
+    assert found.label_attention.shape == (*shape, 2)
+    assert found.label_writes.shape == (*shape, 2, 2)
+    np.testing.assert_allclose(found.class_attention.sum(-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(
+        found.class_attention[..., 1], found.label_attention.sum(-1), rtol=1e-5
+    )
+    # All keys count as content of option 0.
+    np.testing.assert_allclose(found.content_attention[..., 0], 1, rtol=1e-5)
+    # What a head writes is its pattern's mix of what the values would write.
+    np.testing.assert_allclose(
+        found.label_writes,
+        _writes_by_hand(parameters, run, directions, labels, config),
+        rtol=1e-3,
+        atol=ROUNDING,
+    )
+
+
+def _writes_by_hand(parameters, run, directions, labels, config):
+    values = jnp.concatenate([blocks.values for blocks in run.blocks])
+    outputs = jnp.concatenate(
+        [group["attention"]["output"] for group in parameters.layers]
+    )
+    rows = jnp.arange(len(labels))[:, None]
+    at_labels = values[:, rows, labels]  # [layer, prompt, choice, kv_head, head_width]
+    writes = jnp.einsum(
+        "lpckh,lkghw,paw->plkgca", at_labels, outputs, directions, precision="highest"
+    )
+    return writes.reshape(len(labels), config.layers, config.heads, *writes.shape[-2:])
