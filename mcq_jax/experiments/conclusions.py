@@ -109,7 +109,7 @@ def _asked(found: Conclusions) -> Asked:
         layers=found.checkpoint.config.layers,
         heads=found.checkpoint.config.heads,
         questions_from=config.questions,
-        template="pairs" if config.are_pairs else config.template,
+        template=_template_name(config),
         example_prompt=asked.example,
         labels=asked.labels,
         prompts=base,
@@ -119,6 +119,12 @@ def _asked(found: Conclusions) -> Asked:
         device=str(jax.devices()[0].device_kind),
         seed=config.seed,
     )
+
+
+def _template_name(config: RunConfig) -> str:
+    if config.are_pairs:
+        return "pairs"
+    return "planted" if config.questions == "planted" else config.template
 
 
 def _closed_verdict(found: Conclusions) -> str:

@@ -25,6 +25,7 @@ from mcq_jax.experiments import (
     node_effects,
 )
 from mcq_jax.experiments.config import RunConfig
+from mcq_jax.experiments.memory import check_memory
 from mcq_jax.experiments.progress import Progress, duration, measure_flop_rate
 from mcq_jax.experiments.prompt_set import PromptSet, make_prompts
 from mcq_jax.experiments.sources import choose_sources
@@ -40,6 +41,13 @@ def run(
     with progress.stage("loading"):
         checkpoint, truth = open_model(config)
         asked = make_prompts(config, checkpoint)
+    check_memory(
+        checkpoint.config,
+        batch=config.batch,
+        chunk=4 if config.are_pairs else asked.choices,
+        kinds=1 if config.are_pairs else 3,
+        tokens=int(asked.length.max()),
+    )
     folder = RunFolder.open(run_path(config), _manifest(config, checkpoint, asked))
     progress.say(_plan(config, checkpoint, asked))
 

@@ -7,7 +7,12 @@ from mcq_jax.sweeps.anatomy import (
     contributions,
     dissect,
 )
-from mcq_jax.sweeps.cost import node_sweep_flops, prefill_flops
+from mcq_jax.sweeps.cost import (
+    node_sweep_bytes,
+    node_sweep_flops,
+    prefill_flops,
+    prompt_pass_bytes,
+)
 from mcq_jax.sweeps.prompt_pass import (
     NodeOutputs,
     Prefill,
@@ -29,9 +34,11 @@ __all__ = [
     "contributions",
     "dissect",
     "every_node",
+    "node_sweep_bytes",
     "node_sweep_flops",
     "prefill",
     "prefill_flops",
+    "prompt_pass_bytes",
     "read_answers",
     "resume",
 ]
