@@ -54,7 +54,7 @@ real: $(VENV)/.installed-dev
 	$(PYTEST) -m "real" $(PYTEST_ARGS)
 
 benchmark: $(VENV)/.installed-dev
-	$(PYTEST) benchmarks $(PYTEST_ARGS)
+	$(BIN)/python benchmarks/node_sweep.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -1,0 +1,96 @@
+"""What does patching every node at the answer position cost, in forward passes?
+
+    python benchmarks/node_sweep.py [--tokens 50 150 512] [--repeats 5]
+
+One prompt, one source, every head and feed-forward block of a SmolLM2-135M-shaped model
+with random weights. Timed side by side in one process: our forward pass (which keeps
+keys and values), the resumed sweep that starts from it, and full forward passes with
+the same patch (a few of them, for the price of one). Beside the measured marginal cost
+stands the FLOP limit n (L + 1) / (2 T) of n nodes per layer, L layers, T tokens; the
+unembedding of the answers is left out on both sides.
+
+Typical output: see benchmarks/README.md.
+"""
+
+import argparse
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mcq_jax import sweeps
+from mcq_jax.interventions import Site, patch
+from mcq_jax.model import ModelConfig, forward, initialise
+
+SMOLLM2_135M = ModelConfig(
+    layers=30,
+    width=576,
+    kv_heads=3,
+    group=3,
+    head_width=64,
+    neurons=1536,
+    vocabulary=49_152,
+    context=8192,
+    rotary_width=64,
+)
+
+
+def main() -> None:
+    """Prints one row per prompt length."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tokens", type=int, nargs="+", default=[50, 150, 512])
+    parser.add_argument("--repeats", type=int, default=5)
+    asked = parser.parse_args()
+    config = SMOLLM2_135M
+    parameters = initialise(config, jax.random.key(0))
+    print("tokens  forward s  sweep s  sweep/forward  limit  x limit  full/sweep")
+    for tokens in asked.tokens:
+        forward_s, sweep_s, one_full_s = _measure(
+            parameters, config, tokens, asked.repeats
+        )
+        limit = config.nodes * (config.layers + 1) / (2 * tokens)
+        ratio = sweep_s / forward_s
+        by_full = one_full_s * config.layers * config.nodes / sweep_s
+        print(
+            f"{tokens:6d}  {forward_s:9.3f}  {sweep_s:7.3f}  {ratio:13.2f}  "
+            f"{limit:5.2f}  {ratio / limit:7.2f}  {by_full:9.0f}x"
+        )
+
+
+def _measure(parameters, config, tokens: int, repeats: int):
+    """Medians of: a pass over the prompt, the sweep after it, one patched full pass."""
+    ids = jax.random.randint(jax.random.key(1), (2, tokens), 0, config.vocabulary)
+    lengths = np.array([tokens, tokens])
+    bank = sweeps.prefill(parameters, ids, lengths, config=config)
+    sources = jax.tree.map(lambda a: a[:, 1:, None], bank.nodes)
+    node_sets = sweeps.every_node(config)
+    value = sources.mlp[:, :, 0][:, :, None]
+
+    def run_prompt():
+        return sweeps.prefill(parameters, ids[:1], lengths[:1], config=config)
+
+    start = run_prompt()
+
+    def run_sweep():
+        return sweeps.resume(parameters, start, sources, node_sets, config=config).final
+
+    def run_full():
+        edit = patch(
+            Site.MLP_OUT, value[3:4], layers=[3], positions=jnp.array([[tokens - 1]])
+        )
+        return forward(parameters, ids[:1], [edit], config=config).logits
+
+    times = {run: [] for run in (run_prompt, run_sweep, run_full)}
+    for round_ in range(repeats + 1):
+        for run, seconds in times.items():
+            begun = time.perf_counter()
+            jax.block_until_ready(jax.tree.leaves(run()))
+            if round_:  # the first round compiles
+                seconds.append(time.perf_counter() - begun)
+    return tuple(statistics.median(seconds) for seconds in times.values())
+
+
+if __name__ == "__main__":
+    main()
