@@ -88,7 +88,7 @@ def gate(
 def _verdict(
     statistic: float, low: float, high: float, counts: np.ndarray
 ) -> tuple[bool, str]:
-    found = f"D = {statistic:.2f}, null {low:.2f} to {high:.2f}"
+    found = f"D = {statistic:.3f}, null {low:.3f} to {high:.3f}"
     if np.isnan(statistic):
         return False, "D needs at least two gold letters; add rotations of the options."
     if counts.min() != counts.max():

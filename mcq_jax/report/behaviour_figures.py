@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mcq_jax.report import canvas, cells, palette, scales, words
-from mcq_jax.results import Findings
+from mcq_jax.results import Findings, GateFound
 
 
 @canvas.styled
@@ -112,18 +112,19 @@ def gate(findings: Findings) -> Figure:
     axes.axvline(0, ymax=0.62, color=palette.GREY, linewidth=0.8)
     colour = palette.BLUE if found.open else palette.MUTED
     point = axes.plot(found.selectivity, 0.31, "D", color=colour, markersize=9)[0]
-    canvas.tip(point, f"D = {words.number(found.selectivity)}")
+    canvas.tip(point, _named_d(found))
     middle = (found.null_low + found.null_high) / 2
     _above(axes, middle, "95 % of D if gold did not matter", palette.MUTED, 1.06)
-    _above(axes, found.selectivity, _named_d(found.selectivity), palette.INK, 0.7)
+    _above(axes, found.selectivity, _named_d(found), palette.INK, 0.7)
     axes.set(ylim=(0, 1.3), yticks=[], xlim=(min(ends) - margin, max(ends) + margin))
     axes.set_xlabel("D, logits")
     axes.spines["left"].set_visible(False)
     return figure
 
 
-def _named_d(value: float) -> str:
-    return f"D = {words.number(value)}"
+def _named_d(found: GateFound) -> str:
+    digits = words.digits_for(found.selectivity, found.null_low, found.null_high)
+    return f"D = {words.number(found.selectivity, digits)}"
 
 
 def _above(axes: Axes, place: float, text: str, colour: str, height: float) -> None:

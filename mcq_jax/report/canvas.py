@@ -115,7 +115,7 @@ def to_svg(figure: Figure, name: str) -> str:
     width = figure.get_figwidth() * PIXELS_PER_INCH
     opening = re.search(r'viewBox="[^"]*"', text)
     assert opening is not None
-    start = f'<svg class="drawing" {opening[0]} style="max-width:{width:.0f}px">'
+    start = f'<svg class="drawing" {opening[0]} style="--natural:{width:.0f}px">'
     text = re.sub(r"<svg[^>]*>", start, text, count=1)
     return _themed(text)
 

@@ -71,11 +71,12 @@ def _selectivity(findings: Findings) -> KeyFigure:
     low, high = min(ends) * 1.1, max(ends) * 1.1
     place = _Scale(low, high if high > low else low + 1)
     value = place(found.selectivity)
-    null = f"{words.number(found.null_low)} to {words.number(found.null_high)}"
+    digits = words.digits_for(found.selectivity, found.null_low, found.null_high)
+    null = (words.number(end, digits) for end in (found.null_low, found.null_high))
     return KeyFigure(
         label="D, against its null",
-        value=words.number(found.selectivity),
-        spread=f"null {null}",
+        value=words.number(found.selectivity, digits),
+        spread=f"null {' to '.join(null)}",
         sample=f"n = {words.count(findings.asked.questions, 'question')}",
         note=f"p {words.p_value(found.p_value)}, {found.null}",
         track=Track(

@@ -45,7 +45,8 @@ def _draw_node(
         return
     place = (float(node.layer), float(node.head if node.head >= 0 else heads + 0.3))
     fraction = scales.signed_root(effect, end)
-    sure = _excludes_zero(node.direct[kind])
+    # In a planted model even rounding errors have an interval without 0.
+    sure = _excludes_zero(node.direct[kind]) and abs(effect) > 1e-4 * end
     size = 1.0 if sure else UNSURE
     corner = (place[0] + (1 - size) / 2, place[1] + (1 - size) / 2)
     colour = palette.diverging(fraction)

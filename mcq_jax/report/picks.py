@@ -2,6 +2,7 @@
 
 import math
 
+from mcq_jax.report import scales
 from mcq_jax.results import Findings, JointFound, NodeFound
 
 TOP = 20
@@ -29,15 +30,26 @@ def total(node: NodeFound, kind: str) -> float:
 
 def role(node: NodeFound) -> str:
     """Returns the class of a head; a feed-forward block has none but its kind."""
-    unnamed = "feed_forward" if node.head < 0 else "other"
-    return unnamed if node.head_class in {"", "other"} else node.head_class
+    return "feed_forward" if node.head < 0 else node.head_class or "other"
 
 
 def top_nodes(findings: Findings, size: int = TOP) -> tuple[NodeFound, ...]:
-    """Returns the nodes with the largest direct effect, of either sign."""
+    """Returns the nodes with the largest direct effect, of either sign.
+
+    What has neither a direct nor a total effect is left out; in a planted model that is
+    most nodes.
+    """
     kind = main_kind(findings)
-    known = (node for node in findings.nodes if not math.isnan(direct(node, kind)))
-    return tuple(sorted(known, key=lambda node: -abs(direct(node, kind)))[:size])
+    nothing = 1e-4 * scales.largest(direct(node, kind) for node in findings.nodes)
+
+    def sizes(node: NodeFound) -> tuple[float, float]:
+        """Sizes above rounding, so that among nodes without one TE decides."""
+        effects = abs(direct(node, kind)), abs(total(node, kind))
+        first, second = (size if size > nothing else 0.0 for size in effects)
+        return first, second
+
+    known = [node for node in findings.nodes if any(sizes(node))]
+    return tuple(sorted(known, key=sizes, reverse=True)[:size])
 
 
 def sets(findings: Findings, kind: str) -> tuple[JointFound, ...]:

@@ -178,9 +178,9 @@ def _gallery(findings: Findings) -> Plate:
         name="gallery",
         title="Layers × roles",
         caption="A tile per head: rows are the right letter, columns the letter "
-        "attended to (share of its attention on labels, dark is 100 %). A diagonal "
-        "follows the right answer, a column rests on one letter, an even tile looks "
-        "at all alike.",
+        "attended to (share of its attention on labels, the strongest shade is "
+        "all of it). A diagonal follows the right answer, a column rests on one "
+        "letter, an even tile looks at all alike.",
         sample=f"n = {words.count(size, 'head')}, {_prompts(findings)[4:]}",
         draw=head_figures.gallery,
     )

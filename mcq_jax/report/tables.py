@@ -47,7 +47,7 @@ def asked(findings: Findings) -> tuple[tuple[str, str], ...]:
         ("Labels", "  ".join(found.labels)),
         ("n", f"{found.questions:,} questions, {found.prompts:,} prompts"),
         ("Run", f"{found.dtype} on {found.device}, seed {found.seed}"),
-        ("Weights", found.model_hash),
+        ("Weights", words.short(found.model_hash, 20)),
     )
 
 

@@ -52,6 +52,12 @@ def percent(value: Number, digits: int = 0) -> str:
     return f"{number(100 * (value or 0), digits)}\u202f%"
 
 
+def digits_for(*values: Number) -> int:
+    """Returns how many decimals numbers this small need to be told apart."""
+    sizes = [abs(value or 0) for value in values if not _is_missing(value)]
+    return 2 if max(sizes, default=1.0) >= 0.2 else 3
+
+
 def scientific(value: Number) -> str:
     """Returns 3.1e-06 as 3.1 × 10⁻⁶."""
     if _is_missing(value):

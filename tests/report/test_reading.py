@@ -45,6 +45,22 @@ def test_nodes_rank_by_the_size_of_their_effect_whatever_its_sign():
     assert names == ["L5H1", "L5H4", "L6H3", "L7H2", "L6H0"]
 
 
+def test_nodes_without_any_effect_are_left_out_and_total_effects_rank_the_rest():
+    found = examples.open_gate()
+    nodes = tuple(
+        dataclasses.replace(
+            node,
+            direct={"rotation": examples.estimate(direct)},
+            total={"rotation": examples.estimate(total)},
+        )
+        for node, direct, total in zip(
+            found.nodes, (1e-9, 2.0, 2e-9, 0.0), (3.0, 2.0, 5.0, 1e-9), strict=False
+        )
+    )
+    top = picks.top_nodes(dataclasses.replace(found, nodes=nodes))
+    assert top == (nodes[1], nodes[2], nodes[0])
+
+
 def test_without_rotations_the_first_kind_of_source_ranks():
     found = examples.open_gate()
     nodes = tuple(
