@@ -14,6 +14,7 @@ from mcq_jax.model import (
     segment_sizes,
     stack_layers,
 )
+from mcq_jax.model.parameters import Group
 from mcq_jax.planted import asking
 from mcq_jax.planted.channels import WIDTH, Channels, random_basis
 from mcq_jax.planted.parts import Part
@@ -50,7 +51,7 @@ def assemble(
     generator: np.random.Generator | None,
 ) -> Parameters:
     """Returns the weights; with a generator, heads are turned and neurons shuffled."""
-    layers = [
+    layers: list[Group] = [
         {
             "attention": _attention(parts, layer, config, generator),
             "feedforward": _feedforward(parts[Node(layer)], config, generator),

@@ -79,11 +79,12 @@ def plant(
     """
     if not 2 <= choices <= LETTERS:
         raise ValueError(f"{choices} options; a planted model has 2 to {LETTERS}.")
-    generator = np.random.default_rng(seed)
+    # Apart, so that turning the basis leaves everything else as it is.
+    generator, turns = np.random.default_rng(seed).spawn(2)
     drawn = list(Agreement)[generator.integers(2)]
     agreement = agreement or drawn
     by_position = _by_position(variant, generator)
-    basis = random_basis(WIDTH, generator) if rotate_basis else np.eye(WIDTH)
+    basis = random_basis(WIDTH, turns) if rotate_basis else np.eye(WIDTH)
     channels = make_channels(basis)
 
     circuit = _circuit(channels, choices, agreement, by_position, generator)
@@ -91,9 +92,7 @@ def plant(
     parts = _in_places([*circuit, *decoys], channels, layers, heads, permute, generator)
     config = model_config(layers=layers, heads=heads)
     return Planted(
-        parameters=assemble(
-            parts, channels, config, generator if rotate_basis else None
-        ),
+        parameters=assemble(parts, channels, config, turns if rotate_basis else None),
         config=config,
         tokenizer=asking.tokenizer(),
         template=asking.TEMPLATE,
@@ -113,11 +112,10 @@ def plant(
 
 def _by_position(variant: Variant, generator: np.random.Generator) -> float:
     """The position's share of the score, never near the half that decides nothing."""
-    less, is_more = generator.uniform(0.25, 0.35), generator.integers(2)
-    mixed = 1 - less if is_more else less
-    return {Variant.ORDINAL: 1.0, Variant.LETTER: 0.0, Variant.MIXED: float(mixed)}[
-        variant
-    ]
+    less, is_more = float(generator.uniform(0.25, 0.35)), generator.integers(2)
+    if variant is Variant.MIXED:
+        return 1 - less if is_more else less
+    return 1.0 if variant is Variant.ORDINAL else 0.0
 
 
 def _circuit(

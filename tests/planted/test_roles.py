@@ -134,7 +134,7 @@ def test_the_junk_writer_looks_right_and_writes_nothing(planted: Planted):
     assert truth.direct_logit_attribution()[node] == 0
 
 
-@pytest.mark.parametrize("seed", [20, 21, 22, 23])
+@pytest.mark.parametrize("seed", [20, 21])
 @pytest.mark.parametrize("variant", Variant)
 def test_swapped_queries_lead_where_the_variant_says(variant: Variant, seed: int):
     planted = plant(seed, variant=variant)

@@ -15,12 +15,11 @@ KINDS = ("rotation", "other", "placebo")
 
 PLANTED: dict[str, Planted] = {
     "ordinal, or": plant(0, agreement=Agreement.OR),
-    "mixed, and": plant(1, variant=Variant.MIXED, agreement=Agreement.AND),
     "letter, or, 3 options": plant(
         2, choices=3, variant=Variant.LETTER, agreement=Agreement.OR
     ),
-    "mixed, or, 6 options": plant(
-        3, choices=6, variant=Variant.MIXED, agreement=Agreement.OR
+    "mixed, and, 6 options": plant(
+        3, choices=6, variant=Variant.MIXED, agreement=Agreement.AND
     ),
 }
 cases = pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED)
