@@ -22,6 +22,12 @@ mcq-jax: find the circuit that turns "knows the answer" into "writes its letter"
 """
 
 
+_SMALLER = (
+    "use a smaller --batch, leave out long prompts (--longest-prompt), or use a larger "
+    "machine. Finished parts are kept."
+)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -29,14 +35,22 @@ def main(arguments: list[str] | None = None) -> int:
         print(USAGE)
         return 0
     command, *rest = arguments
+    if rest in (["-h"], ["--help"]):
+        print(USAGE)
+        return 0
     commands = {"run": _run, "report": _report}
     if command not in commands:
         print(f"no command {command!r}; there are run and report.\n\n{USAGE}")
         return 2
     try:
         commands[command](rest)
-    except (ValueError, FileNotFoundError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"mcq-jax {command}: {error}", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(f"mcq-jax {command}: out of memory; {_SMALLER}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here.", file=sys.stderr)
@@ -86,15 +100,18 @@ def _report(arguments: list[str]) -> None:
 
 
 def _read_config(path: pathlib.Path) -> "RunConfig":
-    """Returns what the file's `config()` returns."""
+    """Returns what the file's `config()` returns, or says why it has none."""
     from mcq_jax.experiments import RunConfig
 
     if not path.is_file():
         raise FileNotFoundError(
             f"no config at {path}; configs are Python files, such as configs/demo.py."
         )
-    made = runpy.run_path(str(path)).get("config")
-    config = made() if callable(made) else None
+    try:
+        made = runpy.run_path(str(path)).get("config")
+        config = made() if callable(made) else None
+    except Exception as error:  # it is somebody's program: anything may go wrong
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     if not isinstance(config, RunConfig):
         raise ValueError(f"{path} has no function config() that returns a RunConfig.")
     return config

@@ -20,6 +20,7 @@ from mcq_jax.model import (
     segment_sizes,
     stack_layers,
 )
+from mcq_jax.model.parameters import Group
 
 _config = functools.partial(
     ModelConfig,
@@ -145,7 +146,7 @@ def by_hand_parameters() -> Parameters:
     )
 
 
-def _by_hand_layer(*, query, key, value, output, up, down):
+def _by_hand_layer(*, query, key, value, output, up, down) -> Group:
     """One layer; `query` is [width, head], `output` [head, width], key and value
     [width], as the heads are one number wide."""
 

@@ -37,6 +37,7 @@ class Explained:
     patched: Effects
     selection: metrics.Selection
     joint: tuple[JointFound, ...]
+    # Empty for pairs, which have no labels.
     classes: tuple[metrics.HeadClass, ...]
     heads: tuple[HeadFound, ...]
     # Largest change of an answer logit when a node is patched before the last token.
@@ -79,7 +80,7 @@ def draw(found: Conclusions) -> Findings:
             caveats=(),
         )
     nodes = _nodes(found, explained)
-    verdict, has_circuit = _verdict(explained)
+    verdict, has_circuit = _verdict(found, explained)
     return Findings(
         verdict=verdict,
         has_circuit=has_circuit,
@@ -128,39 +129,47 @@ def _template_name(config: RunConfig) -> str:
 
 
 def _closed_verdict(found: Conclusions) -> str:
+    if not found.gate.open and found.config.are_pairs:
+        return f"No circuit to find: {found.gate.reason}"
     if not found.gate.open:
         return (
             "No circuit to find: the answers do not follow the right letter beyond "
-            f"chance (D = {found.gate.selectivity:.2f}, null "
-            f"{found.gate.null_low:.2f} to {found.gate.null_high:.2f})."
+            f"chance (D = {found.gate.selectivity:.3f}, null "
+            f"{found.gate.null_low:.3f} to {found.gate.null_high:.3f})."
         )
     asked = len(set(found.asked.question.tolist()))
     return (
         "An effect, but too few questions to explain it: "
-        f"{found.behaviour.kept_questions} of {asked} questions are right in every "
-        "rotation. Ask more questions, or easier ones."
+        f"{found.behaviour.kept_questions} of {asked} pass the filter, and both the "
+        "half that chooses nodes and the half that tests them need at least 2. Ask "
+        "more questions, or easier ones."
     )
 
 
-def _verdict(explained: Explained) -> tuple[str, bool]:
+def _verdict(found: Conclusions, explained: Explained) -> tuple[str, bool]:
     """One sentence, from held-out recovery against the random sets."""
     by_kind = {row.kind: row for row in explained.joint}
     selected, random = by_kind["selected"], by_kind["random"]
     if selected.sufficiency is None or random.sufficiency is None:
         return f"No set could be tested: {selected.refused}", False
-    found, rival = selected.sufficiency, random.sufficiency
-    letter_heads = [
-        h.name for h in explained.heads
-        if h.head_class in ("correct_letter", "letter_specific")
-    ]  # fmt: skip
+    restored, rival = selected.sufficiency, random.sufficiency
+    asked = "pairs" if found.config.are_pairs else "questions"
     facts = (
-        f"{selected.size} nodes restore {found.mean:.0%} of the net logit on held-out "
-        f"questions ({found.low:.0%} to {found.high:.0%}), random sets like them "
-        f"{rival.mean:.0%}; {len(letter_heads)} heads attend to the correct letter."
+        f"{selected.size} nodes restore {restored.mean:.0%} of the net logit on "
+        f"held-out {asked} ({restored.low:.0%} to {restored.high:.0%}), random sets "
+        f"like them {rival.mean:.0%}{_letter_heads(found, explained)}."
     )
-    if found.low > max(rival.high, 0.5):
+    if restored.low > max(rival.high, 0.5):
         return f"A circuit was found: {facts}", True
     return f"No set explains most of the effect: {facts}", False
+
+
+def _letter_heads(found: Conclusions, explained: Explained) -> str:
+    if found.config.are_pairs:
+        return ""
+    kinds = ("correct_letter", "letter_specific")
+    count = sum(head.head_class in kinds for head in explained.heads)
+    return f"; {count} heads attend to the correct letter"
 
 
 def _nodes(found: Conclusions, explained: Explained) -> tuple[NodeFound, ...]:
@@ -183,7 +192,7 @@ def _nodes(found: Conclusions, explained: Explained) -> tuple[NodeFound, ...]:
     )
     contributions = np.asarray(explained.bank.anatomy.contributions)[: len(study.gold)]
     readings = metrics.readings(metrics.gold_by_answer(contributions, study.gold))
-    p_values = metrics.max_statistic_p(per_node(effects.direct), question)
+    p_values = _p_values(per_node(effects.direct), question)
     names = {(h.layer, h.head): h.name for h in explained.classes}
     heads = found.checkpoint.config.heads
     chosen = set(explained.selection.nodes)
@@ -196,7 +205,7 @@ def _nodes(found: Conclusions, explained: Explained) -> tuple[NodeFound, ...]:
                 layer=node.layer,
                 head=-1 if node.head is None else node.head,
                 selected=at in chosen,
-                head_class="mlp" if node.head is None else names[at],
+                head_class="mlp" if node.head is None else names.get(at, ""),
                 direct={kind: _at(direct[kind], at) for kind in kinds},
                 total={kind: _at(total[kind], at) for kind in kinds},
                 **{name: _at(loss, at) for name, loss in losses.items()},
@@ -207,6 +216,20 @@ def _nodes(found: Conclusions, explained: Explained) -> tuple[NodeFound, ...]:
             )
         )
     return tuple(rows)
+
+
+def _p_values(direct: np.ndarray, question: np.ndarray) -> np.ndarray:
+    """P-values adjusted over all nodes.
+
+    What float32 cannot tell from 0 counts as 0: the same rounding in every prompt has
+    the same sign, and would be significant.
+    """
+    is_rounding = np.abs(direct) < _ROUNDING * np.abs(direct).max()
+    return metrics.max_statistic_p(np.where(is_rounding, 0.0, direct), question)
+
+
+# As a share of the largest effect.
+_ROUNDING = 1e-6
 
 
 def _at(found: metrics.Intervals, at: tuple[int, int]) -> Estimate:
@@ -234,18 +257,21 @@ def _selection(found: Conclusions, explained: Explained) -> SelectionFound:
 
 
 def _planted(found: Conclusions, explained: Explained) -> PlantedFound | None:
-    if found.truth is None:
+    if found.truth is None or found.config.questions != "planted":
         return None
     questions = {q.id: q for q in load_questions(found.config)}
-    return compare(found.truth, questions, found.checkpoint, explained)
+    return compare(
+        found.truth, questions, found.checkpoint, explained, labels=found.asked.labels
+    )
 
 
 def _caveats(found: Conclusions) -> tuple[str, ...]:
     caveats = [
-        "Nodes are patched at the answer position only, given the prompt's own earlier "
-        "positions: what earlier tokens contribute is not attributed.",
-        "Head classes say where heads look and what that does here; on other text the "
-        "same heads may do other things.",
+        "Pairs have no labels: heads are not classified, and letter priors and what is "
+        "corrected by them mean nothing here."
+        if found.config.are_pairs
+        else "Head classes say where heads look and what that does here; on other text "
+        "the same heads may do other things.",
     ]
     if found.config.filters and not found.config.are_pairs:
         kept = found.behaviour.kept_questions

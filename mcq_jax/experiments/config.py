@@ -2,13 +2,16 @@
 
 import dataclasses
 
+from mcq_jax import planted
 from mcq_jax.metrics import Thresholds
+from mcq_jax.planted.channels import LETTERS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What to ask of which model, and how much of it. Every field is a CLI flag."""
+    """What to ask of which model, and how much of it."""
 
+    # Every field has a comment of its own: `mcq-jax run CONFIG --help` shows it.
     # What stands at the top of the report.
     title: str
     # A Hugging Face folder, a GGUF file, or "planted" for a model with a known circuit.
@@ -19,28 +22,36 @@ class RunConfig:
     # Folder of the run; runs/<title> where left out. A run started again resumes.
     out: str | None = None
 
+    # Whether `questions` are pairs of a clean and a source prompt.
     are_pairs: bool = False
-    # How many questions (None: all), of which subjects (none: all), drawn by `seed`.
+    # How many questions, drawn evenly over subjects; None: all.
     question_count: int | None = None
+    # Only questions on these subjects, as files name them; none: all.
     subjects: tuple[str, ...] = ()
-    # Questions with a longer prompt are left out and counted; None: the context.
+    # Questions with a longer prompt, in tokens, are left out and counted; None: the
+    # model's context.
     longest_prompt: int | None = None
+    # Draws questions, sources, splits, random sets and resamples.
     seed: int = 0
 
     # paper, plain_paren or harness.
     template: str = "plain_paren"
-    # A, B, C, … where left out.
+    # Labels of the options; A, B, C, … where left out.
     labels: tuple[str, ...] | None = None
-    # Worked examples per prompt, and where they come from.
+    # Worked examples per prompt.
     shots: int = 0
+    # Where worked examples come from; the questions' own source where left out.
     shots_from: str | None = None
+    # Whether prompts stand inside the checkpoint's chat template.
     inside_chat_template: bool = False
     # Ask every question with the right option in each place.
     all_rotations: bool = True
 
-    # Seed, options and variant (ordinal, letter, mixed) of a planted model.
+    # Which planted model.
     planted_seed: int = 0
+    # Options per question of a planted model, 2 to 10.
     planted_choices: int = 4
+    # What a planted model goes by: ordinal, letter, mixed.
     planted_variant: str = "ordinal"
 
     # Weights and activations: float32, or bfloat16 on accelerators.
@@ -55,13 +66,30 @@ class RunConfig:
     choosing_fraction: float = 0.5
     # Share of net(x) - net(x') that the chosen nodes' direct effects must reach.
     selection_share: float = 0.8
+    # Sets of random nodes that the chosen ones are held against.
     random_sets: int = 10
     # Also patch every node at all earlier positions, by full passes, for so many
     # questions (costs nodes × questions passes: for small models).
     earlier_position_questions: int = 0
+    # What makes a head a correct-letter head, an amplifier, …; fixed before looking.
     thresholds: Thresholds = Thresholds()
 
     def __post_init__(self):
+        variants = [variant.name.lower() for variant in planted.Variant]
+        if self.planted_variant not in variants:
+            raise ValueError(
+                f"planted_variant is {self.planted_variant!r}; there are "
+                f"{', '.join(variants)}."
+            )
+        if not 2 <= self.planted_choices <= LETTERS:
+            raise ValueError(
+                f"planted_choices is {self.planted_choices}; a planted model has 2 to "
+                f"{LETTERS} options."
+            )
+        for name in ("question_count", "longest_prompt", "batch", "random_sets"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; give at least 1.")
         if not 0 < self.choosing_fraction < 1 or not 0 < self.selection_share <= 1:
             raise ValueError(
                 f"choosing_fraction {self.choosing_fraction} and selection_share "

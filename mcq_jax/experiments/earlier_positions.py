@@ -70,7 +70,7 @@ def _patch_all(parameters, tokens, last, is_zero, *, config):
     mask = jnp.eye(rows).reshape(rows, config.layers, config.nodes)
     mask = jnp.moveaxis(mask, 0, 1)[:, :, None]  # [layer, row, 1, node]
     before = jnp.arange(tokens.shape[1]) < last
-    mask = mask * before[None, None, :, None]
+    mask = jnp.where(before[None, None, :, None], mask, 0.0)
     heads = mask[..., :-1].reshape(*mask.shape[:3], config.kv_heads, config.group, 1)
     layers = range(config.layers)
     edits: tuple[Edit, ...] = (

@@ -37,6 +37,9 @@ def classify(
     for head in letter_heads:
         mask[head.layer, head.head] = True
     resampled = _resampled_direct_effect(checkpoint, study, bank, mask, progress)
+    # What is resampled itself falls for that reason alone, and amplifies nothing.
+    own = per_node(effects.direct).mean(axis=0)
+    resampled = np.where(mask, own, resampled)
     evidence = _evidence(study, bank, effects, difference, resampled[:, :-1])
     return metrics.classify_heads(evidence, thresholds), evidence
 

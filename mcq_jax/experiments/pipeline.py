@@ -5,13 +5,9 @@ takes long writes its parts as it goes; a run that was stopped picks up where it
 """
 
 import dataclasses
-import importlib.metadata
 import pathlib
-import platform
 import re
-import subprocess
 
-import jax
 import numpy as np
 
 from mcq_jax import metrics, planted, sweeps
@@ -23,14 +19,16 @@ from mcq_jax.experiments import (
     head_classes,
     joint_tests,
     node_effects,
+    prompt_set,
 )
 from mcq_jax.experiments.config import RunConfig
+from mcq_jax.experiments.manifest import make_manifest
 from mcq_jax.experiments.memory import check_memory
 from mcq_jax.experiments.progress import Progress, duration, measure_flop_rate
-from mcq_jax.experiments.prompt_set import PromptSet, make_prompts
+from mcq_jax.experiments.prompt_set import PromptSet
 from mcq_jax.experiments.sources import choose_sources
 from mcq_jax.experiments.study import Study, study_pairs, study_questions
-from mcq_jax.results import Findings, RunFolder, content_hash
+from mcq_jax.results import Findings, GateFound, RunFolder, content_hash
 
 
 def run(
@@ -39,16 +37,18 @@ def run(
     """Runs everything that a config asks for and returns what was found."""
     progress = progress or Progress()
     with progress.stage("loading"):
+        prompt_set.check(config)  # first: weights take longer than questions
         checkpoint, truth = open_model(config)
-        asked = make_prompts(config, checkpoint)
+        asked = prompt_set.make_prompts(config, checkpoint)
     check_memory(
         checkpoint.config,
         batch=config.batch,
-        chunk=4 if config.are_pairs else asked.choices,
+        chunk=4 if config.are_pairs else asked.rotations,
         kinds=1 if config.are_pairs else 3,
         tokens=int(asked.length.max()),
     )
-    folder = RunFolder.open(run_path(config), _manifest(config, checkpoint, asked))
+    manifest = make_manifest(config, checkpoint, asked)
+    folder = RunFolder.open(run_path(config), manifest)
     progress.say(_plan(config, checkpoint, asked))
 
     with progress.stage("behaviour"):
@@ -59,8 +59,8 @@ def run(
         behaviour=behaviour.describe(base, len(kept)), seconds=progress.seconds,
     )  # fmt: skip
     progress.say(gate.reason)
-    if gate.open and len(kept) >= 4:
-        study = _study(config, asked, kept)
+    study = _study(config, asked, kept) if gate.open else None
+    if study is not None:
         found = _explain(found, study, folder, progress)
     findings = conclusions.draw(found)
     folder.write_text("findings.json", findings.to_json())
@@ -71,6 +71,8 @@ def open_model(config: RunConfig) -> tuple[Checkpoint, planted.Truth | None]:
     """Returns the checkpoint, and the truth about it if it is a planted one."""
     if config.model != "planted":
         return load(config.model, dtype=config.dtype), None
+    if config.dtype != "float32":
+        raise ValueError(f"planted models are float32, not {config.dtype!r}.")
     model = planted.plant(
         config.planted_seed,
         choices=config.planted_choices,
@@ -93,14 +95,17 @@ def run_path(config: RunConfig) -> pathlib.Path:
     return pathlib.Path(config.out or pathlib.Path("runs") / name)
 
 
-def _judge(config: RunConfig, asked: PromptSet, table: dict[str, np.ndarray]):
+def _judge(
+    config: RunConfig, asked: PromptSet, table: dict[str, np.ndarray]
+) -> tuple[GateFound, np.ndarray, dict[str, np.ndarray]]:
     """Returns the gate, the questions to study, and the table of studied prompts."""
     if asked.pair_source is not None:
         half = len(asked.pair_source)
         base = {name: column[:half] for name, column in table.items()}
         source = {name: column[half:] for name, column in table.items()}
         gate = behaviour.gate_pairs(base, source, seed=config.seed)
-        right = metrics.nets(base["answer_logits"], base["gold"]) > 0
+        chosen = metrics.predictions(base["answer_logits"], without_prior=False)
+        right = chosen == base["gold"]
         kept = base["question"][right] if config.filters else base["question"]
         return gate, kept, base
     gate = behaviour.gate_questions(table, seed=config.seed)
@@ -112,29 +117,53 @@ def _judge(config: RunConfig, asked: PromptSet, table: dict[str, np.ndarray]):
     return gate, kept, table
 
 
-def _study(config: RunConfig, asked: PromptSet, kept: np.ndarray) -> Study:
-    """Returns the prompts to patch: the first kept questions, split in two."""
-    in_order = list(dict.fromkeys(asked.question.tolist()))
-    chosen = [q for q in in_order if q in set(kept.tolist())][: config.effect_questions]
-    split = {"fraction": config.choosing_fraction, "seed": config.seed}
-    if asked.pair_source is not None:
-        half = len(asked.pair_source)
-        index = np.flatnonzero(np.isin(asked.question[:half], chosen))
-        choosing = metrics.split_by_question(asked.question[index], **split)
+def _study(config: RunConfig, asked: PromptSet, kept: np.ndarray) -> Study | None:
+    """Returns the prompts to patch: the first kept questions, split in two.
+
+    None where a half has fewer than two questions, without which there are neither
+    sources from another question nor intervals.
+    """
+    chosen = _first(kept, asked.question, config.effect_questions)
+    pairs = asked.pair_source
+    candidates = asked.question if pairs is None else asked.question[: len(pairs)]
+    index = np.flatnonzero(np.isin(candidates, chosen))
+    question, gold = asked.question[index], asked.gold[index]
+    choosing = _choosing(config, question)
+    if choosing is None:
+        return None
+    if pairs is not None:
         return study_pairs(asked, index, choosing)
-    question = asked.question[np.isin(asked.question, chosen)]
-    gold = asked.gold[np.isin(asked.question, chosen)]
-    choosing = metrics.split_by_question(question, **split)
     sources = choose_sources(question, gold, choosing, seed=config.seed)
     return study_questions(asked, chosen, choosing, sources)
 
 
+def _first(kept: np.ndarray, question: np.ndarray, count: int) -> list[str]:
+    """Returns the first of the kept questions, in the order in which they are asked."""
+    names = set(kept.tolist())
+    in_order = dict.fromkeys(question.tolist())
+    return [name for name in in_order if name in names][:count]
+
+
+def _choosing(config: RunConfig, question: np.ndarray) -> np.ndarray | None:
+    """Returns on which prompts nodes are chosen, None if a half is too small."""
+    if len(np.unique(question)) < 4:
+        return None
+    try:
+        choosing = metrics.split_by_question(
+            question, fraction=config.choosing_fraction, seed=config.seed
+        )
+    except ValueError:  # one half is empty
+        return None
+    halves = (question[choosing], question[~choosing])
+    return choosing if min(len(np.unique(half)) for half in halves) >= 2 else None
+
+
 def _explain(
-    found: "conclusions.Conclusions",
+    found: conclusions.Conclusions,
     study: Study,
     folder: RunFolder,
     progress: Progress,
-) -> "conclusions.Conclusions":
+) -> conclusions.Conclusions:
     """Everything behind an open gate."""
     config, checkpoint = found.config, found.checkpoint
     with progress.stage("taking apart"):
@@ -149,16 +178,19 @@ def _explain(
     sets = joint_tests.make_sets(selection, shape, config)
     with progress.stage("joint tests"):
         joint = joint_tests.patch_sets(checkpoint, study, bank, sets, folder, progress)
-    with progress.stage("head classes"):
-        classes, evidence = head_classes.classify(
-            checkpoint,
-            study,
-            bank,
-            effects,
-            float(joint_tests.source_difference(study, bank).mean()),
-            progress,
-            thresholds=config.thresholds,
-        )
+    classes, heads = (), ()
+    if not config.are_pairs:  # which have no labels to look at
+        with progress.stage("head classes"):
+            classes, evidence = head_classes.classify(
+                checkpoint,
+                study,
+                bank,
+                effects,
+                float(joint_tests.source_difference(study, bank).mean()),
+                progress,
+                thresholds=config.thresholds,
+            )
+            heads = head_classes.describe(classes, evidence, bank, study)
     earlier = None
     if config.earlier_position_questions:
         with progress.stage("earlier positions"):
@@ -178,7 +210,7 @@ def _explain(
             selection=selection,
             joint=joint_tests.describe(study, bank, sets, joint),
             classes=classes,
-            heads=head_classes.describe(classes, evidence, bank, study),
+            heads=heads,
             earlier=earlier,
         ),
     )
@@ -206,41 +238,3 @@ def _plan(config: RunConfig, checkpoint: Checkpoint, asked: PromptSet) -> str:
         f"kinds of source {duration(patching / rate)} (if the gate opens); "
         f"{rate / 1e9:.0f} GFLOP/s assumed."
     )
-
-
-def _manifest(config: RunConfig, checkpoint: Checkpoint, asked: PromptSet) -> dict:
-    """What makes two runs the same, and what is good to know about this one."""
-    plan = dataclasses.asdict(config)
-    for name in ("title", "out", "model"):
-        plan.pop(name)
-    prompts = content_hash([prompt.ids.tolist() for prompt in asked.prompts])
-    versions = {
-        name: importlib.metadata.version(name)
-        for name in ("jax", "jaxlib", "dm-haiku", "numpy")
-    }
-    return {
-        "identity": {
-            "weights": checkpoint.content_hash,
-            "prompts": prompts,
-            "plan": plan,
-            "dtype": config.dtype,
-        },
-        "title": config.title,
-        "model": config.model,
-        "versions": versions | {"python": platform.python_version()},
-        "device": str(jax.devices()[0].device_kind),
-        "matmul_precision": "highest",
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str:
-    """The commit of the code that runs, or "" outside a checkout."""
-    here = pathlib.Path(__file__).parent
-    asked = subprocess.run(
-        ["git", "-C", str(here), "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return asked.stdout.strip()

@@ -1,5 +1,7 @@
 """What was planted against what was found: the tool's own test of itself."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mcq_jax import planted, prompts
@@ -18,6 +20,8 @@ def compare(
     questions: dict[str, Question],
     checkpoint: Checkpoint,
     explained,
+    *,
+    labels: Sequence[str],
 ) -> PlantedFound:
     """Returns the four sets of nodes and the head classes, planted and found.
 
@@ -51,7 +55,7 @@ def compare(
     roles = {role: _names(getattr(truth, role)) for role in sets}
     classes = {f"L{h.layer}H{h.head}": h.name for h in explained.classes}
     planned = {str(node): name for node, name in sorted(truth.classes.items())}
-    error = _largest_error(truth, questions, explained) / scale
+    error = _largest_error(truth, questions, explained, labels) / scale
     return PlantedFound(
         planted=roles,
         found=found,
@@ -62,11 +66,17 @@ def compare(
     )
 
 
-def _largest_error(truth, questions, explained) -> float:
-    """Largest gap to the analytic contributions and patched logits, in logits."""
+def _largest_error(truth, questions, explained, labels) -> float:
+    """Largest gap to what follows from the recipe, in logits.
+
+    Of contributions, of sources' contributions, and of logits with a node patched: all
+    effects are sums and differences of these.
+    """
     study, bank, patched = explained.study, explained.bank, explained.patched
     facts = [
-        planted.facts(prompts.rotations(questions[p.question])[p.rotation])
+        planted.facts(
+            prompts.rotations(questions[p.question])[p.rotation], labels=labels
+        )
         for p in study.prompts
     ]
     gaps = [0.0]
@@ -74,6 +84,9 @@ def _largest_error(truth, questions, explained) -> float:
         measured = bank.anatomy.contributions[index]
         gaps.append(np.abs(measured - truth.contributions(own)).max())
         for kind, source in enumerate(study.sources.index[index]):
+            written = patched.source_contributions[index, kind]
+            expected = truth.contributions(facts[source], read_as=own)
+            gaps.append(np.abs(written - expected).max())
             expected = truth.patched_logits(own, facts[source])
             gaps.append(np.abs(patched.patched_logits[index, kind] - expected).max())
     return float(max(gaps))

@@ -51,6 +51,26 @@ class PromptSet:
     def choices(self) -> int:
         return len(self.prompts[0].answer_ids)
 
+    @property
+    def rotations(self) -> int:
+        return 1 + int(self.rotation.max())
+
+
+def check(config: RunConfig) -> None:
+    """Refuses missing questions and impossible wordings before weights are read."""
+    if config.are_pairs:
+        prompts.read_pairs(config.questions)
+        return
+    template, _ = _template(config), _shots(config)
+    asked = load_questions(config)
+    prompts.render(asked[0], template, labels=config.labels)
+    counts = sorted({len(question.options) for question in asked})
+    if len(counts) > 1:
+        raise ValueError(
+            f"questions of {config.questions} have {counts} options; give each number "
+            "of options a run of its own."
+        )
+
 
 def make_prompts(config: RunConfig, checkpoint: Checkpoint) -> PromptSet:
     """Returns the prompts that a run asks, tokenised for its checkpoint."""
@@ -130,7 +150,7 @@ def _is_too_long(
     limit = min(config.longest_prompt or context, context)
     longest = max(len(prompt.ids) for prompt in tokenised)
     if longest > limit:
-        _log.warning(
+        _log.info(
             "question %s left out: %d tokens for a limit of %d",
             tokenised[0].question,
             longest,
@@ -141,7 +161,8 @@ def _is_too_long(
 
 def _pairs(config: RunConfig, checkpoint: Checkpoint) -> PromptSet:
     pairs = prompts.read_pairs(config.questions)[: config.question_count]
-    context = config.longest_prompt or checkpoint.config.context
+    context = checkpoint.config.context
+    context = min(config.longest_prompt or context, context)
     both = [
         prompts.tokenise_pair(pair, checkpoint.tokenizer, context=context)
         for pair in pairs

@@ -25,11 +25,6 @@ class Study:
     # Studied prompts that are run together: the rotations of one question.
     chunks: tuple[Int[np.ndarray, " chunk"], ...]
 
-    @property
-    def source_gold(self) -> Int[np.ndarray, "studied kind"]:
-        gold = np.array([prompt.gold for prompt in self.prompts])
-        return gold[self.sources.index]
-
 
 def study_questions(
     asked: PromptSet, chosen: Sequence[str], choosing: np.ndarray, sources: Sources

@@ -7,12 +7,17 @@ all of it, and edits can be batched, vmapped, differentiated and sharded.
 
 import dataclasses
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import TypedDict, Unpack
 
 import jax
+import jax.core
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Int
+import numpy as np
+from jaxtyping import Array, ArrayLike
 
+from mcq_jax.interventions import selection, wording
+from mcq_jax.interventions.selection import Indices
 from mcq_jax.interventions.sites import Site
 
 
@@ -22,25 +27,57 @@ class Kind(enum.Enum):
     INTERPOLATE = "x at w = 0, v at w = 1, linear between"
     ADD = "x + w * v"
     SCALE = "x * (1 - w + w * v)"
+    APPLY = "x at w = 0, function(x, *arguments) at w = 1, linear between"
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """One array argument of an edit's function: `[slot, row, …]`, any of size 1."""
+
+    values: Array
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Edit:
-    """A change of one site. Build it with `patch`, `add` or `scale`.
+    """A change of one site. Build it with `patch`, `add`, `scale`, `apply`, …
 
-    `weight` and `value` are `[slot, row, *site axes]`, where any axis may have
-    size 1 and the position axis runs over `positions` if these are given. `layers`
-    says which layer each slot belongs to. Several edits of one site apply in the
-    order in which they are given.
+    `weight` and `value` have the axes of the activation itself, after slot and row:
+    any axis may have size 1, and the position axis runs over `positions` if these are
+    given. Heads, neurons and keys that are not selected have weight 0. Several edits
+    of one site apply in the order in which they are given. `print(edit)` reads it out.
     """
 
     site: Site = dataclasses.field(metadata={"static": True})
     kind: Kind = dataclasses.field(metadata={"static": True})
+    # Of kind APPLY; module-level, so that it is the same object in every call.
+    function: Callable[..., Array] | None = dataclasses.field(
+        default=None, metadata={"static": True}
+    )
+    # Which layer each slot belongs to; no slot, no change.
     layers: Array  # [slot]
     positions: Array | None  # [row, selected]
+    # The site's heads (kv heads for keys and values) or neurons; None is all.
+    units: Array | None = None  # [slot, row, selected]
+    # Of scores and pattern: the positions that are looked at.
+    keys: Array | None = None  # [slot, row, selected]
+    # Of keys and values: the queries that read the change (see `model.read_by`); None
+    # is all of them.
+    readers: Array | None = None  # bool [slot, row, query, kv_head, group]
     weight: Array  # [slot, row, *site axes]
+    # What APPLY does not use (0 there).
     value: Array  # [slot, row, *site axes]
+    arguments: tuple[Argument, ...] = ()
+
+    @property
+    def selectors(self) -> list[tuple[Array, tuple[int, ...]]]:
+        """Index arrays other than positions, each with the site's axes it runs over."""
+        both = ((self.units, self.site.unit_axes), (self.keys, self.site.key_axes))
+        return [(indices, axes) for indices, axes in both if indices is not None]
+
+    def __str__(self) -> str:
+        return wording.describe(self)
 
 
 @jax.tree_util.register_dataclass
@@ -58,181 +95,135 @@ class Capture:
         return self.layers is None or layer in self.layers
 
 
-def patch(
-    site: Site,
-    source: ArrayLike,
-    *,
-    layers: Sequence[int] | Array = (0,),
-    positions: ArrayLike | None = None,
-    weight: ArrayLike = 1.0,
-) -> Edit:
-    """Returns the edit that replaces a site by `source` (where `weight` is 1)."""
-    return _edit(Kind.INTERPOLATE, site, source, layers, positions, weight)
+class Where(TypedDict, total=False):
+    """Which part of a site an edit changes, and how much; all of layer 0 by default.
+
+    Indices are arrays: other values, same compiled program.
+    """
+
+    layers: Indices
+    # [selected], or [row, selected] where rows differ: see `last` and `from_end`.
+    positions: Indices | None
+    # [selected], [row, selected] or [slot, row, selected], as are neurons and keys.
+    # Query heads; at K, V and ROT_K the kv heads.
+    heads: Indices | None
+    neurons: Indices | None
+    # Of SCORES and PATTERN: what is looked at; `positions` is who looks.
+    keys: Indices | None
+    # A number, or [slot, row, *site axes]; at 0 the edit does nothing.
+    weight: ArrayLike
 
 
-def add(
-    site: Site,
-    direction: ArrayLike,
-    *,
-    layers: Sequence[int] | Array = (0,),
-    positions: ArrayLike | None = None,
-    weight: ArrayLike = 1.0,
-) -> Edit:
+def patch(site: Site | str, source: ArrayLike, **where: Unpack[Where]) -> Edit:
+    """Returns the edit that replaces a site by `source` (where `weight` is 1).
+
+    The source is a number or an activation as a capture returns it, `[layer, row,
+    *site axes]`: layers and positions are those selected, heads and neurons all.
+    """
+    return _edit(Kind.INTERPOLATE, site, source, **where)
+
+
+def add(site: Site | str, direction: ArrayLike, **where: Unpack[Where]) -> Edit:
     """Returns the edit that adds `weight * direction` to a site (steering)."""
-    return _edit(Kind.ADD, site, direction, layers, positions, weight)
+    return _edit(Kind.ADD, site, direction, **where)
 
 
-def scale(
-    site: Site,
-    factor: ArrayLike,
+def scale(site: Site | str, factor: ArrayLike, **where: Unpack[Where]) -> Edit:
+    """Returns the edit that multiplies a site by `factor` (where `weight` is 1)."""
+    return _edit(Kind.SCALE, site, factor, **where)
+
+
+def apply(
+    site: Site | str,
+    function: Callable[..., Array],
+    *arguments: ArrayLike | Argument,
+    **where: Unpack[Where],
+) -> Edit:
+    """Returns the edit that puts `function(x, *arguments)` in place of a site's x.
+
+    Args:
+        function: pure and module-level. It sees one sequence's activation, with the
+            site's axes (of positions: those selected), and keeps its shape. It runs
+            in every layer and must be finite there.
+        arguments: arrays, the same for all layers and rows; those that differ are
+            given as `Argument(values)` with axes `[slot, row, …]`.
+    """
+    _check_function(function)
+    edit = _edit(Kind.APPLY, site, 0.0, **where)
+    wrapped = tuple(
+        a if isinstance(a, Argument) else Argument(jnp.asarray(a)[None, None])
+        for a in arguments
+    )
+    return dataclasses.replace(edit, function=function, arguments=wrapped)
+
+
+def _edit(
+    kind: Kind,
+    site: Site | str,
+    value: ArrayLike,
     *,
-    layers: Sequence[int] | Array = (0,),
-    positions: ArrayLike | None = None,
+    layers: Indices | None = None,
+    positions: Indices | None = None,
+    heads: Indices | None = None,
+    neurons: Indices | None = None,
+    keys: Indices | None = None,
     weight: ArrayLike = 1.0,
 ) -> Edit:
-    """Returns the edit that multiplies a site by `factor` (where `weight` is 1)."""
-    return _edit(Kind.SCALE, site, factor, layers, positions, weight)
-
-
-def _edit(kind, site, value, layers, positions, weight) -> Edit:
-    rank = 2 + len(site.axes)
-    value, weight = jnp.asarray(value, float), jnp.asarray(weight, float)
+    site, layers = selection.resolve(site, layers)
+    slots, what = layers.size, f"an edit of {site}"
     if positions is not None:
-        positions = jnp.asarray(positions, jnp.int32)
-        positions = positions.reshape((1,) * (2 - positions.ndim) + positions.shape)
-    for name, array in (("value", value), ("weight", weight)):
-        if array.ndim not in (0, rank):
-            raise ValueError(
-                f"{name} of an edit of {site} has shape {array.shape}; give a number "
-                f"or an array with axes {('slot', 'row', *site.axes)}, any of size 1."
-            )
-    layers = jnp.asarray(layers, jnp.int32)
-    for name, array in (("value", value), ("weight", weight)):
-        if array.ndim and array.shape[0] not in (1, layers.size):
-            raise ValueError(
-                f"{name} of an edit of {site} has {array.shape[0]} slots for "
-                f"{layers.size} layers; give one slot per layer, or a single one."
-            )
+        positions = selection.indices(f"positions of {what}", positions, rank=2)
+    if keys is not None:
+        keys = selection.keys(site, keys, slots)
     return Edit(
         site=site,
         kind=kind,
         layers=layers,
         positions=positions,
-        weight=_with_slots(weight, layers.size, rank),
-        value=_with_slots(value, layers.size, rank),
+        units=selection.units(site, heads, neurons, slots),
+        keys=keys,
+        weight=_per_slot("weight", weight, site, slots),
+        value=_per_slot("value", value, site, slots),
     )
 
 
-def _with_slots(array: Array, slots: int, rank: int) -> Array:
-    array = array.reshape((1,) * (rank - array.ndim) + array.shape)
+def _per_slot(name: str, numbers: ArrayLike, site: Site, slots: int) -> Array:
+    """`[slot, row, *site axes]` from a number or an array."""
+    array = jnp.asarray(numbers)
+    what, rank = f"{name} of an edit of {site}", 2 + len(site.axes)
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise ValueError(f"{what} has complex numbers; activations are real.")
+    if not site.per_layer and array.ndim == rank - 1:
+        array = array[None]  # as captures of such a site come
+    if array.ndim not in (0, rank):
+        raise ValueError(
+            f"{what} has shape {array.shape}; give a number "
+            f"or an array with axes {('slot', 'row', *site.axes)}, any of size 1."
+        )
+    if array.ndim and array.shape[0] not in (1, slots):
+        raise ValueError(
+            f"{what} has {array.shape[0]} slots for {slots} layers; give one slot per "
+            "layer, or a single one."
+        )
+    array = array.astype(float).reshape((1,) * (rank - array.ndim) + array.shape)
     return jnp.broadcast_to(array, (slots, *array.shape[1:]))
 
 
-@jax.custom_jvp
-def interpolate(x: Array, source: Array, weight: Array) -> Array:
-    """x at weight 0 and the source at weight 1, bit for bit; linear between.
-
-    Selecting at the ends keeps a non-finite source at weight 0 harmless; the
-    derivative is that of the line everywhere, also at 0, where it is attribution
-    patching.
-    """
-    line = x * (1 - weight) + source * weight
-    return jnp.where(weight == 0, x, jnp.where(weight == 1, source, line))
+def _check_function(function: Callable[..., Array]) -> None:
+    name = getattr(function, "__qualname__", repr(function))
+    if "<" in name or "." in name or not hasattr(function, "__module__"):
+        raise ValueError(
+            f"{name} is made anew each time the code around it runs, and a new "
+            "function is a new program to compile; write it as `def` at the top of a "
+            "module and pass what varies as arguments."
+        )
 
 
-def _interpolate_jvp(primals, tangents):
-    x, source, weight = primals
-    dx, dsource, dweight = tangents
-    primal = interpolate(x, source, weight)
-    terms = []
-    if not isinstance(dx, jax.custom_derivatives.SymbolicZero):
-        terms.append(dx * (1 - weight))
-    if not isinstance(dsource, jax.custom_derivatives.SymbolicZero):
-        terms.append(dsource * weight)
-    if not isinstance(dweight, jax.custom_derivatives.SymbolicZero):
-        # A score of -inf (a key out of sight) stays -inf for every weight below 1.
-        terms.append(dweight * jnp.where(jnp.isfinite(x), source - x, 0))
-    tangent = sum(terms) if terms else jnp.zeros_like(primal)
-    return primal, jnp.broadcast_to(tangent, primal.shape).astype(primal.dtype)
-
-
-interpolate.defjvp(_interpolate_jvp, symbolic_zeros=True)
-
-
-def _apply_kind(kind: Kind, x: Array, value: Array, weight: Array) -> Array:
-    if kind is Kind.INTERPOLATE:
-        return interpolate(x, value, weight)
-    # 0 * inf is NaN; a value that is not finite must do nothing at weight 0.
-    value = jnp.where((weight == 0) & ~jnp.isfinite(value), 0, value)
-    if kind is Kind.ADD:
-        return x + weight * value
-    # A score of -inf (a key out of sight) stays so under every factor; the inner
-    # selection keeps it out of the derivative too.
-    finite = jnp.isfinite(x)
-    scaled = jnp.where(finite, x, 0) * (1 - weight + weight * value)
-    return jnp.where(finite, scaled, x)
-
-
-def apply_edit(edit: Edit, x: Array, layer: Int[Array, ""]) -> Array:
-    """Returns activation `x` of one sequence in `layer`, changed by `edit`.
-
-    Here the edit has lost its row axis (the layer is vmapped over rows). In a layer
-    for which the edit has no slot its weight is 0, which leaves x as it is.
-    """
-    here = edit.layers == layer
-    slot = jnp.argmax(here)
-    weight = jnp.where(here.any(), edit.weight[slot], 0).astype(x.dtype)
-    value = edit.value[slot].astype(x.dtype)
-    axis = edit.site.position_axis
-    if edit.positions is None:
-        return _apply_kind(edit.kind, x, value, weight)
-    picked = jnp.take(x, edit.positions, axis=axis)
-    changed = jnp.broadcast_to(
-        _apply_kind(edit.kind, picked, value, weight), picked.shape
+def is_concrete(*arrays: Array | np.ndarray | None) -> bool:
+    """Whether all values are at hand: not traced, and on this host."""
+    return all(
+        array is None
+        or not isinstance(array, jax.core.Tracer)
+        and getattr(array, "is_fully_addressable", True)
+        for array in arrays
     )
-    index = (slice(None),) * axis + (edit.positions,)
-    return x.at[index].set(changed)
-
-
-class Tap:
-    """The one way a site enters the forward pass: `x = tap(Site.RESID_PRE, x)`.
-
-    It pins the rounding (so that a program with edits and one without agree bit for
-    bit where weights are 0), applies the edits of the site in order, and keeps what
-    was asked for. It lives inside one call of one layer.
-    """
-
-    def __init__(
-        self,
-        edits: Sequence[Edit],
-        capture: Sequence[Capture],
-        layer: Int[ArrayLike, ""] = 0,
-    ):
-        self._edits = edits
-        self._capture = capture
-        self._layer = jnp.asarray(layer, jnp.int32)
-        self.captured: list[Array | None] = [None] * len(capture)
-
-    def __call__(self, site: Site, x: Array) -> Array:
-        x = _pin_rounding(x)
-        for edit in self._edits:
-            if edit.site is site:
-                x = _pin_rounding(apply_edit(edit, x, self._layer))
-        for index, wish in enumerate(self._capture):
-            if wish.site is site and wish.layers != ():
-                self.captured[index] = _at_positions(wish, x)
-        return x
-
-
-def _at_positions(wish: Capture, x: Array) -> Array:
-    if wish.positions is None:
-        return x
-    return jnp.take(x, wish.positions, axis=wish.site.position_axis)
-
-
-def _pin_rounding(x: Array) -> Array:
-    """Rounds to x's own type, so that no fusion keeps excess precision across it."""
-    if x.dtype == jnp.float32 or x.dtype == jnp.float64:
-        return x
-    info = jnp.finfo(x.dtype)
-    return jax.lax.reduce_precision(x, info.nexp, info.nmant)

@@ -2,6 +2,8 @@
 
 import enum
 
+from mcq_jax.interventions import aliases
+
 
 class Site(enum.Enum):
     """A named activation. The value is its axes inside one layer, for one sequence.
@@ -23,6 +25,7 @@ class Site(enum.Enum):
     SCORES = "scores", ("kv_head", "group", "position", "key")
     PATTERN = "pattern", ("kv_head", "group", "position", "key")
     Z = "z", ("position", "kv_head", "group", "head_width")
+    HEAD_OUT = "head_out", ("position", "kv_head", "group", "width")
     ATTN_OUT = "attn_out", ("position", "width")
     RESID_MID = "resid_mid", ("position", "width")
     MLP_SCALE = "mlp_scale", ("position", "one")
@@ -46,8 +49,47 @@ class Site(enum.Enum):
         return self.axes.index("position")
 
     @property
+    def label(self) -> str:
+        """The name as it is written in sentences and files: `resid_pre`."""
+        return self.value[0]
+
+    @property
+    def unit_axes(self) -> tuple[int, ...]:
+        """The axes that count heads or neurons; a query head spans two of them."""
+        units = ("kv_head", "group", "neuron")
+        return tuple(i for i, axis in enumerate(self.axes) if axis in units)
+
+    @property
+    def unit(self) -> str | None:
+        """What can be selected within a position: "head", "neuron" or nothing."""
+        if "kv_head" in self.axes:
+            return "head"
+        return "neuron" if "neuron" in self.axes else None
+
+    @property
+    def key_axes(self) -> tuple[int, ...]:
+        """The axis of the positions looked at; only scores and pattern have one."""
+        return tuple(i for i, axis in enumerate(self.axes) if axis == "key")
+
+    @property
     def per_layer(self) -> bool:
         return self not in _WITHOUT_LAYER
+
+    @classmethod
+    def parse(
+        cls, name: str, *, gated: bool | None = None
+    ) -> tuple["Site", int | None]:
+        """Returns the site of a name, and the layer if the name holds one.
+
+        Names are ours ("z"), TransformerLens's ("blocks.3.attn.hook_z") and mishax's
+        ("ATTNS"). `gated` says whether the model's feed-forward blocks are, for the one
+        name (`hook_pre`) that depends on it.
+        """
+        member, layer = aliases.resolve(name, list(cls.__members__), gated=gated)
+        site = cls[member]
+        if layer is not None and not site.per_layer:
+            raise ValueError(f"{name!r} puts {site} in a layer; it belongs to none.")
+        return site, layer
 
     def __lt__(self, other: "Site") -> bool:
         """Forward order; jax sorts the keys of a dictionary that leaves `jit`."""

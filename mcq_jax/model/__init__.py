@@ -1,8 +1,9 @@
 """The forward pass: start reading in `transformer`."""
 
-from mcq_jax.model.attention import Block
+from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import Activation, ModelConfig, Norm, RopeScaling
 from mcq_jax.model.constants import LayerConstants, layer_constants
+from mcq_jax.model.generation import Generated, generate
 from mcq_jax.model.parameters import (
     Parameters,
     initialise,
@@ -10,11 +11,13 @@ from mcq_jax.model.parameters import (
     segment_sizes,
     stack_layers,
 )
+from mcq_jax.model.readers import read_by
 from mcq_jax.model.run import Output, forward
 
 __all__ = [
     "Activation",
     "Block",
+    "Generated",
     "LayerConstants",
     "ModelConfig",
     "Norm",
@@ -22,9 +25,11 @@ __all__ = [
     "Parameters",
     "RopeScaling",
     "forward",
+    "generate",
     "initialise",
     "layer_constants",
     "parameter_shapes",
+    "read_by",
     "segment_sizes",
     "stack_layers",
 ]

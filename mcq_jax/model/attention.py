@@ -1,7 +1,5 @@
 """One layer's attention: every query head reads blocks of keys and values."""
 
-from typing import NamedTuple
-
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -10,23 +8,10 @@ from jaxtyping import Array, Bool, Float, Int
 from mcq_jax import axes
 from mcq_jax.interventions import Site, Tap
 from mcq_jax.model.arithmetic import contract
+from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.positions import rotate
-
-
-class Block(NamedTuple):
-    """Keys (rotated) and values of a stretch of tokens in one layer.
-
-    A shared prefix, a prompt and the tokens after it are separate blocks: attention
-    joins their scores, so that many rows can read one prompt's block uncopied.
-    """
-
-    keys: Float[Array, "key kv_head head_width"]
-    values: Float[Array, "key kv_head head_width"]
-    # Where each key stands; a key is read by queries at or after its position.
-    positions: Int[Array, " key"]
-    # How many keys are real; those behind are padding and never read.
-    length: Int[Array, ""]
+from mcq_jax.model.readers import key_versions, value_versions
 
 
 def attention(
@@ -44,16 +29,25 @@ def attention(
     k = tap(Site.K, _project("key", x, heads, config.qkv_bias))
     v = tap(Site.V, _project("value", x, heads, config.qkv_bias))
     q = tap(Site.ROT_Q, rotate(q, positions, frequencies))
-    k = tap(Site.ROT_K, rotate(k, positions, frequencies))
+    k_rotated = tap(Site.ROT_K, rotate(k, positions, frequencies))
 
-    own = Block(k, v, positions, jnp.int32(positions.shape[0]))
+    own = Block(k_rotated, v, positions, jnp.int32(positions.shape[0]))
     blocks = (*blocks, own)
-    scores = jnp.concatenate([_scores(q, b, positions, config) for b in blocks], -1)
+    scores = _scores(q, blocks, positions, config)
+    for readers, edited in key_versions(tap, k, blocks, positions, frequencies):
+        others = _scores(q, edited, positions, config)
+        scores = jnp.where(readers[..., None], others, scores)
     scores = tap(Site.SCORES, scores)
     pattern = tap(Site.PATTERN, jax.nn.softmax(scores, axis=-1))
-    z = tap(Site.Z, _read(pattern, blocks).astype(x.dtype))
+    z = _read(pattern, blocks)
+    for readers, edited in value_versions(tap, blocks, positions):
+        z = jnp.where(jnp.moveaxis(readers, 2, 0)[..., None], _read(pattern, edited), z)
+    z = tap(Site.Z, z.astype(x.dtype))
 
-    out = contract("qkgh,kghw->qw", z, _weight("output", (*query_heads, config.width)))
+    weight = _weight("output", (*query_heads, config.width))
+    out = contract("qkgh,kghw->qw", z, weight)
+    if tap.names(Site.HEAD_OUT):
+        out = out + _head_changes(z, weight, tap)
     if config.attention_output_bias:
         bias = hk.get_parameter("output_bias", (config.width,), x.dtype, jnp.zeros)
         out = out + bias[None]
@@ -76,13 +70,20 @@ def _weight(name: str, shape: tuple[int, ...]) -> Array:
 
 
 def _scores(
-    q: axes.Queries, block: Block, positions: Int[Array, " query"], config: ModelConfig
+    q: axes.Queries,
+    blocks: tuple[Block, ...],
+    positions: Int[Array, " query"],
+    config: ModelConfig,
 ) -> axes.Pattern:
     """Scaled scores in float32; keys that are padding or still to come get -inf."""
     scale = config.score_scale
     scale = config.head_width**-0.5 if scale is None else scale
-    scores = contract("qkgh,skh->kgqs", q, block.keys, out=jnp.float32) * scale
-    return jnp.where(_readable(block, positions)[None, None], scores, -jnp.inf)
+    parts = []
+    for block in blocks:
+        scores = contract("qkgh,skh->kgqs", q, block.keys, out=jnp.float32) * scale
+        is_readable = _readable(block, positions)[None, None]
+        parts.append(jnp.where(is_readable, scores, -jnp.inf))
+    return jnp.concatenate(parts, -1)
 
 
 def _readable(
@@ -103,3 +104,14 @@ def _read(pattern: axes.Pattern, blocks: tuple[Block, ...]) -> axes.Queries:
         start += keys
     assert total is not None
     return total
+
+
+def _head_changes(z: axes.Queries, weight: Array, tap: Tap) -> axes.Residual:
+    """What edits of the heads' outputs add to their sum: exactly 0 where unedited."""
+    # Batched over heads, bfloat16 has no product on CPUs; widened, the numbers are the
+    # same, and then rounded as the edited ones are.
+    wide = contract("qkgh,kghw->qkgw", *(a.astype(jnp.float32) for a in (z, weight)))
+    clean = Tap((), ())(Site.HEAD_OUT, wide.astype(z.dtype))
+    edited = tap(Site.HEAD_OUT, clean)
+    change = edited.astype(jnp.float32) - clean.astype(jnp.float32)
+    return change.sum((1, 2)).astype(z.dtype)

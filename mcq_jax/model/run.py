@@ -17,10 +17,11 @@ from jaxtyping import Array, Float, Int
 from mcq_jax import axes
 from mcq_jax.interventions import Capture, Edit, Site
 from mcq_jax.model import transformer
-from mcq_jax.model.attention import Block
+from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.parameters import Group, Parameters
+from mcq_jax.model.readers import check_readers
 from mcq_jax.model.validation import check_inputs
 
 
@@ -66,6 +67,7 @@ def forward(
     edits = tuple(edits)
     wishes = tuple(Capture(site=c) if isinstance(c, Site) else c for c in capture)
     check_inputs(tokens, edits, wishes, config)
+    check_readers(edits, tokens.shape, config)
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
 
     x, at_embed = run_embed(parameters.embed, tokens, edits, wishes, config=config)
@@ -102,18 +104,26 @@ def run_layers(
     config: ModelConfig,
     capture: Sequence[Capture] = (),
     keep_blocks: bool = False,
+    past: Sequence[tuple[Block, ...]] | None = None,
+    first_layer: int = 0,
 ) -> LayersRun:
-    """Runs all segments; keeps keys and values only if asked to."""
+    """Runs all segments; keeps keys and values only if asked to.
+
+    Args:
+        past: per segment, the earlier blocks `[n, row, key, …]` that it also reads.
+        first_layer: the model's layer that these parameters begin with.
+    """
     edits, capture = tuple(edits), tuple(capture)
     constants = layer_constants(config)
-    blocks, captured, start = [], [[] for _ in capture], 0
-    for group in parameters.layers:
+    past = ((),) * len(parameters.layers) if past is None else past
+    blocks, captured, start = [], [[] for _ in capture], first_layer
+    for group, earlier in zip(parameters.layers, past, strict=True):
         size = _size(group)
         stop = start + size
         here = jax.tree.map(lambda c: c[start:stop], constants)  # noqa: B023
         run_segment = _run_layer if size == 1 else _scan_layers
         wishes = _wishes_within(capture, start, stop)
-        inputs = (group, x, positions, here, edits, wishes)
+        inputs = (group, x, earlier, positions, here, edits, wishes)
         x, own, kept = run_segment(*inputs, config=config, keep_blocks=keep_blocks)
         blocks += [own] * keep_blocks
         for parts, part in zip(captured, kept, strict=True):
@@ -124,11 +134,13 @@ def run_layers(
 
 
 @functools.partial(jax.jit, static_argnames=("config", "keep_blocks"))
-def _run_layer(group, x, positions, constants, edits, capture, *, config, keep_blocks):
+def _run_layer(
+    group, x, past, positions, constants, edits, capture, *, config, keep_blocks
+):
     """One layer, from a segment of one."""
-    group, constants = jax.tree.map(lambda a: a[0], (group, constants))
+    group, past, constants = jax.tree.map(lambda a: a[0], (group, past, constants))
     x, own, captured = _layer_over_rows(
-        group, x, positions, constants, edits, capture, config
+        x, positions, group, past, constants, edits, capture, config
     )
     own, captured = jax.tree.map(lambda a: a[None], (own, captured))
     return x, own if keep_blocks else None, captured
@@ -136,7 +148,7 @@ def _run_layer(group, x, positions, constants, edits, capture, *, config, keep_b
 
 @functools.partial(jax.jit, static_argnames=("config", "keep_blocks"))
 def _scan_layers(
-    group, x, positions, constants, edits, capture, *, config, keep_blocks
+    group, x, past, positions, constants, edits, capture, *, config, keep_blocks
 ):
     """A segment of several layers, compiled once.
 
@@ -146,8 +158,9 @@ def _scan_layers(
     run = functools.partial(
         _layer_over_rows, edits=edits, capture=capture, config=config
     )
-    first = jax.tree.map(lambda a: a[0], (group, constants))
-    shapes = jax.eval_shape(run, first[0], x, positions, first[1])[2]
+    stack = (group, past, constants)
+    first = jax.tree.map(lambda a: a[0], stack)
+    shapes = jax.eval_shape(run, x, positions, *first)[2]
     slots, buffers = [], []
     for wish, shape in zip(capture, shapes, strict=True):
         layers = [i for i in range(_size(group)) if wish.keeps(i)]
@@ -156,17 +169,17 @@ def _scan_layers(
         slots.append(slot)
         buffers.append(_buffer(len(layers), shape))
 
-    def step(carry, layer):
+    def step(carry, layer_and_slots):
         x, buffers = carry
-        group, constants, slots = layer
-        x, own, captured = run(group, x, positions, constants)
+        layer, slots = layer_and_slots
+        x, own, captured = run(x, positions, *layer)
         buffers = [
             buffer if part is None else buffer.at[slot].set(part, mode="drop")
             for buffer, part, slot in zip(buffers, captured, slots, strict=True)
         ]
         return (x, buffers), own if keep_blocks else None
 
-    (x, buffers), blocks = jax.lax.scan(step, (x, buffers), (group, constants, slots))
+    (x, buffers), blocks = jax.lax.scan(step, (x, buffers), (stack, slots))
     return x, blocks, buffers
 
 
@@ -174,13 +187,9 @@ def _buffer(size: int, shape: jax.ShapeDtypeStruct | None) -> Array | None:
     return None if shape is None else jnp.zeros((size, *shape.shape), shape.dtype)
 
 
-def _layer_over_rows(group, x, positions, constants, edits, capture, config):
+def _layer_over_rows(x, positions, group, past, constants, edits, capture, config):
     apply = functools.partial(transformer.layer.apply, config=config)
-
-    def run(group, x, positions, constants, edits, capture):
-        return apply(group, x, (), positions, constants, edits=edits, capture=capture)
-
-    return _over_rows(run, group, (x, positions), (constants,), edits, capture)
+    return _over_rows(apply, group, (x, past, positions), (constants,), edits, capture)
 
 
 def _over_rows(function, group, by_row, shared, edits, capture):

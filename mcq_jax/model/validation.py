@@ -1,40 +1,91 @@
-"""Checks of a forward pass's inputs, before anything is computed."""
+"""Checks of a forward pass's inputs, before anything is computed.
+
+Shapes are always known. Values are checked where they are at hand; those that are
+traced (inside jit, vmap, grad) are the caller's, or `check_traced`'s.
+"""
+
+from collections.abc import Sequence
 
 import jax
 import jax.core
+import jax.numpy as jnp
 import numpy as np
+from jax.experimental import checkify
 
-from mcq_jax.interventions import Capture, Edit, Site
+from mcq_jax.interventions import Capture, Edit, Kind, Site, check_conflicts
+from mcq_jax.interventions.conflicts import selected_weight
+from mcq_jax.interventions.edits import is_concrete
 from mcq_jax.model.config import ModelConfig
 
 
 def check_inputs(
-    tokens, edits: tuple[Edit, ...], capture: tuple[Capture, ...], config: ModelConfig
+    tokens, edits: Sequence[Edit], capture: Sequence[Capture], config: ModelConfig
 ) -> None:
     """Raises ValueError for what could only fail later, or silently."""
-    if tokens.ndim != 2:
-        raise ValueError(
-            f"tokens have shape {tokens.shape}; give [row, position], right-padded."
-        )
-    if tokens.shape[1] > config.context:
-        raise ValueError(
-            f"sequences of {tokens.shape[1]} tokens for a context of "
-            f"{config.context}; shorten the prompts."
-        )
-    _check_range("tokens", tokens, config.vocabulary, "the vocabulary")
+    _check_tokens(tokens, config)
+    _check_types(edits, capture)
     for edit in edits:
-        what = f"an edit of {edit.site}"
-        _check_site(what, edit.site, config)
-        _check_positions(what, edit.positions, tokens.shape)
-        _check_edit(edit, tokens.shape, config)
+        check_edit(edit, tokens.shape, config)
+    check_conflicts(edits, _sizes(tokens.shape, config))
     _check_captures(capture, tokens.shape, config)
 
 
-def _check_edit(edit: Edit, shape: tuple[int, int], config: ModelConfig) -> None:
-    sizes = {
-        "slot": edit.layers.shape[0],
+def check_edit(edit: Edit, shape: tuple[int, int], config: ModelConfig) -> None:
+    """Raises ValueError if an edit does not fit a run of `[row, position]` tokens."""
+    what, sizes = f"an edit of {edit.site}", _sizes(shape, config)
+    _check_site(what, edit.site, config)
+    _check_positions(what, edit.positions, shape)
+    _check_arrays(edit, sizes)
+    layers = config.layers if edit.site.per_layer else 1
+    _check_range(f"layers of {what}", edit.layers, layers, "the model")
+    _check_once(f"layers of {what}", edit.layers)
+    for name, indices, size in _selections(edit, sizes):
+        _check_rows(f"{name} of {what}", indices.shape[1], shape[0])
+        _check_range(f"{name} of {what}", indices, size, f"{edit.site}")
+    for argument in edit.arguments:
+        _check_rows(f"an argument of {what}", argument.values.shape[1], shape[0])
+    _check_numbers(what, edit, sizes)
+
+
+def check_traced(
+    edits: Sequence[Edit], shape: tuple[int, int], *, config: ModelConfig
+) -> None:
+    """The same checks for traced values, by `jax.experimental.checkify`.
+
+    Call it inside a function that is transformed by `checkify.checkify`; its error is
+    thrown when the program has run. Positions, layers, heads, neurons and keys must be
+    in range, and values not NaN where the weight is not 0 (selected or not).
+    """
+    for edit in edits:
+        check_edit(edit, shape, config)
+        what, sizes = f"an edit of {edit.site}", _sizes(shape, config)
+        layers = config.layers if edit.site.per_layer else 1
+        ranges = [("layers", edit.layers, layers), *_selections(edit, sizes)]
+        if edit.positions is not None:
+            ranges.append(("positions", edit.positions, shape[1]))
+        for name, indices, size in ranges:
+            inside = ((indices >= 0) & (indices < size)).all()
+            message = f"{name} of {what} are not all from 0 to {size - 1}"
+            checkify.check(inside, message)
+        selected = jnp.where(edit.weight != 0, edit.value, 0)
+        message = f"{what} has NaN in what it selects of its value"
+        checkify.check(~jnp.isnan(selected).any(), message)
+
+
+def _check_types(edits: Sequence[Edit], capture: Sequence[Capture]) -> None:
+    for what, things, kind, hint in (
+        ("an edit", edits, Edit, "`patch` and its kin make them; unpack several by *"),
+        ("a capture", capture, Capture, "or a Site; Site.parse reads names"),
+    ):
+        wrong = [thing for thing in things if not isinstance(thing, kind)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} as {what}; give {kind.__name__}s ({hint}).")
+
+
+def _sizes(shape: tuple[int, int], config: ModelConfig) -> dict[str, int]:
+    return {
         "row": shape[0],
-        "position": shape[1] if edit.positions is None else edit.positions.shape[1],
+        "position": shape[1],
         "key": shape[1],
         "kv_head": config.kv_heads,
         "group": config.group,
@@ -44,9 +95,31 @@ def _check_edit(edit: Edit, shape: tuple[int, int], config: ModelConfig) -> None
         "vocabulary": config.vocabulary,
         "one": 1,
     }
+
+
+def _check_tokens(tokens, config: ModelConfig) -> None:
+    if tokens.ndim != 2:
+        raise ValueError(
+            f"tokens have shape {tokens.shape}; give [row, position], right-padded."
+        )
+    if not jnp.issubdtype(tokens.dtype, jnp.integer):
+        raise ValueError(f"tokens have type {tokens.dtype}; give whole numbers.")
+    if tokens.shape[1] > config.context:
+        raise ValueError(
+            f"sequences of {tokens.shape[1]} tokens for a context of "
+            f"{config.context}; shorten the prompts."
+        )
+    _check_range("tokens", tokens, config.vocabulary, "the vocabulary")
+
+
+def _check_arrays(edit: Edit, sizes: dict[str, int]) -> None:
+    """Weight and value against the axes of the site."""
+    sizes = {**sizes, "slot": edit.layers.shape[0]}
+    if edit.positions is not None:
+        sizes["position"] = edit.positions.shape[1]
     axes = ("slot", "row", *edit.site.axes)
+    expected = tuple(sizes[axis] for axis in axes)
     for name, array in (("weight", edit.weight), ("value", edit.value)):
-        expected = tuple(sizes[axis] for axis in axes)
         fits = len(array.shape) == len(axes) and all(
             have in (1, want) for have, want in zip(array.shape, expected, strict=True)
         )
@@ -55,10 +128,32 @@ def _check_edit(edit: Edit, shape: tuple[int, int], config: ModelConfig) -> None
                 f"{name} of an edit of {edit.site} has shape {array.shape}; its axes "
                 f"{axes} have sizes {expected}, and each may also be 1."
             )
-    layers = config.layers if edit.site.per_layer else 1
-    what = f"layers of an edit of {edit.site}"
-    _check_range(what, edit.layers, layers, "the model")
-    _check_once(what, edit.layers)
+
+
+def _selections(edit: Edit, sizes: dict[str, int]):
+    """What is selected besides layers and positions: name, indices, how many exist."""
+    if edit.units is not None:
+        count = 1
+        for axis in edit.site.unit_axes:
+            count *= sizes[edit.site.axes[axis]]
+        yield f"{edit.site.unit}s", edit.units, count
+    if edit.keys is not None:
+        yield "keys", edit.keys, sizes["key"]
+
+
+def _check_numbers(what: str, edit: Edit, sizes: dict[str, int]) -> None:
+    """A NaN that is selected would spread to every later number."""
+    if edit.kind is Kind.APPLY or not is_concrete(edit.value, edit.weight):
+        return
+    bad = np.isnan(np.asarray(edit.value))
+    if not bad.any() or not is_concrete(edit.units, edit.keys):
+        return
+    weights = [selected_weight(edit, slot, sizes) for slot in range(len(bad))]
+    if (bad & (np.stack(weights) != 0)).any():
+        raise ValueError(
+            f"{what} has NaN in its value where its weight is not 0; mend the source, "
+            "or give those places weight 0."
+        )
 
 
 def _check_site(what: str, site: Site, config: ModelConfig) -> None:
@@ -81,7 +176,7 @@ def _check_positions(what: str, positions, shape: tuple[int, int]) -> None:
 
 
 def _check_captures(
-    capture: tuple[Capture, ...], shape: tuple[int, int], config: ModelConfig
+    capture: Sequence[Capture], shape: tuple[int, int], config: ModelConfig
 ) -> None:
     sites = [wish.site for wish in capture]
     for site in set(sites):
@@ -102,6 +197,14 @@ def _check_captures(
             )
 
 
+def _check_rows(what: str, found: int, rows: int) -> None:
+    if found not in (1, rows):
+        raise ValueError(
+            f"{what} are given for {found} rows, and the run has {rows}; give one per "
+            "row, or one for all."
+        )
+
+
 def _check_once(what: str, layers) -> None:
     if isinstance(layers, jax.core.Tracer):
         return
@@ -113,8 +216,7 @@ def _check_once(what: str, layers) -> None:
 
 
 def _check_range(what: str, array, size: int, of: str) -> None:
-    """Concrete values only: traced ones are the caller's to check."""
-    if isinstance(array, jax.core.Tracer):
+    if not is_concrete(array):
         return
     values = np.asarray(array)
     if values.size and not (0 <= values.min() and values.max() < size):

@@ -34,6 +34,7 @@ from mcq_jax.prompts.rendering import (
     render,
     render_rotations,
 )
+from mcq_jax.prompts.span_positions import span_positions
 from mcq_jax.prompts.synthetic import copy_colour, word_copy
 from mcq_jax.prompts.tokenizer import Encoding, Tokenizer, TokenizerFile, WordTokenizer
 from mcq_jax.prompts.tokens import (
@@ -82,6 +83,7 @@ __all__ = [
     "rotations",
     "sample",
     "shots_for",
+    "span_positions",
     "tokenise",
     "tokenise_pair",
     "word_copy",

@@ -108,6 +108,11 @@ def _check_same_run(path: pathlib.Path, found: Mapping, asked: Mapping) -> None:
 
 def _to_arrow(array: np.ndarray) -> pa.Array:
     array = np.asarray(array)
+    if 0 in array.shape[1:]:
+        raise ValueError(
+            f"a column of shape {array.shape} has an axis of size 0, which Parquet's "
+            "lists cannot keep; leave the column out."
+        )
     flat = pa.array(array.reshape(-1))
     for size in reversed(array.shape[1:]):
         flat = pa.FixedSizeListArray.from_arrays(flat, size)

@@ -13,6 +13,13 @@ from mcq_jax.sweeps.cost import (
     prefill_flops,
     prompt_pass_bytes,
 )
+from mcq_jax.sweeps.paths import (
+    PATH_SITES,
+    Edge,
+    Receiver,
+    patch_paths,
+    paths_from,
+)
 from mcq_jax.sweeps.prompt_pass import (
     NodeOutputs,
     Prefill,
@@ -23,11 +30,14 @@ from mcq_jax.sweeps.prompt_pass import (
 from mcq_jax.sweeps.resumed_pass import NodeSets, Resumed, every_node, resume
 
 __all__ = [
+    "PATH_SITES",
     "Anatomy",
+    "Edge",
     "Keys",
     "NodeOutputs",
     "NodeSets",
     "Prefill",
+    "Receiver",
     "Resumed",
     "answer_directions",
     "answer_prompts",
@@ -36,6 +46,8 @@ __all__ = [
     "every_node",
     "node_sweep_bytes",
     "node_sweep_flops",
+    "patch_paths",
+    "paths_from",
     "prefill",
     "prefill_flops",
     "prompt_pass_bytes",

@@ -9,7 +9,6 @@ import pytest
 
 from mcq_jax.interventions import (
     Capture,
-    Edit,
     Site,
     Tap,
     add,
@@ -17,39 +16,15 @@ from mcq_jax.interventions import (
     patch,
     scale,
 )
-from mcq_jax.interventions.edits import apply_edit
+from tests.interventions.single import SIZES, activation, applied, one_row, random
 
-SHAPE = {"position": 4, "key": 6, "kv_head": 2, "group": 3, "one": 1}
 BUILDERS = {"patch": patch, "add": add, "scale": scale}
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 
 
-def _random(*shape: int, seed: int = 0, dtype="float32"):
-    values = np.random.default_rng(seed).normal(size=shape)
-    return jnp.asarray(values, jnp.dtype(dtype))
-
-
-def _activation(site: Site, *, seed: int = 0, dtype="float32"):
-    sizes = [SHAPE.get(axis, 5) for axis in site.axes]
-    return _random(*sizes, seed=seed, dtype=dtype)
-
-
-def _apply(edit: Edit, x, *, layer: int = 0):
-    """The edit's only row, on x in a layer."""
-    one_row = Edit(
-        site=edit.site,
-        kind=edit.kind,
-        layers=edit.layers,
-        positions=None if edit.positions is None else edit.positions[0],
-        weight=edit.weight[:, 0],
-        value=edit.value[:, 0],
-    )
-    return apply_edit(one_row, x, jnp.int32(layer))
-
-
 @every_dtype
 def test_interpolation_is_exact_at_both_ends(dtype: str):
-    x, source = _random(100, dtype=dtype), _random(100, seed=1, dtype=dtype)
+    x, source = random(100, dtype=dtype), random(100, seed=1, dtype=dtype)
     for weight, expected in ((0, x), (1, source)):
         found = interpolate(x, source, jnp.full(1, weight, x.dtype))
         np.testing.assert_array_equal(found, expected)
@@ -77,42 +52,42 @@ def test_a_score_out_of_sight_takes_no_part_in_the_derivative():
 
 
 def test_scaling_is_exact_at_weight_one():
-    x = _random(50, dtype="bfloat16").reshape(5, 10)
-    found = _apply(scale(Site.ATTN_OUT, 0.01), x)
+    x = random(50, dtype="bfloat16").reshape(5, 10)
+    found = applied(scale(Site.ATTN_OUT, 0.01), x)
     np.testing.assert_array_equal(found, x * jnp.bfloat16(0.01))
 
 
 def test_scaling_leaves_scores_out_of_sight():
     x = jnp.full((1, 1, 1, 2), -jnp.inf).at[..., 0].set(3.0)
     for factor in (0.0, -2.0):
-        found = _apply(scale(Site.SCORES, factor), x)
+        found = applied(scale(Site.SCORES, factor), x)
         np.testing.assert_array_equal(found.ravel(), [3 * factor, -jnp.inf])
 
 
 @pytest.mark.parametrize("build", BUILDERS)
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
 def test_a_value_that_is_not_finite_does_nothing_at_weight_zero(build: str, bad: float):
-    x = _activation(Site.Z)
+    x = activation(Site.Z)
     edit = BUILDERS[build](Site.Z, bad, layers=(2,), weight=0.0)
-    np.testing.assert_array_equal(_apply(edit, x, layer=2), x)
+    np.testing.assert_array_equal(applied(edit, x, layer=2), x)
 
 
 @pytest.mark.parametrize("build", BUILDERS)
 @pytest.mark.parametrize("bad", [7.0, jnp.nan, jnp.inf])
 def test_an_edit_does_nothing_in_a_layer_it_has_no_slot_for(build: str, bad: float):
-    x = _activation(Site.Z)
+    x = activation(Site.Z)
     edit = BUILDERS[build](Site.Z, bad, layers=(2, 5))
-    np.testing.assert_array_equal(_apply(edit, x, layer=3), x)
-    assert (_apply(edit, x, layer=5) != x).any()
+    np.testing.assert_array_equal(applied(edit, x, layer=3), x)
+    assert (applied(edit, x, layer=5) != x).any()
 
 
 @pytest.mark.parametrize("build", ["add", "scale"])
 def test_a_weight_has_its_gradient_at_zero(build: str):
-    x, value = _activation(Site.RESID_PRE), 3.0
+    x, value = activation(Site.RESID_PRE), 3.0
 
     def total(weight):
         edit = BUILDERS[build](Site.RESID_PRE, value, weight=weight)
-        return _apply(edit, x).sum()
+        return applied(edit, x).sum()
 
     expected = value * x.size if build == "add" else (value - 1) * x.sum()
     np.testing.assert_allclose(jax.grad(total)(0.0), expected, rtol=1e-5)
@@ -122,50 +97,46 @@ def test_each_slot_belongs_to_its_own_layer():
     x, source = jnp.zeros((4, 5)), jnp.arange(2.0).reshape(2, 1, 1, 1) + 1
     edit = patch(Site.MLP_IN, source, layers=(4, 1))
     for layer, expected in ((4, 1.0), (1, 2.0), (0, 0.0)):
-        np.testing.assert_array_equal(_apply(edit, x, layer=layer), x + expected)
+        np.testing.assert_array_equal(applied(edit, x, layer=layer), x + expected)
 
 
 @pytest.mark.parametrize("site", list(Site))
 def test_positions_select_along_the_position_axis(site: Site):
-    x, source = _activation(site), _activation(site, seed=1)
+    x, source = activation(site), activation(site, seed=1)
     positions, axis = [2, 0], site.position_axis
     picked = jnp.take(source, jnp.array(positions), axis=axis)
-    edited = _apply(patch(site, picked[None, None], positions=positions), x)
-    for position in range(SHAPE["position"]):
+    edited = applied(patch(site, picked[None, None], positions=positions), x)
+    for position in range(SIZES["position"]):
         expected = jnp.take(source if position in positions else x, position, axis)
         np.testing.assert_array_equal(jnp.take(edited, position, axis), expected)
 
 
 def test_weights_choose_heads():
-    x = _activation(Site.Z)
+    x = activation(Site.Z)
     only = jnp.zeros((1, 1, 1, 2, 3, 1)).at[0, 0, 0, 1, 2, 0].set(1)
-    edited = _apply(patch(Site.Z, 0.0, weight=only), x)
+    edited = applied(patch(Site.Z, 0.0, weight=only), x)
     np.testing.assert_array_equal(edited, x.at[:, 1, 2].set(0))
 
 
 @every_dtype
 def test_an_edit_never_changes_the_type_of_an_activation(dtype: str):
-    x = _activation(Site.K, dtype=dtype)
+    x = activation(Site.K, dtype=dtype)
     for build in BUILDERS.values():
-        edited = _apply(build(Site.K, 1.5, weight=0.5), x)
+        edited = applied(build(Site.K, 1.5, weight=0.5), x)
         assert edited.dtype == x.dtype and edited.shape == x.shape
 
 
 def test_a_tap_edits_its_own_site_in_order_and_captures_the_result():
     edits = [
-        _one_row(add(Site.Z, 1.0)),
-        _one_row(scale(Site.Z, 3.0)),
-        _one_row(scale(Site.K, 100.0)),
+        one_row(add(Site.Z, 1.0)),
+        one_row(scale(Site.Z, 3.0)),
+        one_row(scale(Site.K, 100.0)),
     ]
     tap = Tap(edits, [Capture(site=Site.K), Capture(site=Site.Z)])
-    x = _activation(Site.Z)
+    x = activation(Site.Z)
     np.testing.assert_array_equal(tap(Site.Z, x), (x + 1) * 3)
     assert tap.captured[0] is None
     np.testing.assert_array_equal(tap.captured[1], (x + 1) * 3)
-
-
-def _one_row(edit: Edit) -> Edit:
-    return jax.tree.map(lambda a: a if a.ndim == 1 else a[:, 0], edit)
 
 
 def test_edits_are_pytrees_whose_structure_says_where():

@@ -8,10 +8,10 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jax.core import Tracer
+from jaxtyping import Array, ArrayLike
 
 from mcq_jax.interventions import Edit, Site, patch
 from mcq_jax.model import ModelConfig, Output, Parameters, forward
@@ -38,7 +38,7 @@ class Switches:
 
     def run(
         self,
-        weights: Mapping[Site, float | Array],
+        weights: Mapping[Site, ArrayLike],
         *,
         sources: Mapping[Site, Array] = {},  # noqa: B006
         layers: Mapping[Site, int] = {},  # noqa: B006
@@ -53,7 +53,7 @@ class Switches:
                 edit,
                 weight=spread(weights.get(site, 0.0), site),
                 value=sources.get(site, edit.value),
-                layers=np.int32([layers.get(site, LAYER * site.per_layer)]),
+                layers=jnp.array([layers.get(site, LAYER * site.per_layer)]),
             )
             for site, edit in self.edits.items()
         ]
@@ -67,9 +67,9 @@ class Switches:
         )
 
 
-def spread(weight: float | Array, site: Site) -> Array:
+def spread(weight: ArrayLike, site: Site) -> Array | np.ndarray:
     """A weight of the one shape that the program has for a site."""
-    if isinstance(weight, jax.core.Tracer):
+    if isinstance(weight, Tracer):
         return _reshape(jnp.broadcast_to(weight, (ROWS, POSITIONS)), site)
     table = np.broadcast_to(np.asarray(weight, np.float32), (ROWS, POSITIONS))
     return _reshape(table, site)

@@ -69,7 +69,7 @@ def test_patching_one_position_by_hand():
     # of position 1 turn around: z (0, 4), mid (20, 12), neurons (8, 0) write (0, 16).
     edit = patch(
         Site.RESID_PRE, jnp.array([20.0, 0.0]).reshape(1, 1, 1, 2),
-        layers=(1,), positions=(1,),
+        layers=(1,), positions=1,
     )  # fmt: skip
     assert _logits_at_the_end(edit) == [20, 28, -8]
 
@@ -78,7 +78,7 @@ def test_knocking_out_attention_by_hand():
     # Without its view of position 0, head 0 of layer 1 reads 2: mid (10, 8), neurons
     # (2, 0) write (0, 4). Head 1 loses nothing: it looked at position 1 anyway.
     blind = jnp.array([-jnp.inf, 0.0]).reshape(1, 1, 1, 1, 1, 2)
-    edit = add(Site.SCORES, blind, layers=(1,), positions=(1,))
+    edit = add(Site.SCORES, blind, layers=(1,), positions=1)
     assert _logits_at_the_end(edit) == [10, 12, -2]
 
 

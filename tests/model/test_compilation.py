@@ -13,6 +13,11 @@ PARAMETERS = tiny.random_parameters(CONFIG)
 TOKENS = tiny.random_tokens(CONFIG, 2, 5)
 
 
+def _compiled(jitted) -> int:
+    """How many programs a jitted function has compiled."""
+    return jitted._cache_size()
+
+
 def test_a_jitted_forward_compiles_once_for_all_values():
     @jax.jit
     def logits(tokens, source, weight, layers, positions):
@@ -28,17 +33,17 @@ def test_a_jitted_forward_compiles_once_for_all_values():
         layers, positions = jnp.array([seed]), jnp.array([[0, seed], [3, 4]])
         tokens = tiny.random_tokens(CONFIG, 2, 5, seed=seed)
         seen.append(logits(tokens, source, 0.5 * seed, layers, positions))
-    assert logits._cache_size() == 1
+    assert _compiled(logits) == 1
     assert (seen[0] != seen[1]).any() and (seen[1] != seen[2]).any()
 
 
 def test_the_host_loop_compiles_one_layer_for_all_layers_and_values():
-    before = run._run_layer._cache_size()
+    before = _compiled(run._run_layer)
     for seed in range(3):
         weight = jnp.full((1, 1, 1, 1), seed / 2)
         edit = patch(Site.MLP_IN, float(seed), layers=(seed,), weight=weight)
         forward(PARAMETERS, TOKENS, [edit], config=CONFIG, capture=[Site.MLP_IN])
-    assert run._run_layer._cache_size() == before + 1
+    assert _compiled(run._run_layer) == before + 1
 
 
 def test_captures_leave_jit_as_ordinary_outputs():

@@ -47,7 +47,7 @@ def _sources():
 
 
 def _one_hot(site: Site) -> np.ndarray:
-    return np.float32([site is other for other in SITES])
+    return np.array([site is other for other in SITES], np.float32)
 
 
 @pytest.mark.parametrize(

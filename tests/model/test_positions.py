@@ -41,7 +41,7 @@ def test_scores_depend_on_the_distance_only():
 
 
 def test_frequency_zero_leaves_a_pair_unturned():
-    x = np.float32([1.0, 2.0, 3.0, 4.0])
+    x = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
     turned = _turned(x, 11, [0.0, 0.3])
     np.testing.assert_array_equal(turned[[0, 2]], x[[0, 2]])
     assert (turned[[1, 3]] != x[[1, 3]]).all()
@@ -49,7 +49,7 @@ def test_frequency_zero_leaves_a_pair_unturned():
 
 def test_no_rotary_width_means_no_rotation():
     frequencies = rotary_frequencies(dataclasses.replace(CONFIG, rotary_width=0))
-    x = np.float32([1.0, 2.0, 3.0])
+    x = np.array([1.0, 2.0, 3.0], np.float32)
     np.testing.assert_array_equal(_turned(x, 5, frequencies), x)
 
 

@@ -22,7 +22,7 @@ def _run(sizes: tuple[int, ...]):
     source = generator.normal(size=(2, 2, 5, CONFIG.width))
     edits = [
         patch(Site.ATTN_OUT, source, layers=(2, 0), weight=0.5),
-        add(Site.RESID_MID, source[:1], layers=(1,), positions=range(5)),
+        add(Site.RESID_MID, source[:1], layers=(1,), positions=np.arange(5)),
     ]
     wishes = [Site.RESID_PRE, Site.PATTERN, Site.MLP_POST]
     return forward(parameters, TOKENS, edits, config=CONFIG, capture=wishes)

@@ -29,13 +29,16 @@ def _run(edits=(), *, tokens=TOKENS, capture=(), config=CONFIG):
         (patch(Site.EMBED, 0.0, layers=(1,)), "layers of an edit of Site.EMBED"),
         (patch(Site.Z, 0.0, layers=(1, 1)), r"\[1, 1\]; name .* only once"),
         (patch(Site.Z, 0.0, layers=()), "at least one layer"),
-        (patch(Site.Z, 0.0, positions=(5,)), "positions .* Site.Z .* 0 to 4"),
-        (patch(Site.Z, 0.0, positions=(-1,)), "positions .* run from -1"),
+        (patch(Site.Z, 0.0, positions=5), "positions .* Site.Z .* 0 to 4"),
+        (patch(Site.Z, 0.0, positions=-1), "positions .* run from -1"),
         (
-            patch(Site.Z, 0.0, positions=[[0], [1], [2]]),
+            patch(Site.Z, 0.0, positions=np.arange(3)[:, None]),
             r"positions .* shape \(3, 1\); .* 2 rows",
         ),
-        (patch(Site.Z, 0.0, positions=[[[0]]]), r"positions .* shape \(1, 1, 1\)"),
+        (
+            patch(Site.Z, 0.0, positions=np.zeros((1, 1, 1), int)),
+            r"positions .* shape \(1, 1, 1\)",
+        ),
         (patch(Site.MLP_IN, np.zeros((1, 1, 1, 9))), r"value .* \(1, 1, 1, 9\).* 10"),
         (patch(Site.MLP_IN, np.zeros((1, 3, 1, 10))), "value of an edit of Site.MLP"),
         (
@@ -43,7 +46,7 @@ def _run(edits=(), *, tokens=TOKENS, capture=(), config=CONFIG):
             "weight of an edit of Site.MLP_IN",
         ),
         (
-            patch(Site.MLP_IN, np.zeros((1, 2, 5, 10)), positions=(0, 1)),
+            patch(Site.MLP_IN, np.zeros((1, 2, 5, 10)), positions=np.arange(2)),
             r"value .* \(1, 2, 5, 10\); .* sizes \(1, 2, 2, 10\)",
         ),
     ],

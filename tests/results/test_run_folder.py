@@ -1,6 +1,5 @@
 """A run folder keeps what was finished, whatever happens in between."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -57,10 +56,19 @@ def test_texts_come_back_as_they_were(folder: RunFolder, texts: np.ndarray):
     assert found.tolist() == texts.tolist()
 
 
-@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0), (2, 0, 3), (2, 3, 0)], ids=str)
-def test_empty_arrays_keep_their_shape(folder: RunFolder, shape: tuple[int, ...]):
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (0, 3, 4)], ids=str)
+def test_a_table_without_rows_keeps_its_shape(
+    folder: RunFolder, shape: tuple[int, ...]
+):
     folder.write_part("effects", 0, {"empty": np.zeros(shape, np.float32)})
     assert folder.read("effects")["empty"].shape == shape
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (0, 0), (2, 3, 0)], ids=str)
+def test_other_axes_of_size_zero_are_refused(folder: RunFolder, shape):
+    with pytest.raises(ValueError, match="has an axis of size 0"):
+        folder.write_part("effects", 0, {"empty": np.zeros(shape, np.float32)})
+    assert not folder.has_part("effects", 0)
 
 
 def test_parts_are_read_in_their_order_not_in_that_of_writing(folder: RunFolder):
@@ -176,7 +184,6 @@ def test_text_files_are_written_whole(folder: RunFolder):
 def test_content_hashes_tell_contents_apart_and_nothing_else():
     first = content_hash({"b": 1, "a": [1, 2]}, "text")
     assert first == content_hash({"a": (1, 2), "b": 1}, "text")
-    assert first == "d55c87c1ccd3c0b5", "the same on every machine"
+    assert first == "9c83319adab82f5d", "the same on every machine"
     others = [content_hash({"b": 2, "a": [1, 2]}, "text"), content_hash("text")]
     assert len({first, *others}) == 3
-    assert json.loads(f'"{first}"') == first

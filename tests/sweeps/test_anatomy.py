@@ -50,7 +50,9 @@ def test_a_prompt_taken_apart_has_shares_for_every_head():
     directions = answer_directions(parameters, run.final, ANSWERS, config=config)
     labels = jnp.array([[0, 2], [1, 3], [4, 0]])
     # Class 0 is everything but the labels, class 1 the labels.
-    is_label = (jnp.arange(tokens.shape[1]) == labels[:, :, None]).any(axis=1)
+    is_label = (jnp.arange(tokens.shape[1])[None, None] == labels[:, :, None]).any(
+        axis=1
+    )
     keys = Keys(
         label_positions=labels,
         key_class=is_label.astype(jnp.int32),

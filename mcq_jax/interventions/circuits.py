@@ -1,0 +1,122 @@
+"""`Circuit`: a finding as data — nodes, edges between them, and where it is from."""
+
+import dataclasses
+import json
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mcq_jax.interventions.nodes import Node
+from mcq_jax.interventions.sites import Site
+
+FORMAT, VERSION = "mcq_jax.circuit", 1
+# The site at which a receiver reads: a head's three inputs, a block's one, the end.
+HEAD_INPUTS, BLOCK_INPUTS, OUTPUT = (Site.Q, Site.K, Site.V), (Site.MLP_IN,), "output"
+EMBEDDING = "embed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Edge:
+    """What a sender writes, as one input of a receiver reads it."""
+
+    # None is the token embedding.
+    sender: Node | None
+    # None is the model's output: the residual stream before the final norm.
+    receiver: Node | None
+    # Q, K or V of a head, MLP_IN of a feed-forward block, FINAL_RESID of the output.
+    site: Site = Site.FINAL_RESID
+
+    def __post_init__(self):
+        inputs = (Site.FINAL_RESID,)
+        if self.receiver is not None:
+            inputs = BLOCK_INPUTS if self.receiver.head is None else HEAD_INPUTS
+        if self.site not in inputs:
+            raise ValueError(
+                f"an edge into {self.receiver or OUTPUT} at {self.site}; it reads at "
+                f"{' or '.join(map(str, inputs))}."
+            )
+        if not self._leads_forward():
+            raise ValueError(
+                f"an edge from {self.sender} back to {self.receiver}; a receiver comes "
+                "after its sender."
+            )
+
+    def _leads_forward(self) -> bool:
+        sender, receiver = self.sender, self.receiver
+        if sender is None or receiver is None or sender.layer < receiver.layer:
+            return True
+        is_block_of_head = receiver.head is None and sender.head is not None
+        return sender.layer == receiver.layer and is_block_of_head
+
+    def __str__(self) -> str:
+        end = f"{self.receiver}.{self.site.label}" if self.receiver else OUTPUT
+        return f"{self.sender or EMBEDDING} -> {end}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Edge":
+        """Reads `L3H2 -> L5H1.q`, `embed -> L5MLP.mlp_in` or `L3H2 -> output`."""
+        match = re.fullmatch(r"(\w+) -> (?:output|(\w+)\.(\w+))", text)
+        if not match:
+            raise ValueError(
+                f"no edge is written {text!r}; write 'L3H2 -> L5H1.q' or "
+                "'L3H2 -> output'."
+            )
+        name, end, site = match.groups()
+        sender = None if name == EMBEDDING else Node.parse(name)
+        if end is None:
+            return cls(sender, None)
+        return cls(sender, Node.parse(end), Site.parse(site)[0])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Circuit:
+    """Nodes in forward order, the edges between them, and what is known of both."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...] = ()
+    # Anything that JSON can hold: model, task, method, commit, numbers.
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        ends = [end for edge in self.edges for end in (edge.sender, edge.receiver)]
+        unknown = sorted({end for end in ends if end is not None} - set(self.nodes))
+        if unknown:
+            raise ValueError(
+                f"edges end at {', '.join(map(str, unknown))}, not among the nodes; "
+                "list every node of the circuit."
+            )
+        object.__setattr__(self, "nodes", tuple(sorted(set(self.nodes))))
+
+    def __str__(self) -> str:
+        about = [f"{name}: {value}" for name, value in self.provenance.items()]
+        nodes = " ".join(map(str, self.nodes))
+        return "\n".join([nodes, *map(str, self.edges), *about])
+
+
+def save_circuit(path: str | pathlib.Path, circuit: Circuit) -> None:
+    """Writes a circuit as JSON, with nodes and edges as a person writes them."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "nodes": [str(node) for node in circuit.nodes],
+        "edges": [str(edge) for edge in circuit.edges],
+        "provenance": dict(circuit.provenance),
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    pathlib.Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+def load_circuit(path: str | pathlib.Path) -> Circuit:
+    """Reads what `save_circuit` wrote."""
+    content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    if (content.get("format"), content.get("version")) != (FORMAT, VERSION):
+        raise ValueError(
+            f"{path} is {content.get('format')} version {content.get('version')}; "
+            f"version {VERSION} of {FORMAT} is read."
+        )
+    return Circuit(
+        nodes=tuple(map(Node.parse, content["nodes"])),
+        edges=tuple(map(Edge.parse, content["edges"])),
+        provenance=content["provenance"],
+    )

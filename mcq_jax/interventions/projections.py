@@ -1,0 +1,68 @@
+"""Edits inside a subspace: keep only it, or all but it."""
+
+from typing import Unpack
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from mcq_jax.interventions.edits import Edit, Where, apply
+from mcq_jax.interventions.sites import Site
+
+
+def project_onto(
+    site: Site | str,
+    basis: ArrayLike,
+    *,
+    center: ArrayLike = 0.0,
+    **where: Unpack[Where],
+) -> Edit:
+    """Returns the edit that keeps of a site only its part in the span of `basis`.
+
+    Args:
+        basis: vectors `[vector, width]` along the site's last axis, in any number up
+            to the width and not necessarily orthonormal. Axes before these go with the
+            site's own: `[kv_head, group, vector, head_width]` is a basis per head.
+        center: what is left where nothing is kept, such as the mean; `[width]`, with
+            the same axes before it.
+    """
+    return apply(site, onto_basis, orthonormal(basis), center, **where)
+
+
+def project_out(
+    site: Site | str,
+    basis: ArrayLike,
+    *,
+    center: ArrayLike = 0.0,
+    **where: Unpack[Where],
+) -> Edit:
+    """Returns the edit that removes from a site its part in the span of `basis`.
+
+    Arguments are those of `project_onto`; the two parts add up to x and the center.
+    """
+    return apply(site, out_of_basis, orthonormal(basis), center, **where)
+
+
+def orthonormal(basis: ArrayLike) -> Float[Array, "*axes vector width"]:
+    """Returns orthonormal vectors with the same span."""
+    vectors = jnp.asarray(basis, float)
+    if vectors.ndim < 2 or vectors.shape[-2] > vectors.shape[-1]:
+        raise ValueError(
+            f"a basis of shape {vectors.shape}; give [vector, width] with no more "
+            "vectors than they have entries."
+        )
+    return jnp.linalg.qr(vectors.mT)[0].mT
+
+
+def onto_basis(x: Array, basis: Array, center: Array) -> Array:
+    """The part of x, seen from the center, in an orthonormal basis (in float32)."""
+    center = jnp.expand_dims(center, tuple(range(x.ndim - center.ndim)))
+    basis = jnp.expand_dims(basis, tuple(range(x.ndim + 1 - basis.ndim)))
+    away = x.astype(jnp.float32) - center
+    inside = jnp.einsum("...w,...vw->...v", away, basis)
+    return center + jnp.einsum("...v,...vw->...w", inside, basis)
+
+
+def out_of_basis(x: Array, basis: Array, center: Array) -> Array:
+    """What `onto_basis` leaves over, seen from the center."""
+    center = jnp.expand_dims(center, tuple(range(x.ndim - center.ndim)))
+    return x.astype(jnp.float32) - onto_basis(x, basis, center) + center

@@ -1,0 +1,84 @@
+"""Selectors: from what a person writes to the index arrays of an edit."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Int
+
+from mcq_jax.interventions.sites import Site
+
+# Whole numbers as people write them: one, a list, lists by row or slot, an array.
+Indices = (
+    ArrayLike
+    | Sequence[int]
+    | Sequence[Sequence[int]]
+    | Sequence[Sequence[Sequence[int]]]
+)
+
+
+def resolve(
+    site: Site | str, layers: Indices | None
+) -> tuple[Site, Int[Array, " slot"]]:
+    """Returns a site and the layers; a name such as TransformerLens's holds both."""
+    named = None
+    if isinstance(site, str):
+        name, (site, named) = site, Site.parse(site)
+        if named is not None and layers is not None:
+            raise ValueError(
+                f"{name!r} is in layer {named} already, and layers are {layers}; say "
+                "it once."
+            )
+    if layers is None:
+        layers = (0,) if named is None else (named,)
+    return site, indices(f"layers of an edit of {site}", layers, 1, may_be_empty=True)
+
+
+def units(
+    site: Site, heads: Indices | None, neurons: Indices | None, slots: int
+) -> Int[Array, "slot row selected"] | None:
+    """Returns the selected heads or neurons, whichever the site has."""
+    chosen = None
+    for name, given in (("head", heads), ("neuron", neurons)):
+        if given is None:
+            continue
+        if site.unit != name:
+            has = f"{site.unit}s" if site.unit else "neither heads nor neurons"
+            raise ValueError(f"{name}s of {site}, which has {has}: leave them out.")
+        chosen = _per_slot(f"{name}s of an edit of {site}", given, slots)
+    return chosen
+
+
+def keys(site: Site, given: Indices, slots: int) -> Int[Array, "slot row selected"]:
+    """Returns the selected keys of attention's scores or pattern."""
+    if not site.key_axes:
+        raise ValueError(
+            f"keys of {site}, which has none; only {Site.SCORES} and {Site.PATTERN} "
+            "have a key for every position that is looked at."
+        )
+    return _per_slot(f"keys of an edit of {site}", given, slots)
+
+
+def indices(
+    what: str, given: Indices, rank: int, *, may_be_empty=False
+) -> Int[Array, "..."]:
+    """Returns whole numbers with `rank` axes; axes that are missing come first."""
+    array = jnp.asarray(given)
+    if array.size == 0:
+        if not may_be_empty:
+            raise ValueError(f"{what} are empty: it would change nothing. Name one.")
+    elif not jnp.issubdtype(array.dtype, jnp.integer):
+        is_mask = array.dtype == bool
+        hint = "that is a mask; give indices" if is_mask else "give whole numbers"
+        raise ValueError(f"{what} have type {array.dtype}; {hint}.")
+    array = array.astype(jnp.int32)
+    return array.reshape((1,) * (rank - array.ndim) + array.shape)
+
+
+def _per_slot(what: str, given: Indices, slots: int) -> Array:
+    array = indices(what, given, rank=3)
+    if array.ndim != 3 or array.shape[0] not in (1, slots):
+        raise ValueError(
+            f"{what} have shape {array.shape}; give [selected], [row, selected] or "
+            f"[slot, row, selected] with {slots} slots, one per layer."
+        )
+    return jnp.broadcast_to(array, (slots, *array.shape[1:]))

@@ -1,0 +1,111 @@
+"""`Tap`: where the forward pass meets edits and captures."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Int
+
+from mcq_jax.interventions import blending
+from mcq_jax.interventions.edits import Capture, Edit, Kind
+from mcq_jax.interventions.sites import Site
+
+
+class Tap:
+    """The one way a site enters the forward pass: `x = tap(Site.RESID_PRE, x)`.
+
+    It pins the rounding (so that a program with edits and one without agree bit for
+    bit where weights are 0), applies the edits of the site in order, and keeps what
+    was asked for. It lives inside one call of one layer.
+    """
+
+    def __init__(
+        self,
+        edits: Sequence[Edit],
+        capture: Sequence[Capture],
+        layer: Int[ArrayLike, ""] = 0,
+    ):
+        self.edits = edits
+        self.layer = jnp.asarray(layer, jnp.int32)
+        self._capture = capture
+        self.captured: list[Array | None] = [None] * len(capture)
+
+    def __call__(self, site: Site, x: Array) -> Array:
+        x = _pin_rounding(x)
+        for edit in self.edits:
+            # What only some readers see is theirs to apply (`model.readers`).
+            if edit.site is site and edit.readers is None:
+                x = _pin_rounding(apply_edit(edit, x, self.layer))
+        for index, wish in enumerate(self._capture):
+            if wish.site is site and wish.layers != ():
+                self.captured[index] = _at_positions(wish, x)
+        return x
+
+    def names(self, site: Site) -> bool:
+        """Whether anything is to be done at a site; if not, it need not exist."""
+        wishes = (wish for wish in self._capture if wish.layers != ())
+        return any(asked.site is site for asked in (*self.edits, *wishes))
+
+
+def apply_edit(edit: Edit, x: Array, layer: Int[Array, ""]) -> Array:
+    """Returns activation `x` of one sequence in `layer`, changed by `edit`.
+
+    Here the edit has lost its row axis (the layer is vmapped over rows). In a layer
+    for which the edit has no slot, and outside the selected heads, neurons and keys,
+    its weight is 0, which leaves x as it is.
+    """
+    here = edit.layers == layer
+    slot = jnp.argmax(here)
+    weight = jnp.where(here.any(), edit.weight[slot], 0).astype(x.dtype)
+    for indices, axes in edit.selectors:
+        weight = jnp.where(_chosen(indices[slot], axes, x.shape), weight, 0)
+
+    if edit.positions is None:
+        return _blend(edit, slot, x, weight)
+    axis = edit.site.position_axis
+    picked = jnp.take(x, edit.positions, axis=axis)
+    changed = jnp.broadcast_to(_blend(edit, slot, picked, weight), picked.shape)
+    index = (slice(None),) * axis + (edit.positions,)
+    return x.at[index].set(changed)
+
+
+def _chosen(
+    indices: Int[Array, " selected"], axes: tuple[int, ...], shape: tuple[int, ...]
+) -> Bool[Array, "..."]:
+    """A mask over `axes`, taken as one: query head h is (kv_head, group)."""
+    sizes = [size if axis in axes else 1 for axis, size in enumerate(shape)]
+    none = jnp.zeros(math.prod(sizes), bool)
+    flat = none.at[indices].set(True, mode="drop", wrap_negative_indices=False)
+    return flat.reshape(sizes)
+
+
+def _blend(edit: Edit, slot: Int[Array, ""], x: Array, weight: Array) -> Array:
+    if edit.kind is Kind.APPLY:
+        assert edit.function is not None
+        arguments = [_of_slot(a.values, slot) for a in edit.arguments]
+        return blending.transform(edit.function, arguments, x, weight)
+    blend = {
+        Kind.INTERPOLATE: blending.interpolate,
+        Kind.ADD: blending.shift,
+        Kind.SCALE: blending.rescale,
+    }[edit.kind]
+    return blend(x, edit.value[slot].astype(x.dtype), weight)
+
+
+def _of_slot(values: Array, slot: Int[Array, ""]) -> Array:
+    return values[0] if values.shape[0] == 1 else values[slot]
+
+
+def _at_positions(wish: Capture, x: Array) -> Array:
+    if wish.positions is None:
+        return x
+    return jnp.take(x, wish.positions, axis=wish.site.position_axis)
+
+
+def _pin_rounding(x: Array) -> Array:
+    """Rounds to x's own type, so that no fusion keeps excess precision across it."""
+    if x.dtype == jnp.float32 or x.dtype == jnp.float64:
+        return x
+    info = jnp.finfo(x.dtype)
+    return jax.lax.reduce_precision(x, info.nexp, info.nmant)

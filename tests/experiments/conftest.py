@@ -1,0 +1,24 @@
+"""One finished run on a planted circuit, shared by the tests that look at it."""
+
+import dataclasses
+
+import pytest
+
+from mcq_jax.experiments import RunConfig, run
+from mcq_jax.results import Findings, RunFolder
+from tests.experiments.runs import planted_config, quiet
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finished:
+    config: RunConfig
+    findings: Findings
+    folder: RunFolder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    out = tmp_path_factory.mktemp("planted") / "run"
+    config = planted_config(out, question_count=8, effect_questions=8, random_sets=10)
+    findings, folder = run(config, quiet())
+    return Finished(config=config, findings=findings, folder=folder)

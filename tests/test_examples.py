@@ -1,0 +1,59 @@
+"""Every example runs, and shows what it promises."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from mcq_jax.interventions import Node
+from mcq_jax.planted import plant
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def _example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_read_activations():
+    found = _example("read_activations").main()
+    pointing = plant(0).truth.playing("correct-letter head")
+    assert all(found[node] > 0.5 for node in pointing)
+
+
+def test_patch_one_head(capsys: pytest.CaptureFixture[str]):
+    before, after = _example("patch_one_head").main()
+    assert before > 0 and after < before - 0.5
+    assert "patch z of layer" in capsys.readouterr().out
+
+
+def test_sweep_all_heads():
+    total, first_order = _example("sweep_all_heads").main()
+    truth, largest = plant(0).truth, np.abs(total).max()
+
+    def at(table: np.ndarray, node: Node) -> float:
+        return table[node.layer, node.column(6)]
+
+    inert = [node for node in truth.inert if node.head is not None]
+    assert all(abs(at(total, node)) < 0.01 * largest for node in inert)
+    # Writers of the answer act through a sum, whose first order is all there is.
+    for role in ("correct-letter head", "amplifier head", "negative head"):
+        for node in truth.playing(role):
+            assert abs(at(total, node)) > 0.1 * largest
+            assert at(first_order, node) == pytest.approx(at(total, node), rel=0.02)
+    # Gatherers act through a threshold, which a slope cannot see.
+    for node in truth.playing("content gatherer"):
+        assert at(first_order, node) < 0.5 * at(total, node)
+
+
+def test_steer_a_generation():
+    written = _example("steer_a_generation").main()
+    share = {strength: np.mean(np.array(w) == "B") for strength, w in written.items()}
+    assert share[0.0] == pytest.approx(0.25)  # every option is right equally often
+    assert share[0.0] <= share[0.3] <= share[1.0] == 1.0
