@@ -37,8 +37,7 @@ def main():
     print(tagged.describe(tagged.sites(model, weights, clean)))
 
     # See: the last position of two layers, and nothing else is stored.
-    last = jnp.asarray([POSITIONS - 1])
-    wish = tagged.TagCapture(name="resid", layers=(1, 3), axis=0, indices=last)
+    wish = tagged.TagCapture(name="resid", layers=(1, 3), axis=0, indices=-1)
     seen = tagged.run(model, weights, clean, capture=[wish])
     print(f"\nCaptured resid: {seen.captured['resid'].shape}")
 
@@ -53,7 +52,7 @@ def main():
 
     layers = jnp.arange(LAYERS)
     effects = effect(layers, source) - model(weights, clean)
-    print("Effect of patching each layer's update:", effects.round(2))
+    print("Effect of patching each layer's update:", effects)
 
     # Estimate: the derivative at weight 0 is attribution patching, through remat.
     @jax.jit
@@ -63,7 +62,7 @@ def main():
         return tagged.run(model, weights, clean, edits=[patch]).output
 
     print("Its first-order estimate:              ",
-          jax.grad(patched)(jnp.zeros(LAYERS)).round(2))  # fmt: skip
+          jax.grad(patched)(jnp.zeros(LAYERS)))  # fmt: skip
 
     hook_a_haiku_model(clean)
 
@@ -78,8 +77,9 @@ def hook_a_haiku_model(x):
     silence = tagged.patch("mlp/~/linear_1:output", 0.0, axis=1, indices=[3])
     found = tagged.run(apply, parameters, x, edits=[silence])
     change = found.output - network.apply(parameters, x)
-    print("Effect of silencing neuron 3:", change[0].round(3))
+    print("Effect of silencing neuron 3:", change[0])
 
 
 if __name__ == "__main__":
-    main()
+    with jnp.printoptions(precision=2, suppress=True):
+        main()

@@ -50,7 +50,8 @@ class TagCapture:
         default=None, metadata={"static": True}
     )
     axis: int | None = dataclasses.field(default=None, metadata={"static": True})
-    indices: Array | None = None  # [selected]; entries along `axis`
+    # Entries along `axis`, [selected]. An array may be traced.
+    indices: int | Sequence[int] | Array | None = None
 
 
 class Where(TypedDict, total=False):
@@ -111,32 +112,34 @@ def _edit(
     indices: int | Sequence[int] | Array | None = None,
     weight: ArrayLike = 1.0,
 ) -> TagEdit:
+    what = f"an edit of {name!r}"
     if (axis is None) != (indices is None):
         raise ValueError(
-            f"an edit of {name!r} has axis {axis} and indices {indices}; give both, "
+            f"{what} has axis {axis} and indices {indices}; give both, "
             "or neither to change the whole value."
         )
     return TagEdit(
         name=name,
         kind=kind,
         axis=axis,
-        layers=None if layers is None else _flat(layers, "layers", name),
-        indices=None if indices is None else _flat(indices, "indices", name),
+        layers=None if layers is None else index_array(layers, f"layers of {what}"),
+        indices=None if indices is None else index_array(indices, f"indices of {what}"),
         weight=_inexact(weight),
         value=_inexact(value),
     )
 
 
-def _flat(numbers: int | Sequence[int] | Array, what: str, name: str) -> Array:
-    numbers = jnp.atleast_1d(jnp.asarray(numbers))
-    if numbers.size == 0:
-        raise ValueError(f"an edit of {name!r} selects no {what}; give at least one.")
-    if numbers.ndim > 1 or not jnp.issubdtype(numbers.dtype, jnp.integer):
+def index_array(numbers: int | Sequence[int] | Array, what: str) -> Array:
+    """Returns whole numbers as an array with one axis; `what` names them in errors."""
+    array = jnp.atleast_1d(jnp.asarray(numbers))
+    if array.size == 0:
+        raise ValueError(f"{what} are none, which selects nothing; give at least one.")
+    if array.ndim > 1 or not jnp.issubdtype(array.dtype, jnp.integer):
         raise ValueError(
-            f"{what} of an edit of {name!r} are {numbers.dtype}{list(numbers.shape)}; "
-            "give a whole number or a list of them."
+            f"{what} are {array.dtype}{list(array.shape)}; give a whole number or a "
+            "list of them."
         )
-    return numbers.astype(jnp.int32)
+    return array.astype(jnp.int32)
 
 
 def _inexact(number: ArrayLike) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from mcq_jax.tagged import matching, program, visits
-from mcq_jax.tagged.edits import TagCapture, TagEdit
+from mcq_jax.tagged.edits import TagCapture, TagEdit, index_array
 from mcq_jax.tagged.sites import TaggedSite, find_sites
 
 _TRACED = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
@@ -108,9 +108,16 @@ def check(
 def _as_captures(wishes: Sequence[str | TagCapture]) -> tuple[TagCapture, ...]:
     if isinstance(wishes, str):
         raise ValueError(f"capture is the word {wishes!r}; give a list: [{wishes!r}].")
-    return tuple(
-        TagCapture(name=wish) if isinstance(wish, str) else wish for wish in wishes
-    )
+    return tuple(map(_as_capture, wishes))
+
+
+def _as_capture(wish: str | TagCapture) -> TagCapture:
+    if isinstance(wish, str):
+        return TagCapture(name=wish)
+    if wish.indices is None:
+        return wish
+    indices = index_array(wish.indices, f"indices of a capture of {wish.name!r}")
+    return dataclasses.replace(wish, indices=indices)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

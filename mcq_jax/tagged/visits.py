@@ -63,7 +63,7 @@ def empty_buffer(
     """Returns a buffer of zeros for a value of this shape in so many iterations."""
     shape = list(shape)
     if wish.indices is not None and wish.axis is not None:
-        shape[wish.axis] = wish.indices.size
+        shape[wish.axis] = jnp.size(wish.indices)
     front = () if layers is None else (_slots(wish, layers),)
     values = jnp.zeros((*front, *shape), dtype)
     return Buffer(values=values, reached=jnp.zeros(front, bool))
@@ -76,7 +76,7 @@ def _slots(wish: TagCapture, layers: int) -> int:
 def keep(wish: TagCapture, x: Array, buffer: Buffer, context: Context) -> Buffer:
     """Returns the buffer with `x`, if it is an iteration that was asked for."""
     if wish.indices is not None and wish.axis is not None:
-        indices = _from_start(wish.indices, x.shape[wish.axis])
+        indices = _from_start(jnp.asarray(wish.indices), x.shape[wish.axis])
         x = jnp.take(x, indices, axis=wish.axis, mode="fill")
     layer = context.layer
     if layer is None:

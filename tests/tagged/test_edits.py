@@ -126,7 +126,7 @@ def test_a_capture_that_cannot_be_meant_is_refused(capture, message):
 
 @pytest.mark.parametrize("where", [{"layers": []}, {"axis": 0, "indices": []}])
 def test_an_edit_that_selects_nothing_is_refused(where):
-    with pytest.raises(ValueError, match="selects no"):
+    with pytest.raises(ValueError, match="selects nothing"):
         tagged.add("resid", 1.0, **where)
 
 

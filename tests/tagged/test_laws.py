@@ -65,9 +65,7 @@ def test_a_capture_is_the_value_computed_by_hand(name: str):
 
 @every_loop
 def test_a_capture_of_a_part_is_that_part_of_the_whole(name: str):
-    wish = tagged.TagCapture(
-        name="hidden", layers=(2, 0), axis=-1, indices=jnp.asarray([4, 1, -2])
-    )
+    wish = tagged.TagCapture(name="hidden", layers=(2, 0), axis=-1, indices=[4, 1, -2])
     part = _run(name, *_arguments(), capture=[wish]).captured["hidden"]
     whole = models.by_hand(*_arguments())["hidden"]
     expected = np.asarray(whole)[[2, 0]][..., [4, 1, 3]]
