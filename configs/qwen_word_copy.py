@@ -15,7 +15,7 @@ def config() -> RunConfig:
         title="Qwen2.5-Coder-1.5B on word copy",
         model="models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
         questions="word_copy",
-        question_count=60,
-        effect_questions=24,
+        question_count=40,
+        effect_questions=12,
         out="runs/qwen-word-copy",
     )
