@@ -63,7 +63,7 @@ def empty_buffer(
     """Returns a buffer of zeros for a value of this shape in so many iterations."""
     shape = list(shape)
     if wish.indices is not None and wish.axis is not None:
-        shape[wish.axis] = jnp.size(wish.indices)
+        shape[wish.axis] = jnp.asarray(wish.indices).size
     front = () if layers is None else (_slots(wish, layers),)
     values = jnp.zeros((*front, *shape), dtype)
     return Buffer(values=values, reached=jnp.zeros(front, bool))
