@@ -14,14 +14,19 @@ NodeIndex = tuple[int, int]  # layer, index within the layer
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The smallest prefix of the ranking that reaches a share of the total."""
+    """The smallest prefix of the ranking that reaches a share of the total.
+
+    Nodes that write against the answer are part of what happens: a large one ranks
+    with the large ones. A set without them promises more than it restores, because
+    patching it leaves the opposition in place.
+    """
 
     nodes: tuple[NodeIndex, ...]
-    ranking: tuple[NodeIndex, ...]  # every node, negative ones at the end
+    ranking: tuple[NodeIndex, ...]  # every node, the largest |effect| first
     cumulative_share: tuple[float, ...]  # of the total, after each node of the ranking
     share_asked: float
     share_reached: float
-    reached: bool  # if not, `nodes` are all nodes with a positive effect
+    reached: bool  # if not, `nodes` are the prefix that comes nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +39,8 @@ class RandomSet:
 
 
 def rank(effect: Num[np.ndarray, "layer node"]) -> tuple[NodeIndex, ...]:
-    """Returns all nodes from the largest effect to the most negative one."""
-    order = np.argsort(-effect, axis=None, kind="stable")
+    """Returns all nodes from the largest effect to the smallest, by magnitude."""
+    order = np.argsort(-np.abs(effect), axis=None, kind="stable")
     layers, indices = np.unravel_index(order, effect.shape)
     return tuple(zip(layers.tolist(), indices.tolist(), strict=True))
 
@@ -64,15 +69,14 @@ def select(
     cumulative = effects.cumsum() / total_difference
     # Rounding must not ask for one more node where the sum is the share exactly.
     enough = cumulative >= share - 1e-6
-    positive = int((effects > 0).sum())
-    reached = bool(enough[:positive].any())
-    size = int(enough.argmax()) + 1 if reached else positive
+    reached = bool(enough.any())
+    size = int((enough if reached else cumulative).argmax()) + 1
     return Selection(
         nodes=ranking[:size],
         ranking=ranking,
         cumulative_share=tuple(cumulative.tolist()),
         share_asked=share,
-        share_reached=float(cumulative[size - 1]) if size else 0.0,
+        share_reached=float(cumulative[size - 1]),
         reached=reached,
     )
 

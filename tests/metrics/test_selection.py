@@ -21,17 +21,20 @@ def test_the_share_is_of_the_total_and_not_of_the_sum_of_positives():
     assert len(metrics.select(EFFECT, 9.5, share=0.8).nodes) == 3
 
 
-def test_an_unreachable_share_gives_all_positive_nodes_and_says_so():
+def test_an_unreachable_share_gives_the_nearest_prefix_and_says_so():
     found = metrics.select(EFFECT, 20.0, share=0.8)
     assert not found.reached
-    assert found.nodes == ((1, 0), (1, 2), (0, 2), (0, 0))
-    assert found.share_reached == pytest.approx(9.5 / 20)
+    assert found.nodes == ((1, 0), (1, 2), (0, 2))
+    assert found.share_reached == pytest.approx(9 / 20)
 
 
-def test_negative_nodes_stay_at_the_end_of_the_ranking():
+def test_negative_nodes_rank_by_their_size_and_are_kept_in_the_set():
     found = metrics.select(EFFECT, 10.0, share=0.5)
-    assert found.ranking[-1] == (0, 1) and len(found.ranking) == EFFECT.size
+    assert found.ranking[3] == (0, 1) and len(found.ranking) == EFFECT.size
     assert found.cumulative_share[-1] == pytest.approx(0.85)
+    opposed = np.array([[-5.0, 4.0, 3.0], [2.0, 1.0, 0.0]])  # sums to 5
+    chosen = metrics.select(opposed, 5.0, share=0.8)
+    assert chosen.nodes == ((0, 0), (0, 1), (0, 2), (1, 0))
 
 
 def test_selecting_without_an_effect_is_refused():
@@ -41,7 +44,7 @@ def test_selecting_without_an_effect_is_refused():
 
 def test_the_next_best_nodes_follow_in_rank_and_number():
     found = metrics.select(EFFECT, 10.0, share=0.7)
-    assert metrics.next_best(found) == ((0, 2), (0, 0))
+    assert metrics.next_best(found) == ((0, 2), (0, 1))
     sets = metrics.cumulative_sets(found.ranking, (0, 1, 3))
     assert sets == ((), ((1, 0),), ((1, 0), (1, 2), (0, 2)))
 
