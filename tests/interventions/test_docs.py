@@ -14,7 +14,10 @@ def _page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["interventions.md", "migrating.md"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("interventions.md", marks=pytest.mark.slow), "migrating.md"],
+)
 def test_every_snippet_of_the_page_runs(name: str):
     page = _page(name)
     snippets = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)

@@ -141,15 +141,15 @@ def test_rows_with_their_own_place_equal_separate_runs(kind: str):
 
 def test_one_layer_program_serves_every_value_of_every_kind():
     _program(_weights(_edits(), {}))
-    before = run._run_layer._cache_size()
+    before = run._run_layer._cache_size()  # pyright: ignore
     for seed in range(2):
         _program(_weights(_edits(seed, head=seed, position=1 + seed), {"patch": 0.5}))
-    assert run._run_layer._cache_size() == before
+    assert run._run_layer._cache_size() == before  # pyright: ignore
 
 
 def test_all_kinds_compose_and_their_weights_have_gradients():
-    def readout(weight):
-        edits = _weights(_edits(), dict.fromkeys(KINDS, weight))
+    def readout(weight: ArrayLike):
+        edits = _weights(_edits(), {kind: weight for kind in KINDS})
         return (_program(edits) * random(ROWS, POSITIONS, 13, seed=4)).sum()
 
     step = 1e-3
