@@ -140,7 +140,7 @@ def print_summary(findings: "Findings") -> None:
     for name in ("node", "class", "chosen", *(f"direct, {k}" for k in kinds)):
         table.add_column(name)
     table.add_column(f"total, {kinds[0]}")
-    order = sorted(findings.nodes, key=lambda n: -n.direct[kinds[0]].mean)
+    order = sorted(findings.nodes, key=lambda n: -abs(n.direct[kinds[0]].mean))
     for node in order[:15]:
         cells = [node.direct[kind] for kind in kinds] + [node.total[kinds[0]]]
         texts = [f"{c.mean:+.3f} [{c.low:+.3f}, {c.high:+.3f}]" for c in cells]
