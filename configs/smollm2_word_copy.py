@@ -5,7 +5,7 @@ find, not find one.
 Command: mcq-jax run configs/smollm2_word_copy.py
          --model PATH/smollm2-135m-instruct-q4_1.gguf
 Time: about a minute on 2 cores.
-Expect: "No circuit to find", D within its null.
+Expect: "No circuit to find", D not above its null.
 """
 
 from mcq_jax.experiments import RunConfig
