@@ -5,7 +5,7 @@ import json
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcq_jax.interventions.nodes import Node
 from mcq_jax.interventions.sites import Site
@@ -14,6 +14,20 @@ FORMAT, VERSION = "mcq_jax.circuit", 1
 # The site at which a receiver reads: a head's three inputs, a block's one, the end.
 HEAD_INPUTS, BLOCK_INPUTS, OUTPUT = (Site.Q, Site.K, Site.V), (Site.MLP_IN,), "output"
 EMBEDDING = "embed"
+
+
+class Input(NamedTuple):
+    """What a node reads: Q, K or V of a head, MLP_IN of a feed-forward block."""
+
+    # None is the model's output: the residual stream before the final norm.
+    node: Node | None
+    site: Site
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.site.label}" if self.node else OUTPUT
+
+
+FINAL = Input(None, Site.FINAL_RESID)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,22 +50,19 @@ class Edge:
                 f"an edge into {self.receiver or OUTPUT} at {self.site}; it reads at "
                 f"{' or '.join(map(str, inputs))}."
             )
-        if not self._leads_forward():
+        if not leads_forward(self.sender, self.receiver):
             raise ValueError(
                 f"an edge from {self.sender} back to {self.receiver}; a receiver comes "
                 "after its sender."
             )
 
-    def _leads_forward(self) -> bool:
-        sender, receiver = self.sender, self.receiver
-        if sender is None or receiver is None or sender.layer < receiver.layer:
-            return True
-        is_block_of_head = receiver.head is None and sender.head is not None
-        return sender.layer == receiver.layer and is_block_of_head
+    @property
+    def input(self) -> Input:
+        """Where the edge ends; edges that share it are read together."""
+        return Input(self.receiver, self.site)
 
     def __str__(self) -> str:
-        end = f"{self.receiver}.{self.site.label}" if self.receiver else OUTPUT
-        return f"{self.sender or EMBEDDING} -> {end}"
+        return f"{self.sender or EMBEDDING} -> {self.input}"
 
     @classmethod
     def parse(cls, text: str) -> "Edge":
@@ -67,6 +78,14 @@ class Edge:
         if end is None:
             return cls(sender, None)
         return cls(sender, Node.parse(end), Site.parse(site)[0])
+
+
+def leads_forward(sender: Node | None, receiver: Node | None) -> bool:
+    """Whether a receiver (None: output) comes after a sender (None: embedding)."""
+    if sender is None or receiver is None or sender.layer < receiver.layer:
+        return True
+    is_block_of_head = receiver.head is None and sender.head is not None
+    return sender.layer == receiver.layer and is_block_of_head
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -148,7 +148,7 @@ def apply(
         arguments: arrays, the same for all layers and rows; those that differ are
             given as `Argument(values)` with axes `[slot, row, …]`.
     """
-    _check_function(function)
+    check_function(function)
     edit = _edit(Kind.APPLY, site, 0.0, **where)
     wrapped = tuple(
         a if isinstance(a, Argument) else Argument(jnp.asarray(a)[None, None])
@@ -209,8 +209,10 @@ def _per_slot(name: str, numbers: ArrayLike, site: Site, slots: int) -> Array:
     return jnp.broadcast_to(array, (slots, *array.shape[1:]))
 
 
-def _check_function(function: Callable[..., Array]) -> None:
-    name = getattr(function, "__qualname__", repr(function))
+def check_function(function: Callable[..., Array]) -> None:
+    """Refuses a function that would be another one in every call."""
+    name = getattr(function, "__name__", repr(function))
+    name = getattr(function, "__qualname__", name)  # jax's ufuncs have no such one
     if "<" in name or "." in name or not hasattr(function, "__module__"):
         raise ValueError(
             f"{name} is made anew each time the code around it runs, and a new "

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from mcq_jax.interventions.edits import Edit, Where, apply
+from mcq_jax.interventions.projections import check_directions
 from mcq_jax.interventions.selection import Indices
 from mcq_jax.interventions.sites import Site
 
@@ -48,6 +49,7 @@ def set_features(
     **where: Unpack[Where],
 ) -> Edit:
     """Returns the edit that gives features `[selected]` the activation `target`."""
+    check_directions(site)
     arguments = _of(dictionary, features)
     target = jnp.broadcast_to(jnp.asarray(target, float), arguments[1].shape)
     return apply(site, with_features_set, *arguments, target, **where)
@@ -61,6 +63,7 @@ def scale_features(
     **where: Unpack[Where],
 ) -> Edit:
     """Returns the edit that multiplies features `[selected]` by `factor`."""
+    check_directions(site)
     arguments = _of(dictionary, features)
     factor = jnp.broadcast_to(jnp.asarray(factor, float), arguments[1].shape)
     return apply(site, with_features_scaled, *arguments, factor, **where)

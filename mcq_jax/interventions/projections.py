@@ -5,6 +5,7 @@ from typing import Unpack
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from mcq_jax.interventions import selection
 from mcq_jax.interventions.edits import Edit, Where, apply
 from mcq_jax.interventions.sites import Site
 
@@ -25,6 +26,7 @@ def project_onto(
         center: what is left where nothing is kept, such as the mean; `[width]`, with
             the same axes before it.
     """
+    check_directions(site)
     return apply(site, onto_basis, orthonormal(basis), center, **where)
 
 
@@ -39,7 +41,17 @@ def project_out(
 
     Arguments are those of `project_onto`; the two parts add up to x and the center.
     """
+    check_directions(site)
     return apply(site, out_of_basis, orthonormal(basis), center, **where)
+
+
+def check_directions(site: Site | str) -> None:
+    """Refuses the one site whose activations have no parts along directions."""
+    if selection.resolve(site, None)[0] is Site.SCORES:
+        raise ValueError(
+            f"a direction of {Site.SCORES}: scores of keys to come are -inf, which has "
+            f"no part along any direction; change {Site.PATTERN}, or queries and keys."
+        )
 
 
 def orthonormal(basis: ArrayLike) -> Float[Array, "*axes vector width"]:

@@ -13,13 +13,8 @@ from mcq_jax.sweeps.cost import (
     prefill_flops,
     prompt_pass_bytes,
 )
-from mcq_jax.sweeps.paths import (
-    PATH_SITES,
-    Edge,
-    Receiver,
-    patch_paths,
-    paths_from,
-)
+from mcq_jax.sweeps.path_walk import PATH_SITES
+from mcq_jax.sweeps.paths import patch_paths, paths_from
 from mcq_jax.sweeps.prompt_pass import (
     NodeOutputs,
     Prefill,
@@ -32,12 +27,10 @@ from mcq_jax.sweeps.resumed_pass import NodeSets, Resumed, every_node, resume
 __all__ = [
     "PATH_SITES",
     "Anatomy",
-    "Edge",
     "Keys",
     "NodeOutputs",
     "NodeSets",
     "Prefill",
-    "Receiver",
     "Resumed",
     "answer_directions",
     "answer_prompts",

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
 from mcq_jax.interventions import Kind
+from mcq_jax.interventions.edits import check_function
 
 
 @jax.tree_util.register_dataclass
@@ -97,6 +98,7 @@ def apply(
         function: pure and module-level, such as `interventions.projections.onto_basis`.
             It keeps the shape of x, runs in every layer and must be finite there.
     """
+    check_function(function)
     edit = _edit(Kind.APPLY, name, 0.0, **where)
     arrays = tuple(jnp.asarray(argument) for argument in arguments)
     return dataclasses.replace(edit, function=function, arguments=arrays)

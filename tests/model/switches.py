@@ -6,7 +6,7 @@ changes from site to site is an array.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +29,8 @@ class Switches:
     config: ModelConfig
     parameters: Parameters
     tokens: Array
+    # What the edits were built from, `[slot, row, *site axes]`.
+    sources: dict[Site, np.ndarray]
     edits: dict[Site, Edit]
 
     @functools.cached_property
@@ -97,25 +99,44 @@ def sites_of(config: ModelConfig) -> list[Site]:
 
 
 @functools.cache
-def switches(case: str, dtype: str = "float32", *, stacked=False) -> Switches:
-    """One of the table's models, with random sources."""
+def switches(
+    case: str,
+    dtype: str = "float32",
+    *,
+    stacked=False,
+    build: Callable[..., Edit] = patch,
+) -> Switches:
+    """One of the table's models, with random sources.
+
+    Args:
+        build: `(site, source, **where)` to an edit.
+    """
     config = tiny.CASES[case]
     sizes = (config.layers,) if stacked else (1,) * config.layers
     parameters = tiny.random_parameters(config, dtype=jnp.dtype(dtype), sizes=sizes)
+    sources = {site: _source(site, config) for site in sites_of(config)}
+    edits = {
+        site: build(
+            site,
+            source,
+            layers=(LAYER if site.per_layer else 0,),
+            weight=spread(0.0, site),
+        )
+        for site, source in sources.items()
+    }
     return Switches(
         config=config,
         parameters=parameters,
         tokens=tiny.random_tokens(config, ROWS, POSITIONS),
-        edits={site: _edit(site, config) for site in sites_of(config)},
+        sources=sources,
+        edits=edits,
     )
 
 
-def _edit(site: Site, config: ModelConfig) -> Edit:
+def _source(site: Site, config: ModelConfig) -> np.ndarray:
     generator = np.random.default_rng(list(Site).index(site))
     # Positive, since scales and patterns are.
-    source = generator.uniform(0.1, 1.0, source_shape(site, config))
-    layers = (LAYER,) if site.per_layer else (0,)
-    return patch(site, source, layers=layers, weight=spread(0.0, site))
+    return generator.uniform(0.1, 1.0, source_shape(site, config))
 
 
 def source_shape(site: Site, config: ModelConfig) -> tuple[int, ...]:

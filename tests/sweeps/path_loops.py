@@ -10,10 +10,8 @@ import functools
 import numpy as np
 
 from mcq_jax.interventions import Node, Site
+from mcq_jax.interventions.circuits import FINAL, Input
 from mcq_jax.model import ModelConfig, Norm, Parameters
-from mcq_jax.sweeps import Edge, Receiver
-
-FINAL = Receiver(Site.FINAL_RESID)
 
 
 class Loops:
@@ -68,23 +66,23 @@ class Loops:
                 node = Node(layer, head)
                 sites = (Site.Q, Site.K, Site.V)
                 outputs[node] = self.head(
-                    node, *(read(Receiver(site, node), x) for site in sites)
+                    node, *(read(Input(node, site), x) for site in sites)
                 )
             x = x + sum(outputs[Node(layer, h)] for h in range(self.config.heads))
             node = Node(layer)
-            outputs[node] = self.mlp(node, read(Receiver(Site.MLP_IN, node), x))
+            outputs[node] = self.mlp(node, read(Input(node, Site.MLP_IN), x))
             x = x + outputs[node]
         unembed = self.parameters.unembed["~"]
         final = self._norm(read(FINAL, x), np.asarray(unembed["norm_gain"]))
         return inputs, outputs, final @ np.asarray(unembed["table"], np.float64).T
 
-    def patched(self, tokens, source, edges: list[Edge]):
-        """Logits of the run in which only `edges` bring something else."""
+    def patched(self, tokens, source, edges):
+        """Logits of the run in which only `edges` (positions by edge) bring change."""
         clean_in, clean_out, _ = self.run(tokens, {})
         _, source_out, _ = self.run(source, {})
         into = collections.defaultdict(list)
         for edge in edges:
-            into[edge.receiver].append(edge)
+            into[edge.input].append(edge)
 
         def patched_input(receiver):
             x = clean_in[receiver].copy()
@@ -95,17 +93,17 @@ class Loops:
             return x
 
         def positions(edge):
-            chosen = range(len(tokens)) if edge.positions is None else edge.positions
-            return np.ravel(chosen)
+            chosen = edges[edge]
+            return np.ravel(range(len(tokens)) if chosen is None else chosen)
 
         def patched_output(node):
             if not any(receiver.node == node for receiver in into if node):
                 return source_out[node]
             if node.head is None:
-                return self.mlp(node, patched_input(Receiver(Site.MLP_IN, node)))
+                return self.mlp(node, patched_input(Input(node, Site.MLP_IN)))
             sites = (Site.Q, Site.K, Site.V)
             return self.head(
-                node, *(patched_input(Receiver(site, node)) for site in sites)
+                node, *(patched_input(Input(node, site)) for site in sites)
             )
 
         def replacing(receiver, x):

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mcq_jax.interventions import Node, Site, patch
+from mcq_jax.interventions import Circuit, Edge, Node, Site, patch
 from mcq_jax.model import Activation, ModelConfig, Norm, forward
-from mcq_jax.sweeps import PATH_SITES, Edge, Receiver, patch_paths, paths_from
+from mcq_jax.sweeps import PATH_SITES, patch_paths, paths_from
 from tests import tiny
-from tests.sweeps.path_loops import FINAL, Loops
+from tests.sweeps.path_loops import Loops
 
 ROWS, POSITIONS = 2, 4
 # Relative to the largest logit, in float32.
@@ -72,45 +72,41 @@ def _assert_close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
 
 
-def _into(site: Site, layer: int, head: int | None = None) -> Receiver:
-    return Receiver(site, Node(layer, head))
-
-
+# By edge as it is written: where it counts.
 EDGE_SETS = {
-    "a query": [Edge(Node(0), _into(Site.Q, 1, 3))],
-    "keys as one of two heads reads them, at some positions": [
-        Edge(SENDER, _into(Site.K, 1, 2), positions=[[0, 2]])
-    ],
-    "values of both heads that share them, from different senders": [
-        Edge(SENDER, _into(Site.V, 1, 2)),
-        Edge(Node(0), _into(Site.V, 1, 3)),
-    ],
-    "a feed-forward block, from a head beside it": [
-        Edge(Node(1, 0), _into(Site.MLP_IN, 1))
-    ],
-    "one path of many inputs to the logits, and the embedding's own": [
-        Edge(SENDER, _into(Site.Q, 1, 0)),
-        Edge(Node(0), _into(Site.V, 1, 0), positions=[[1, 2]]),
-        Edge(Node(0), _into(Site.K, 1, 1)),
-        Edge(Node(1, 0), _into(Site.MLP_IN, 1)),
-        Edge(Node(1, 1), _into(Site.MLP_IN, 1), positions=[[3]]),
-        Edge(Node(1), _into(Site.V, 2, 3)),
-        Edge(Node(2, 3), FINAL),
-        Edge(None, FINAL, positions=[[3]]),
-    ],
+    "a query": {"L0MLP -> L1H3.q": None},
+    "keys as one of two heads reads them, at some positions": {
+        "L0H1 -> L1H2.k": [[0, 2]]
+    },
+    "values of both heads that share them, from different senders": {
+        "L0H1 -> L1H2.v": None,
+        "L0MLP -> L1H3.v": None,
+    },
+    "a feed-forward block, from a head beside it": {"L1H0 -> L1MLP.mlp_in": None},
+    "one path of many inputs to the logits, and the embedding's own": {
+        "L0H1 -> L1H0.q": None,
+        "L0MLP -> L1H0.v": [[1, 2]],
+        "L0MLP -> L1H1.k": None,
+        "L1H0 -> L1MLP.mlp_in": None,
+        "L1H1 -> L1MLP.mlp_in": [3],
+        "L1MLP -> L2H3.v": None,
+        "L2H3 -> output": None,
+        "embed -> output": [[3]],
+    },
 }
 
 
 @pytest.mark.parametrize("name", EDGE_SETS)
 def test_patched_paths_equal_their_definition_in_nested_loops(name: str):
-    edges = EDGE_SETS[name]
-    found = _logits(_edits(edges))
+    where = {Edge.parse(edge): positions for edge, positions in EDGE_SETS[name].items()}
+    given = {edge: positions for edge, positions in where.items() if positions}
+    found = _logits(_edits(list(where), positions=given))
     clean = _seen(CONFIG, of_source=False)[Site.LOGITS]
     assert (jnp.abs(found - clean).max(axis=(1, 2)) > 1e-3).all()
     loops = Loops(_parameters(CONFIG), CONFIG)
     expected = np.stack(
         [
-            loops.patched(tokens, source, edges)
+            loops.patched(tokens, source, where)
             for tokens, source in zip(TOKENS, SOURCE, strict=True)
         ]
     )
@@ -129,7 +125,7 @@ def test_direct_and_indirect_effects_add_up_to_the_total_on_a_linear_model():
     freeze = patch(Site.PATTERN, seen[Site.PATTERN], layers=layers)
     into = (Site.V, Site.MLP_IN, Site.FINAL_RESID)
     edges = paths_from(SENDER, LINEAR, into=into)
-    is_direct = [edge.sender == SENDER and edge.receiver == FINAL for edge in edges]
+    is_direct = [edge == Edge(SENDER, None) for edge in edges]
     direct = [edge for edge, is_it in zip(edges, is_direct, strict=True) if is_it]
     indirect = [edge for edge, is_it in zip(edges, is_direct, strict=True) if not is_it]
     assert len(direct) == 1
@@ -146,7 +142,8 @@ def test_direct_and_indirect_effects_add_up_to_the_total_on_a_linear_model():
 
 
 def test_a_direct_effect_under_a_frozen_norm_is_its_projection():
-    edge = Edge(SENDER, FINAL, positions=[[2], [1]])
+    edge = Edge(SENDER, None)
+    where = {edge: [[2], [1]]}
     clean, source = _both_runs()
     weights = _parameters(CONFIG)
     output = np.asarray(weights.layers[0]["attention"]["output"])[0, 0, 1]
@@ -155,13 +152,13 @@ def test_a_direct_effect_under_a_frozen_norm_is_its_projection():
     gain, table = (np.asarray(weights.unembed["~"][n]) for n in ("norm_gain", "table"))
     direction = change * at[..., None] * clean[Site.FINAL_SCALE] * gain
     expected = clean[Site.LOGITS] + direction @ table.T
-    _assert_close(_logits(_edits([edge], freeze_norms=True)), expected)
-    free = _logits(_edits([edge]))
+    _assert_close(_logits(_edits([edge], positions=where, freeze_norms=True)), expected)
+    free = _logits(_edits([edge], positions=where))
     assert np.abs(free - expected).max() > 1e-3
 
 
 def test_a_frozen_norm_of_a_receiver_is_that_of_its_clean_input():
-    edge = Edge(None, _into(Site.Q, 1, 2))
+    edge = Edge.parse("embed -> L1H2.q")
     (edit,) = _edits([edge], freeze_norms=True)
     clean, source = _both_runs()
     group = _parameters(CONFIG).layers[1]["attention"]
@@ -176,28 +173,36 @@ def _both_runs() -> list[dict[Site, np.ndarray]]:
     return [{site: np.asarray(seen) for site, seen in run.items()} for run in runs]
 
 
+def test_a_saved_circuits_edges_are_patched_as_they_are():
+    edges = tuple(map(Edge.parse, ("L0H1 -> L1H0.q", "L1H0 -> output")))
+    circuit = Circuit(nodes=(Node(0, 1), Node(1, 0)), edges=edges)
+    _assert_close(_logits(_edits(circuit.edges)), _logits(_edits(edges[::-1])))
+
+
 def test_edges_that_cannot_be_are_refused():
-    with pytest.raises(ValueError, match="from L1MLP to Site.Q of L1H0, which is not"):
-        Edge(Node(1), _into(Site.Q, 1, 0))
-    with pytest.raises(ValueError, match="from L2H0 to Site.MLP_IN of L1MLP"):
-        Edge(Node(2, 0), _into(Site.MLP_IN, 1))
-    with pytest.raises(ValueError, match="no receiver has Site.K of L1MLP"):
-        Receiver(Site.K, Node(1))
-    with pytest.raises(ValueError, match="no receiver has Site.FINAL_RESID of L1H0"):
-        Receiver(Site.FINAL_RESID, Node(1, 0))
+    with pytest.raises(ValueError, match="from L1MLP back to L1H0"):
+        Edge(Node(1), Node(1, 0), Site.Q)
+    with pytest.raises(ValueError, match="from L2H0 back to L1MLP"):
+        Edge(Node(2, 0), Node(1), Site.MLP_IN)
+    with pytest.raises(ValueError, match="an edge into L1MLP at Site.K; it reads at"):
+        Edge(Node(0), Node(1), Site.K)
+    with pytest.raises(ValueError, match="an edge into L1H0 at Site.FINAL_RESID"):
+        Edge(Node(0), Node(1, 0), Site.FINAL_RESID)
 
 
 def test_sets_of_edges_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="no edges; give at least one"):
         _edits([])
     with pytest.raises(ValueError, match="an edge names L0H9; the model has 3 layers"):
-        _edits([Edge(Node(0, 9), FINAL)])
-    with pytest.raises(ValueError, match="2 edges from L0H1 to Site.FINAL_RESID"):
-        _edits([Edge(SENDER, FINAL), Edge(SENDER, FINAL, positions=[[0]])])
+        _edits([Edge(Node(0, 9), None)])
+    with pytest.raises(ValueError, match="L0H1 -> output is given 2 times"):
+        _edits([Edge(SENDER, None)] * 2)
+    with pytest.raises(ValueError, match="positions are given for L0H1 -> output"):
+        _edits([Edge(None, None)], positions={Edge(SENDER, None): [0]})
     clean = dict(_seen(CONFIG, of_source=False))
     source = dict(clean)
     del source[Site.Z]
     with pytest.raises(ValueError, match="Site.Z is missing from"):
         patch_paths(
-            _parameters(CONFIG), clean, source, [Edge(None, FINAL)], config=CONFIG
+            _parameters(CONFIG), clean, source, [Edge(None, None)], config=CONFIG
         )
