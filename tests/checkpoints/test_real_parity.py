@@ -20,7 +20,6 @@ from tests.checkpoints import texts
 pytestmark = [
     pytest.mark.parity,
     pytest.mark.real,
-    pytest.mark.slow,
     # The reference's own imports and readers warn.
     pytest.mark.filterwarnings("default"),
 ]

@@ -1,7 +1,9 @@
 """A capture of some layers and positions is a slice of the capture of all."""
 
+import dataclasses
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -74,3 +76,30 @@ def test_a_capture_of_the_logits_is_the_logits():
     parameters = tiny.random_parameters(CONFIG)
     run = forward(parameters, TOKENS, config=CONFIG, capture=[Site.LOGITS])
     np.testing.assert_array_equal(run.activations[Site.LOGITS], run.logits)
+
+
+DEEP = dataclasses.replace(CONFIG, layers=16, context=64)
+
+
+@pytest.mark.parametrize("sizes", [(1,) * 16, (16,)], ids=["host loop", "scan"])
+def test_what_is_not_asked_for_takes_no_memory(sizes: tuple[int, ...]):
+    parameters = tiny.random_parameters(DEEP, sizes=sizes)
+    tokens = tiny.random_tokens(DEEP, 2, 64)
+    at = jnp.array([[63]])
+    wishes = [
+        Capture(site=site, layers=(3, 9), positions=at)
+        for site in (Site.RESID_POST, Site.Z, Site.MLP_POST)
+    ]
+
+    def memory(capture):
+        run = jax.jit(lambda *a: forward(*a, (), config=DEEP, capture=capture))
+        analysis = run.lower(parameters, tokens).compile().memory_analysis()
+        return analysis.output_size_in_bytes, analysis.temp_size_in_bytes
+
+    by_layer_and_row = DEEP.width + DEEP.heads * DEEP.head_width + DEEP.neurons
+    wanted = 4 * 2 * 2 * by_layer_and_row  # float32, two layers, two rows
+    one_layer = 4 * 2 * 64 * by_layer_and_row  # all positions of what is captured
+    (bare, bare_temporary), (some, temporary) = memory(()), memory(wishes)
+    padding = 64 * len(wishes)  # alignment and pointers
+    assert wanted <= some - bare <= wanted + padding
+    assert temporary - bare_temporary < one_layer
