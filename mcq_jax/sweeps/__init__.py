@@ -13,8 +13,22 @@ from mcq_jax.sweeps.cost import (
     prefill_flops,
     prompt_pass_bytes,
 )
+from mcq_jax.sweeps.full_pass import run_fully
 from mcq_jax.sweeps.path_walk import PATH_SITES
 from mcq_jax.sweeps.paths import patch_paths, paths_from
+from mcq_jax.sweeps.plans import (
+    NodeSets,
+    Patches,
+    Plan,
+    cumulative,
+    every_node,
+    every_position,
+    every_span,
+    every_unit,
+    leave_one_out,
+    node_sets,
+    pairs,
+)
 from mcq_jax.sweeps.prompt_pass import (
     NodeOutputs,
     Prefill,
@@ -22,7 +36,7 @@ from mcq_jax.sweeps.prompt_pass import (
     prefill,
     read_answers,
 )
-from mcq_jax.sweeps.resumed_pass import NodeSets, Resumed, every_node, resume
+from mcq_jax.sweeps.resumed_pass import Resumed, resume
 
 __all__ = [
     "PATH_SITES",
@@ -30,15 +44,24 @@ __all__ = [
     "Keys",
     "NodeOutputs",
     "NodeSets",
+    "Patches",
+    "Plan",
     "Prefill",
     "Resumed",
     "answer_directions",
     "answer_prompts",
     "contributions",
+    "cumulative",
     "dissect",
     "every_node",
+    "every_position",
+    "every_span",
+    "every_unit",
+    "leave_one_out",
+    "node_sets",
     "node_sweep_bytes",
     "node_sweep_flops",
+    "pairs",
     "patch_paths",
     "paths_from",
     "prefill",
@@ -46,4 +69,5 @@ __all__ = [
     "prompt_pass_bytes",
     "read_answers",
     "resume",
+    "run_fully",
 ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -33,30 +34,45 @@ class NodeOutputs:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Prefill:
-    """One pass over a batch of prompts."""
+    """One pass over a batch of prompts.
+
+    The last `suffix` tokens of each prompt are kept in every layer: a row whose patches
+    begin among them can be resumed from there. Counted from the end, -1 is the answer
+    position, whatever a prompt's length.
+    """
 
     # Keys and values of all tokens, `[n, prompt, key, …]` per segment.
     blocks: tuple[Block, ...]
     # The answer position of each prompt: its last token.
     answer_position: Int[Array, " prompt"]
+    resid_pre: Float[Array, "layer prompt suffix width"]
+    # Sites asked for, `[layer, prompt, *site axes]`, their positions being the suffix.
+    activations: dict[Site, Array]
     # The rest is at the answer position.
     embedding: Float[Array, "prompt width"]
-    resid_pre: Float[Array, "layer prompt width"]
     nodes: NodeOutputs
     pattern: Float[Array, "layer prompt kv_head group key"]
     final: Float[Array, "prompt width"]
 
+    @property
+    def suffix(self) -> int:
+        """How many tokens at the end of each prompt are kept."""
+        return self.resid_pre.shape[2]
+
     def take(self, prompts: Int[np.ndarray, " prompt"]) -> "Prefill":
         """Returns the same for some of the prompts, in the order given."""
-        by_layer = (self.blocks, self.resid_pre, self.nodes, self.pattern)
-        blocks, resid_pre, nodes, pattern = jax.tree.map(
+        by_layer = (
+            self.blocks, self.resid_pre, self.activations, self.nodes, self.pattern,
+        )  # fmt: skip
+        blocks, resid_pre, activations, nodes, pattern = jax.tree.map(
             lambda a: a[:, prompts], by_layer
         )
         return Prefill(
             blocks=blocks,
             answer_position=self.answer_position[prompts],
-            embedding=self.embedding[prompts],
             resid_pre=resid_pre,
+            activations=activations,
+            embedding=self.embedding[prompts],
             nodes=nodes,
             pattern=pattern,
             final=self.final[prompts],
@@ -69,24 +85,42 @@ def prefill(
     lengths: Int[AnyArray, " prompt"],
     *,
     config: ModelConfig,
+    suffix: int = 1,
+    sites: Sequence[Site] = (),
 ) -> Prefill:
-    """Runs right-padded prompts and keeps their blocks and answer positions."""
+    """Runs right-padded prompts and keeps what rows are resumed and patched from.
+
+    Args:
+        suffix: how many tokens at the end of each prompt to keep; none may be shorter.
+        sites: whose activations to keep there, as sources of patches.
+    """
+    if suffix > int(np.min(lengths)):
+        raise ValueError(
+            f"the last {suffix} tokens of every prompt are to be kept, and one has "
+            f"{int(np.min(lengths))}; patch fewer positions, or leave it out."
+        )
     tokens, answer_position = jnp.asarray(tokens), jnp.asarray(lengths) - 1
     at_answer = answer_position[:, None]
-    sites = (Site.RESID_PRE, Site.Z, Site.MLP_OUT, Site.PATTERN)
-    capture = tuple(Capture(site=site, positions=at_answer) for site in sites)
+    kept = at_answer - jnp.arange(suffix)[None, ::-1]
+    capture = [Capture(site=Site.RESID_PRE, positions=kept)]
+    capture += [
+        Capture(site=site, positions=at_answer)
+        for site in (Site.Z, Site.MLP_OUT, Site.PATTERN)
+    ]
+    capture += [Capture(site=site, positions=kept) for site in sites]
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
     x, _ = run_embed(parameters.embed, tokens, config=config)
     run = run_layers(
         parameters, x, positions, config=config, capture=capture, keep_blocks=True
     )
-    resid_pre, z, mlp, pattern = run.captured
+    resid_pre, z, mlp, pattern, *others = run.captured
     rows = jnp.arange(tokens.shape[0])
     return Prefill(
         blocks=run.blocks,
         answer_position=answer_position,
+        resid_pre=resid_pre,
+        activations=dict(zip(sites, others, strict=True)),
         embedding=x[rows, answer_position],
-        resid_pre=resid_pre[:, :, 0],
         nodes=NodeOutputs(z=z[:, :, 0], mlp=mlp[:, :, 0]),
         pattern=pattern[:, :, :, :, 0],
         final=run.residual[rows, answer_position],

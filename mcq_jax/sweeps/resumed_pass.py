@@ -1,11 +1,12 @@
-"""The resumed pass: a patch at the answer position for the price of what it changes.
+"""The resumed pass: a patch for the price of what it changes.
 
-A patch at the last token of a prompt leaves all earlier tokens, and all earlier
-layers, as they were. So a row (one prompt under one set of patched nodes) is born as
-a copy of the clean residual at its first patched layer, and only its last token runs
-on, reading the prompt's keys and values. All rows advance together, layer by layer,
+A patch in layer l from position p on leaves all earlier tokens, and all earlier layers,
+as they were. So a row (one prompt under one patch or set of patches) is born as a copy
+of the clean residual at its first patched layer, and only its tokens from p on run on,
+reading the prompt's keys and values. All rows advance together, layer by layer,
 through the same `transformer.layer` as the full pass: weights are read once, and a
-prompt's keys and values are shared by its rows.
+prompt's keys and values are shared by its rows. A patch at the answer position is the
+case of a single token.
 """
 
 import dataclasses
@@ -14,44 +15,22 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from mcq_jax.interventions import Capture, Edit, Kind, Site
+from mcq_jax.interventions import Capture, Site
 from mcq_jax.model import transformer
 from mcq_jax.model.attention import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.parameters import Parameters
+from mcq_jax.sweeps.plans import Plan
 from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
+from mcq_jax.sweeps.row_edits import Here, RowEdits, row_edits, rows_at
 
 # Rows join in this many steps: more follow the births closely and compile longer.
 STAGES = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class NodeSets:
-    """The rows of a sweep: which nodes each of them patches."""
-
-    masks: Bool[np.ndarray, "row layer node"]
-
-    def __post_init__(self):
-        empty = np.flatnonzero(~self.masks.any(axis=(1, 2)))
-        if len(empty) or not len(self.masks):
-            raise ValueError(
-                f"rows {empty.tolist()} of {len(self.masks)} patch no node; give every "
-                "row at least one."
-            )
-
-    @property
-    def births(self) -> Int[np.ndarray, " row"]:
-        """The first patched layer of each row."""
-        return self.masks.any(axis=2).argmax(axis=1)
-
-
-def every_node(config: ModelConfig) -> NodeSets:
-    """Returns one row per node of the model, in the order of `all_nodes`."""
-    count = config.layers * config.nodes
-    return NodeSets(np.eye(count, dtype=bool).reshape(count, config.layers, -1))
+# Rows of different first position run in this many groups, each of one length.
+SUFFIXES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,27 +46,83 @@ class Resumed:
 def resume(
     parameters: Parameters,
     start: Prefill,
-    sources: NodeOutputs,
-    node_sets: NodeSets,
+    sources: NodeOutputs | Array,
+    plan: Plan,
     *,
     config: ModelConfig,
     keep_nodes: bool = False,
+    rows_at_once: int | None = None,
 ) -> Resumed:
     """Runs every prompt on under every row's patches, for every source.
 
     Args:
         start: the prompts that are patched.
-        sources: what the patched nodes write instead, `[layer, prompt, source, …]`.
-        node_sets: which nodes each row patches.
+        sources: what the patched site holds instead, `[layer, prompt, source, *site
+            axes]` over the same suffix as `start`; for sets of nodes what they write.
+        plan: what each row patches.
         keep_nodes: whether to return what all nodes write in the patched runs. Rows
-            then all run from the first layer (this is for a few rows).
+            then all run from the first layer (this is for a few rows at the answer
+            position).
+        rows_at_once: rows that advance together, fewer where memory is short. Those
+            that run over many tokens are cut into as many.
     """
-    order = np.argsort(node_sets.births, kind="stable")
-    masks, births = node_sets.masks[order], node_sets.births[order]
+    finals, kept, order = [], [], []
+    for suffix, rows in _groups(plan, rows_at_once):
+        some = _run_rows(
+            parameters,
+            _last(start, suffix),
+            sources,
+            plan.take(rows),
+            config=config,
+            keep_nodes=keep_nodes,
+        )
+        finals.append(some.final)
+        kept.append(some.nodes)
+        order.append(rows)
+    back = np.argsort(np.concatenate(order))
+    final = jnp.concatenate(finals, axis=2)[:, :, back]
+    if not keep_nodes:
+        return Resumed(final, None)
+    nodes = jax.tree.map(lambda *n: jnp.concatenate(n, axis=3)[:, :, :, back], *kept)
+    return Resumed(final, nodes)
+
+
+def _groups(plan: Plan, rows_at_once: int | None):
+    """Yields (suffix, rows): rows in order of birth that run over as many tokens."""
+    starts = plan.starts
+    lengths = np.unique(starts)
+    if len(lengths) > SUFFIXES:
+        lengths = np.quantile(starts, np.arange(1, SUFFIXES + 1) / SUFFIXES)
+        lengths = np.unique(np.ceil(lengths).astype(int))
+    group = np.searchsorted(lengths, starts)
+    for index, suffix in enumerate(lengths):
+        rows = np.flatnonzero(group == index)
+        rows = rows[np.argsort(plan.births[rows], kind="stable")]
+        if not len(rows):
+            continue
+        pieces = 1 if rows_at_once is None else -(-len(rows) // rows_at_once)
+        for piece in np.array_split(rows, pieces):
+            yield int(suffix), piece
+
+
+def _last(start: Prefill, suffix: int) -> Prefill:
+    """The same pass with fewer of its last tokens kept."""
+    if suffix > start.suffix:
+        raise ValueError(
+            f"patches begin {suffix} tokens from the end, and the pass kept "
+            f"{start.suffix}; ask `prefill` for suffix={suffix}."
+        )
+    return dataclasses.replace(start, resid_pre=start.resid_pre[:, :, -suffix:])
+
+
+def _run_rows(parameters, start, sources, plan, *, config, keep_nodes) -> Resumed:
+    """Rows in order of birth, over one number of last tokens."""
+    births, suffix = plan.births, start.suffix
     if keep_nodes:
         births = np.zeros_like(births)
     constants = layer_constants(config)
-    x = jnp.zeros((*sources.mlp.shape[1:3], 0, config.width), start.resid_pre.dtype)
+    shape = jax.tree.leaves(sources)[0].shape[1:3]  # prompts, sources
+    x = jnp.zeros((*shape, 0, suffix, config.width), start.resid_pre.dtype)
     kept, layer = [], 0
     for group, blocks in zip(parameters.layers, start.blocks, strict=True):
         for index in range(jax.tree.leaves(group)[0].shape[0]):
@@ -95,22 +130,23 @@ def resume(
             if alive > x.shape[2]:
                 x = _join(x, start.resid_pre, births[x.shape[2] : alive])
             if alive:
+                rows = rows_at(plan, layer)
                 x, nodes = _advance(
                     (group, blocks, np.int32(index)),
                     jax.tree.map(lambda c: c[layer], constants),  # noqa: B023
                     x,
-                    start.answer_position,
-                    NodeOutputs(sources.z[layer], sources.mlp[layer]),
-                    masks[:alive, layer],
+                    start.answer_position + 1 - suffix,
+                    jax.tree.map(lambda s: s[layer], sources),  # noqa: B023
+                    jax.tree.map(lambda a: a[:, :, :alive], rows),  # noqa: B023
                     births[:alive] <= layer,
+                    edits_of=row_edits(plan),
                     config=config,
                     keep_nodes=keep_nodes,
                 )
                 kept.append(nodes)
             layer += 1
-    back = np.argsort(order)
-    nodes = jax.tree.map(lambda *n: jnp.stack(n)[:, :, :, back], *kept)
-    return Resumed(x[:, :, back], nodes)
+    nodes = jax.tree.map(lambda *n: jnp.stack(n), *kept)
+    return Resumed(x[:, :, :, -1], nodes)
 
 
 def _alive(births: Int[np.ndarray, " row"], layer: int) -> int:
@@ -123,52 +159,57 @@ def _alive(births: Int[np.ndarray, " row"], layer: int) -> int:
 @jax.jit
 def _join(x, resid_pre, births):
     """Appends rows as copies of the clean residual at their birth layers."""
-    born = jnp.moveaxis(resid_pre[births], 0, 1)[:, None]  # [prompt, 1, row, width]
+    born = jnp.moveaxis(resid_pre[births], 0, 1)[:, None]  # [prompt, 1, row, …]
     born = jnp.broadcast_to(born, (*x.shape[:2], *born.shape[2:]))
     return jnp.concatenate([x, born], axis=2)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "keep_nodes"))
+@functools.partial(jax.jit, static_argnames=("edits_of", "config", "keep_nodes"))
 def _advance(
-    stack, constants, x, positions, sources, mask, is_born, *, config, keep_nodes
+    stack,
+    constants,
+    x,
+    first,
+    sources,
+    rows,
+    is_born,
+    *,
+    edits_of: RowEdits,
+    config,
+    keep_nodes,
 ):
-    """One layer for all rows `[prompt, source, row, width]`; unborn rows stay."""
+    """One layer for all rows `[prompt, source, row, suffix, width]`; unborn rows stay.
+
+    `first` is where the suffix begins in each prompt.
+    """
     wishes = (Capture(site=Site.Z), Capture(site=Site.MLP_OUT)) if keep_nodes else ()
     group, blocks, index = stack
     group, blocks = jax.tree.map(lambda a: a[index], (group, blocks))
-    past = Block(blocks.keys, blocks.values, blocks.positions, positions)
+    suffix = x.shape[3]
+    # The keys that the longest prompt has before its suffix; shorter ones mask some.
+    earlier = blocks.keys.shape[1] - suffix
+    rows = jax.tree.map(
+        lambda a: jnp.broadcast_to(a, (*x.shape[:3], *a.shape[3:])), rows
+    )
 
-    def run(x, past, position, source, mask):
-        edits = _patch_nodes(source, mask, constants.layer, config)
+    def run(x, row, source, past, first):
+        positions = first + jnp.arange(suffix)
+        edits = edits_of(row, source, Here(constants.layer, positions, earlier), config)
+        past = (past._replace(length=first),) if earlier else ()
         out, _, captured = transformer.layer.apply(
-            group, x[None], (past,), position[None], constants, edits, wishes, config
+            group, x, past, positions, constants, edits, wishes, config
         )
-        return out[0], [c[0] for c in captured]
+        return out, [c[-1] for c in captured]
 
-    over_rows = jax.vmap(run, in_axes=(0, None, None, None, 0))
-    over_sources = jax.vmap(over_rows, in_axes=(0, None, None, 0, None))
-    over_prompts = jax.vmap(over_sources, in_axes=(0, 0, 0, 0, None))
-    moved, captured = over_prompts(x, past, positions, sources, mask)
+    past = Block(
+        keys=blocks.keys[:, :earlier],
+        values=blocks.values[:, :earlier],
+        positions=blocks.positions[:, :earlier],
+        length=blocks.length,
+    )
+    over_rows = jax.vmap(run, in_axes=(0, 0, None, None, None))
+    over_sources = jax.vmap(over_rows, in_axes=(0, 0, 0, None, None))
+    over_prompts = jax.vmap(over_sources)
+    moved, captured = over_prompts(x, rows, sources, past, first)
     nodes = NodeOutputs(*captured) if keep_nodes else None
-    return jnp.where(is_born[None, None, :, None], moved, x), nodes
-
-
-def _patch_nodes(source: NodeOutputs, mask, layer, config) -> tuple[Edit, Edit]:
-    """The edits of one row in one layer: its heads, and its feed-forward block."""
-    heads = mask[: config.heads].reshape(1, 1, config.kv_heads, config.group, 1)
-    block = mask[None, None, config.heads :]
-    return (
-        _interpolate(Site.Z, source.z[None, None], heads, layer),
-        _interpolate(Site.MLP_OUT, source.mlp[None, None], block, layer),
-    )
-
-
-def _interpolate(site: Site, value, weight, layer) -> Edit:
-    return Edit(
-        site=site,
-        kind=Kind.INTERPOLATE,
-        layers=jnp.asarray(layer)[None],
-        positions=None,
-        weight=weight.astype(value.dtype),
-        value=value,
-    )
+    return jnp.where(is_born[None, None, :, None, None], moved, x), nodes

@@ -45,7 +45,7 @@ def test_a_prompts_pass_keeps_its_answer_position():
     }
     kept = {
         Site.EMBED: start.embedding,
-        Site.RESID_PRE: start.resid_pre,
+        Site.RESID_PRE: start.resid_pre[:, :, -1],
         Site.Z: start.nodes.z,
         Site.MLP_OUT: start.nodes.mlp,
         Site.FINAL_RESID: start.final,

@@ -1,0 +1,175 @@
+"""Every plan, resumed, equals full forwards with the same patches."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mcq_jax.interventions import Node, Site
+from mcq_jax.sweeps import (
+    NodeSets,
+    Patches,
+    cumulative,
+    every_position,
+    every_span,
+    every_unit,
+    leave_one_out,
+    node_sets,
+    pairs,
+    prefill,
+    resume,
+    run_fully,
+)
+from tests import tiny
+from tests.sweeps.full_runs import LENGTHS, prompts, random_sources
+
+CONFIG = tiny.CASES["grouped heads, biases, partial rotation"]
+LONG = min(LENGTHS)
+# Relative to the largest entry of the residual stream, in float32.
+ROUNDING = 1e-5
+ENDS = np.array(LENGTHS)[:, None]
+# From the start, as `span_positions` has them: in different places by prompt.
+SPANS = {"label": ENDS - 3, "option": ENDS - np.array([[4, 2], [3, 2], [4, 3]])}
+
+PLANS: dict[str, Patches] = {
+    "heads": every_unit(Site.Z, CONFIG),
+    "queries": every_unit(Site.Q, CONFIG),
+    "keys": every_unit(Site.K, CONFIG),
+    "values, earlier": every_unit(Site.V, CONFIG, offset=-3),
+    "rows of the pattern": every_unit(Site.PATTERN, CONFIG),
+    "the pattern of an earlier token": every_unit(Site.PATTERN, CONFIG, offset=-2),
+    "single neurons": every_unit(Site.MLP_POST, CONFIG),
+    "residual by layer and position": every_position(
+        Site.RESID_PRE, CONFIG, tokens=LONG
+    ),
+    "residual behind a layer": every_position(Site.RESID_POST, CONFIG, tokens=2),
+    "attention by layer and position": every_position(
+        Site.ATTN_OUT, CONFIG, tokens=LONG
+    ),
+    "blocks of some layers": every_position(
+        Site.MLP_OUT, CONFIG, tokens=3, layers=[2, 0]
+    ),
+    "spans": every_span(Site.RESID_PRE, SPANS, np.array(LENGTHS), CONFIG),
+}
+
+
+@functools.cache
+def _model(sizes=(1, 1, 1)):
+    return tiny.random_parameters(CONFIG, sizes=sizes)
+
+
+def _sources(site: Site) -> jax.Array:
+    """`[layer, prompt, source, *axes]`: two other prompts of the same lengths."""
+    found = []
+    for seed in (5, 6):
+        tokens, lengths = prompts(CONFIG, seed=seed)
+        run = prefill(
+            _model(), tokens, lengths, config=CONFIG, suffix=LONG, sites=[site]
+        )
+        found.append(run.activations[site])
+    return jnp.stack(found, axis=2)
+
+
+def _assert_equal(plan, sources, **options):
+    tokens, lengths = prompts(CONFIG)
+    start = prefill(_model(), tokens, lengths, config=CONFIG, suffix=LONG)
+    found = resume(_model(), start, sources, plan, config=CONFIG, **options).final
+    expected = run_fully(_model(), tokens, lengths, sources, plan, config=CONFIG)
+    atol = ROUNDING * float(jnp.abs(expected).max())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+    moved = jnp.abs(found - start.final[:, None, None]).max(axis=(0, 1, 3))
+    assert (moved > 10 * atol).any()
+    return found
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_resumed_equals_full_passes(name: str):
+    _assert_equal(PLANS[name], _sources(PLANS[name].site))
+
+
+def test_sets_of_nodes_resumed_equal_full_passes():
+    nodes = [Node(2), Node(0, 3), Node(1, 5), Node(1)]
+    for plan in (
+        cumulative(nodes, CONFIG),
+        leave_one_out(nodes, CONFIG),
+        pairs(nodes, CONFIG),
+    ):
+        _assert_equal(plan, random_sources(CONFIG))
+
+
+def test_sources_may_stand_elsewhere_than_what_they_patch():
+    plan = every_position(Site.RESID_MID, CONFIG, tokens=2)
+    elsewhere = np.stack([plan.offsets[0] - 1, plan.offsets[0] - 2])[None]
+    shifted = Patches(
+        site=plan.site,
+        layers=plan.layers,
+        offsets=plan.offsets,
+        source_offsets=elsewhere,
+    )
+    found = _assert_equal(shifted, _sources(plan.site))
+    assert (found != _assert_equal(plan, _sources(plan.site))).any()
+
+
+def test_few_rows_at_once_change_nothing():
+    plan = PLANS["residual by layer and position"]
+    whole = _assert_equal(plan, _sources(plan.site))
+    pieces = _assert_equal(plan, _sources(plan.site), rows_at_once=2)
+    np.testing.assert_allclose(pieces, whole, rtol=0, atol=1e-4)
+
+
+def test_a_patch_of_all_that_is_kept_gives_the_source():
+    plan = Patches(
+        site=Site.RESID_PRE,
+        layers=np.array([0]),
+        offsets=np.arange(-LONG, 0)[None, None],
+    )
+    tokens, lengths = prompts(CONFIG)
+    shortest = np.array([LENGTHS.index(LONG)])
+    other, _ = prompts(CONFIG, seed=5)
+    clean = prefill(_model(), tokens, lengths, config=CONFIG, suffix=LONG)
+    source = prefill(_model(), other, lengths, config=CONFIG)
+    found = resume(
+        _model(), clean.take(shortest), _sources(Site.RESID_PRE)[:, shortest], plan,
+        config=CONFIG,
+    ).final  # fmt: skip
+    np.testing.assert_allclose(
+        found[0, 0, 0], source.final[shortest[0]], rtol=0, atol=1e-4
+    )
+
+
+def test_what_a_pass_did_not_keep_cannot_be_patched():
+    tokens, lengths = prompts(CONFIG)
+    start = prefill(_model(), tokens, lengths, config=CONFIG, suffix=2)
+    plan = PLANS["values, earlier"]
+    with pytest.raises(ValueError, match="3 tokens from the end, and the pass kept 2"):
+        resume(_model(), start, _sources(plan.site), plan, config=CONFIG)
+    with pytest.raises(ValueError, match="the last 5 tokens of every prompt"):
+        prefill(_model(), tokens, lengths, config=CONFIG, suffix=5)
+
+
+def test_plans_say_what_each_row_is():
+    plan = PLANS["values, earlier"]
+    assert plan.labels["layer"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert plan.labels["head"].tolist() == [0, 1] * 3
+    sets = node_sets([[Node(1, 2)], [Node(2), Node(0, 1)]], CONFIG)
+    assert sets.labels["nodes"].tolist() == ["L1H2", "L0H1 L2MLP"]
+    spans = PLANS["spans"]
+    assert spans.labels["span"].tolist() == ["label", "option"] * 3
+    assert spans.offsets.shape == (3, 6, 2)
+
+
+def test_plans_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="groups of 2 of 7 neurons"):
+        every_unit(Site.MLP_POST, CONFIG, group=2)
+    with pytest.raises(ValueError, match="has neither heads nor neurons"):
+        every_unit(Site.RESID_PRE, CONFIG)
+    with pytest.raises(ValueError, match="set 0 names L9H0"):
+        node_sets([[Node(9, 0)]], CONFIG)
+    with pytest.raises(ValueError, match="-1 is the answer position"):
+        every_unit(Site.Z, CONFIG, offset=0)
+    with pytest.raises(ValueError, match="patterns after the softmax"):
+        every_unit(Site.SCORES, CONFIG)
+    with pytest.raises(ValueError, match="3 labels 'layer' for 1 rows"):
+        NodeSets(np.ones((1, 3, 9), bool), {"layer": np.arange(3)})
