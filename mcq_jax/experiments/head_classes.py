@@ -8,9 +8,10 @@ from mcq_jax import metrics, sweeps
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.node_effects import Bank, per_node
 from mcq_jax.experiments.progress import Progress
-from mcq_jax.experiments.study import Study, batch_of
+from mcq_jax.experiments.study import Study
 from mcq_jax.prompts import KeyClass
 from mcq_jax.results import HeadFound
+from mcq_jax.sweeps import batch_of
 
 
 def classify(

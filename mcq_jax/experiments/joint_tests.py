@@ -16,8 +16,9 @@ from mcq_jax.experiments.behaviour import estimate
 from mcq_jax.experiments.config import RunConfig
 from mcq_jax.experiments.node_effects import Bank, per_node
 from mcq_jax.experiments.progress import Progress
-from mcq_jax.experiments.study import Study, batch_of
+from mcq_jax.experiments.study import Study
 from mcq_jax.results import JointFound, RunFolder
+from mcq_jax.sweeps import batch_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

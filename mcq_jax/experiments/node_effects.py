@@ -16,11 +16,11 @@ from mcq_jax import metrics, sweeps
 from mcq_jax.axes import AnyArray
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.progress import Progress
-from mcq_jax.experiments.study import Study, batch_of
+from mcq_jax.experiments.study import Study
 from mcq_jax.interventions import all_nodes
 from mcq_jax.prompts import KeyClass
 from mcq_jax.results import RunFolder
-from mcq_jax.sweeps import NodeOutputs
+from mcq_jax.sweeps import NodeOutputs, batch_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

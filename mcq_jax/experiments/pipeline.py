@@ -26,9 +26,9 @@ from mcq_jax.experiments.manifest import make_manifest
 from mcq_jax.experiments.memory import check_memory
 from mcq_jax.experiments.progress import Progress, duration, measure_flop_rate
 from mcq_jax.experiments.prompt_set import PromptSet
-from mcq_jax.experiments.sources import choose_sources
 from mcq_jax.experiments.study import Study, study_pairs, study_questions
 from mcq_jax.results import Findings, GateFound, RunFolder, content_hash
+from mcq_jax.sweeps.sources import choose_sources
 
 
 def run(

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
-from mcq_jax import prompts
 from mcq_jax.experiments.prompt_set import PromptSet
-from mcq_jax.experiments.sources import Sources
-from mcq_jax.prompts import TokenBatch, TokenisedPrompt
+from mcq_jax.prompts import TokenisedPrompt
+from mcq_jax.sweeps.sources import Sources
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,14 +58,3 @@ def study_pairs(
         sources=Sources(kinds=("pair",), index=index[:, None]),
         chunks=tuple(np.array_split(np.arange(len(chosen)), -(-len(chosen) // 4))),
     )
-
-
-def batch_of(chosen: Sequence[TokenisedPrompt]) -> TokenBatch:
-    """Returns one padded batch of prompts, in the order given."""
-    (batch,) = prompts.batches(chosen, size=len(chosen))
-    order = np.argsort(batch.index)
-    columns = {
-        field.name: getattr(batch, field.name)[order]
-        for field in dataclasses.fields(batch)
-    }
-    return TokenBatch(**columns)

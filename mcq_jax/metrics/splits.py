@@ -1,7 +1,8 @@
 """Splits that keep whole questions (or whole subjects) on one side.
 
-The side of a question depends on nothing but its id and the seed: adding questions
-never moves the ones that were there, and a resumed run splits like the first.
+The side of a question depends on the set of questions and the seed, not on their order,
+and the sides have the sizes asked for: with a dozen questions a coin for each would
+leave three to test on.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from jaxtyping import Bool, Shaped
 def split_by_question(
     question: Shaped[np.ndarray, " prompt"], *, fraction: float, seed: int = 0
 ) -> Bool[np.ndarray, " prompt"]:
-    """Returns True for the prompts of about `fraction` of the questions.
+    """Returns True for the prompts of `fraction` of the questions.
 
     The true side is for choosing (nodes, thresholds, bases), the other for testing.
     """
@@ -23,7 +24,7 @@ def split_by_question(
 def split_by_subject(
     subject: Shaped[np.ndarray, " prompt"], *, fraction: float, seed: int = 0
 ) -> Bool[np.ndarray, " prompt"]:
-    """Returns True for the prompts of about `fraction` of the subjects.
+    """Returns True for the prompts of `fraction` of the subjects.
 
     The stress split: what was chosen on some subjects must hold on others.
     """
@@ -38,7 +39,10 @@ def _split(
             f"A split needs a fraction strictly between 0 and 1; found {fraction}."
         )
     names, index = np.unique(unit_of, return_inverse=True)
-    chosen = np.array([_draw(str(name), seed) < fraction for name in names], bool)
+    draws = np.array([_draw(str(name), seed) for name in names])
+    count = round(fraction * len(names))
+    chosen = np.zeros(len(names), bool)
+    chosen[np.argsort(draws, kind="stable")[:count]] = True
     if chosen.all() or not chosen.any():
         raise ValueError(
             f"Splitting {len(names)} {unit}s at {fraction} with seed {seed} leaves one "

@@ -14,6 +14,15 @@ from mcq_jax.sweeps.cost import (
     prompt_pass_bytes,
 )
 from mcq_jax.sweeps.full_pass import run_fully
+from mcq_jax.sweeps.outcomes import (
+    Answers,
+    Metric,
+    Outcome,
+    kl_effect,
+    loss_effect,
+    net_effect,
+    patched_net,
+)
 from mcq_jax.sweeps.path_walk import PATH_SITES
 from mcq_jax.sweeps.paths import patch_paths, paths_from
 from mcq_jax.sweeps.plans import (
@@ -21,6 +30,7 @@ from mcq_jax.sweeps.plans import (
     Patches,
     Plan,
     cumulative,
+    every_layer,
     every_node,
     every_position,
     every_span,
@@ -37,32 +47,57 @@ from mcq_jax.sweeps.prompt_pass import (
     read_answers,
 )
 from mcq_jax.sweeps.resumed_pass import Resumed, resume
+from mcq_jax.sweeps.sources import Sources, choose_sources
+from mcq_jax.sweeps.sweep_table import Summary, SweepTable
+from mcq_jax.sweeps.sweeping import (
+    EFFECTS,
+    Ablation,
+    Direction,
+    batch_of,
+    sweep,
+)
 
 __all__ = [
+    "EFFECTS",
     "PATH_SITES",
+    "Ablation",
     "Anatomy",
+    "Answers",
+    "Direction",
     "Keys",
+    "Metric",
     "NodeOutputs",
     "NodeSets",
+    "Outcome",
     "Patches",
     "Plan",
     "Prefill",
     "Resumed",
+    "Sources",
+    "Summary",
+    "SweepTable",
     "answer_directions",
     "answer_prompts",
+    "batch_of",
+    "choose_sources",
     "contributions",
     "cumulative",
     "dissect",
+    "every_layer",
     "every_node",
     "every_position",
     "every_span",
     "every_unit",
+    "kl_effect",
     "leave_one_out",
+    "loss_effect",
+    "net_effect",
     "node_sets",
     "node_sweep_bytes",
     "node_sweep_flops",
     "pairs",
     "patch_paths",
+    "patched_net",
     "paths_from",
     "prefill",
     "prefill_flops",
@@ -70,4 +105,5 @@ __all__ = [
     "read_answers",
     "resume",
     "run_fully",
+    "sweep",
 ]

@@ -180,18 +180,18 @@ def pairs(nodes: Sequence[Node], config: ModelConfig) -> NodeSets:
 
 
 def every_unit(
-    site: Site, config: ModelConfig, *, group: int = 1, offset: int = -1
+    site: Site, config: ModelConfig, *, group: int = 1, offsets: Sequence[int] = (-1,)
 ) -> Patches:
     """Returns one row per head (kv head of K and V), or group of neurons, per layer.
 
     Args:
         site: such as Q, K, V, Z, PATTERN (a head's whole row), MLP_POST.
         group: how many neighbouring heads or neurons a row patches.
-        offset: the position from the end; -1 is the answer position.
+        offsets: positions from the end, patched together; -1 is the answer position.
     """
     counts = {"head": config.heads, "neuron": config.neurons}
     if site.unit is None:
-        raise ValueError(f"{site} has neither heads nor neurons; use `every_position`.")
+        raise ValueError(f"{site} has neither heads nor neurons; use `every_layer`.")
     count = counts[site.unit]
     if "head" == site.unit and "group" not in site.axes:
         count = config.kv_heads
@@ -205,8 +205,21 @@ def every_unit(
         site=site,
         layers=layers,
         units=firsts[:, None] + np.arange(group),
-        offsets=np.full((1, len(layers), 1), offset),
+        offsets=_same_for_all(offsets, len(layers)),
         labels={"layer": layers, site.unit: firsts},
+    )
+
+
+def every_layer(
+    site: Site, config: ModelConfig, *, offsets: Sequence[int] = (-1,)
+) -> Patches:
+    """Returns one row per layer, which patches the whole site at some positions."""
+    layers = np.arange(config.layers)
+    return Patches(
+        site=site,
+        layers=layers,
+        offsets=_same_for_all(offsets, len(layers)),
+        labels={"layer": layers},
     )
 
 
@@ -253,6 +266,12 @@ def every_span(
         offsets=np.tile(offsets, (1, len(chosen), 1)),
         labels={"layer": by_row, "span": np.tile(np.array(list(spans)), len(chosen))},
     )
+
+
+def _same_for_all(
+    offsets: Sequence[int], rows: int
+) -> Int[np.ndarray, "1 row selected"]:
+    return np.tile(np.array(offsets, int), (1, rows, 1))
 
 
 def _check_labels(labels: Labels, rows: int) -> None:

@@ -146,7 +146,7 @@ def answer_prompts(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("config", "chunk"))
+@functools.partial(jax.jit, static_argnames=("config", "chunk", "full_vocabulary"))
 def read_answers(
     group: Group,
     final: Float[Array, "prompt *rows width"],
@@ -154,10 +154,12 @@ def read_answers(
     *,
     config: ModelConfig,
     chunk: int = 256,
-) -> tuple[Float[Array, "prompt *rows choice"], Float[Array, "prompt *rows"]]:
+    full_vocabulary: bool = True,
+) -> tuple[Float[Array, "prompt *rows choice"], Float[Array, "prompt *rows"] | None]:
     """Returns the answers' logits and the log-sum-exp over the whole vocabulary.
 
-    Full-vocabulary logits exist for `chunk` rows at a time only.
+    Full-vocabulary logits exist for `chunk` rows at a time only; without
+    `full_vocabulary` not at all, and there is no log-sum-exp.
     """
     prompts, *rows, width = final.shape
     choices = answer_ids.shape[1]
@@ -166,6 +168,10 @@ def read_answers(
 
     def read(row):
         x, ids = row
+        if not full_vocabulary:
+            only = _vocabulary_of(group, ids)
+            few = dataclasses.replace(config, vocabulary=choices)
+            return transformer.unembed.apply(only, x[None], (), (), few)[0][0], None
         logits = transformer.unembed.apply(group, x[None], (), (), config)[0][0]
         return logits[ids], jax.nn.logsumexp(logits)
 
@@ -173,5 +179,11 @@ def read_answers(
     answers, normaliser = jax.lax.map(read, (flat, ids), batch_size=chunk)
     return (
         answers.reshape(prompts, *rows, choices),
-        normaliser.reshape(prompts, *rows),
+        None if normaliser is None else normaliser.reshape(prompts, *rows),
     )
+
+
+def _vocabulary_of(group: Group, ids: Int[Array, " choice"]) -> Group:
+    """The unembedding of some tokens only."""
+    weights = group["~"]
+    return {"~": {**weights, "table": weights["table"][ids]}}

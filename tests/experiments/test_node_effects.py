@@ -12,12 +12,12 @@ from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments import node_effects
 from mcq_jax.experiments.pipeline import open_model
 from mcq_jax.experiments.prompt_set import make_prompts
-from mcq_jax.experiments.sources import choose_sources
 from mcq_jax.experiments.study import Study, study_questions
 from mcq_jax.interventions import Site, patch
 from mcq_jax.model import Norm, forward
 from mcq_jax.planted import asking
 from mcq_jax.results import RunFolder
+from mcq_jax.sweeps.sources import choose_sources
 from tests import tiny
 from tests.experiments.runs import nets, planted_config, quiet, random_checkpoint
 

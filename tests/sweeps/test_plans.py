@@ -12,6 +12,7 @@ from mcq_jax.sweeps import (
     NodeSets,
     Patches,
     cumulative,
+    every_layer,
     every_position,
     every_span,
     every_unit,
@@ -37,9 +38,9 @@ PLANS: dict[str, Patches] = {
     "heads": every_unit(Site.Z, CONFIG),
     "queries": every_unit(Site.Q, CONFIG),
     "keys": every_unit(Site.K, CONFIG),
-    "values, earlier": every_unit(Site.V, CONFIG, offset=-3),
+    "values, earlier": every_unit(Site.V, CONFIG, offsets=[-3]),
     "rows of the pattern": every_unit(Site.PATTERN, CONFIG),
-    "the pattern of an earlier token": every_unit(Site.PATTERN, CONFIG, offset=-2),
+    "the pattern of an earlier token": every_unit(Site.PATTERN, CONFIG, offsets=[-2]),
     "single neurons": every_unit(Site.MLP_POST, CONFIG),
     "residual by layer and position": every_position(
         Site.RESID_PRE, CONFIG, tokens=LONG
@@ -50,6 +51,9 @@ PLANS: dict[str, Patches] = {
     ),
     "blocks of some layers": every_position(
         Site.MLP_OUT, CONFIG, tokens=3, layers=[2, 0]
+    ),
+    "blocks of all earlier tokens at once": every_layer(
+        Site.MLP_OUT, CONFIG, offsets=range(-LONG, -1)
     ),
     "spans": every_span(Site.RESID_PRE, SPANS, np.array(LENGTHS), CONFIG),
 }
@@ -168,7 +172,7 @@ def test_plans_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="set 0 names L9H0"):
         node_sets([[Node(9, 0)]], CONFIG)
     with pytest.raises(ValueError, match="-1 is the answer position"):
-        every_unit(Site.Z, CONFIG, offset=0)
+        every_unit(Site.Z, CONFIG, offsets=[0])
     with pytest.raises(ValueError, match="patterns after the softmax"):
         every_unit(Site.SCORES, CONFIG)
     with pytest.raises(ValueError, match="3 labels 'layer' for 1 rows"):

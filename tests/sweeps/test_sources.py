@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mcq_jax.experiments.sources import choose_sources
+from mcq_jax.sweeps.sources import choose_sources
 
 QUESTIONS, CHOICES = 6, 4
 QUESTION = np.repeat([f"question {i}" for i in range(QUESTIONS)], CHOICES)

@@ -1,0 +1,103 @@
+"""`SweepTable`: what a sweep measured, with names for its axes."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from mcq_jax import metrics
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+AXES = ("prompt", "source", "row")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepTable:
+    """One number per prompt, source, row and metric; values by question are kept."""
+
+    values: Mapping[str, Float[np.ndarray, "prompt source row"]]
+    # By prompt: question, rotation, gold, …; by row: as the plan labels them.
+    prompts: Mapping[str, np.ndarray]
+    sources: tuple[str, ...]
+    rows: Mapping[str, np.ndarray]
+
+    def summary(self, metric: str, *, source: str | None = None) -> "Summary":
+        """Returns each row's mean over prompts with interval and corrected p-value.
+
+        The question is the unit: intervals are bootstrapped and signs flipped by it.
+        """
+        index = 0 if source is None else self.sources.index(source)
+        values, question = self.values[metric][:, index], self.prompts["question"]
+        found = metrics.intervals(values, question)
+        return Summary(
+            rows=self.rows,
+            mean=found.mean,
+            low=found.low,
+            high=found.high,
+            standard_error=found.standard_error,
+            p_value=metrics.max_statistic_p(values, question),
+            questions=found.n_questions,
+        )
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Returns one record per prompt, source and row: the form of files."""
+        shape = next(iter(self.values.values())).shape[:3]
+
+        def spread(column, axis):
+            sizes = [-1 if i == axis else 1 for i in range(3)]
+            return np.broadcast_to(np.asarray(column).reshape(sizes), shape).reshape(-1)
+
+        found = {name: spread(c, 0) for name, c in self.prompts.items()}
+        found["source"] = spread(np.array(self.sources), 1)
+        found["row"] = spread(np.arange(shape[2]), 2)
+        found |= {name: spread(c, 2) for name, c in self.rows.items()}
+        return found | {
+            name: np.asarray(v).reshape(-1) for name, v in self.values.items()
+        }
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Returns `columns` as a data frame (needs pandas)."""
+        import pandas
+
+        return pandas.DataFrame(self.columns())
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """Returns a data set with the axes prompt, source and row (needs xarray)."""
+        import xarray
+
+        of_axis: dict[str, Any] = {
+            name: ("prompt", c) for name, c in self.prompts.items()
+        }
+        of_axis |= {f"row_{name}": ("row", c) for name, c in self.rows.items()}
+        of_axis["source"] = list(self.sources)
+        values = {name: (AXES, value) for name, value in self.values.items()}
+        return xarray.Dataset(values, of_axis)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Rows with their means over prompts, 95 % intervals by question."""
+
+    rows: Mapping[str, np.ndarray]
+    mean: Float[np.ndarray, " row"]
+    low: Float[np.ndarray, " row"]
+    high: Float[np.ndarray, " row"]
+    standard_error: Float[np.ndarray, " row"]
+    # Two-sided, corrected for all rows (Westfall-Young).
+    p_value: Float[np.ndarray, " row"]
+    questions: int
+
+    def top(self, count: int = 10) -> list[dict[str, Any]]:
+        """Returns the rows of largest absolute mean, as records."""
+        order = np.argsort(-np.abs(self.mean), kind="stable")[:count]
+        numbers = ("mean", "low", "high", "p_value")
+        return [
+            {name: column[row].item() for name, column in self.rows.items()}
+            | {name: float(getattr(self, name)[row]) for name in numbers}
+            for row in order
+        ]

@@ -1,0 +1,228 @@
+"""One call from prompts and a plan to a labelled table, by any route the same."""
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mcq_jax import metrics
+from mcq_jax.interventions import Node, Site
+from mcq_jax.prompts import TokenisedPrompt
+from mcq_jax.results import RunFolder
+from mcq_jax.sweeps import (
+    EFFECTS,
+    Ablation,
+    Direction,
+    Sources,
+    every_node,
+    every_position,
+    every_span,
+    every_unit,
+    net_effect,
+    node_sets,
+    patched_net,
+    resumed_pass,
+    sweep,
+)
+from tests import tiny
+
+CONFIG = tiny.CASES["grouped heads, biases, partial rotation"]
+LENGTHS = (6, 5, 6, 5)
+# Patched from another question's prompt (same length), and from any other.
+SOURCES = Sources(
+    kinds=("other", "any"), index=np.array([[2, 1], [3, 2], [0, 3], [1, 0]])
+)
+# Of logits of the order of 10.
+ROUNDING = 1e-4
+
+
+def _prompt(index: int) -> TokenisedPrompt:
+    generator = np.random.default_rng(index)
+    return TokenisedPrompt(
+        ids=generator.integers(CONFIG.vocabulary, size=LENGTHS[index]).astype(np.int32),
+        spans=(),
+        label_positions=np.full(3, -1),
+        label_ids=np.full(3, -1),
+        answer_ids=np.array([2, 7, 11], np.int32),
+        gold=index % 3,
+        question=f"question {index // 2}",
+        rotation=index % 2,
+    )
+
+
+PROMPTS = [_prompt(index) for index in range(4)]
+ENDS = np.array(LENGTHS)[:, None]
+SPANS = every_span(
+    Site.RESID_POST,
+    {"early": ENDS - np.array([[4], [3], [5], [4]]), "late": ENDS - 2},
+    np.array(LENGTHS),
+    CONFIG,
+)
+PLANS = {
+    "nodes": every_node(CONFIG),
+    "residual": every_position(Site.RESID_PRE, CONFIG, tokens=3),
+    "spans that stand elsewhere in each prompt": SPANS,
+}
+
+
+@functools.cache
+def _parameters():
+    return tiny.random_parameters(CONFIG)
+
+
+def _sweep(plan, sources: Sources | Ablation = SOURCES, **options):
+    return sweep(_parameters(), PROMPTS, plan, sources, config=CONFIG, **options)
+
+
+def _assert_same(found, expected):
+    assert list(found.values) == list(expected.values)
+    for name, value in expected.values.items():
+        np.testing.assert_allclose(
+            found.values[name], value, rtol=0, atol=ROUNDING, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("direction", Direction)
+def test_a_sweep_equals_full_passes_in_both_directions(name: str, direction: Direction):
+    found = _sweep(PLANS[name], direction=direction, prompts_at_once=2)
+    expected = _sweep(PLANS[name], direction=direction, by_full_passes=True)
+    _assert_same(found, expected)
+    assert np.abs(found.values["net"]).max() > 0.1
+
+
+@pytest.mark.parametrize("ablation", Ablation)
+def test_ablations_equal_full_passes(ablation: Ablation):
+    plan = every_unit(Site.Z, CONFIG)
+    found, expected = (
+        _sweep(plan, ablation, by_full_passes=flag) for flag in (False, True)
+    )
+    _assert_same(found, expected)
+    assert found.sources == (ablation.name.lower(),)
+
+
+def test_patterns_are_patched_from_prompts_of_the_same_length():
+    plan = every_unit(Site.PATTERN, CONFIG)
+    same = Sources(kinds=("other",), index=SOURCES.index[:, :1])
+    _assert_same(_sweep(plan, same), _sweep(plan, same, by_full_passes=True))
+    with pytest.raises(ValueError, match="only from a prompt of the same length"):
+        _sweep(plan)
+
+
+def test_restoring_every_node_restores_what_noising_takes_away():
+    # Everything that is written at the end: noised, the prompt answers as its source
+    # would with the prompt's own embedding, which two ends of one token share.
+    plan = node_sets([[Node(layer, h) for layer in range(CONFIG.layers)
+                       for h in (*range(CONFIG.heads), None)]], CONFIG)  # fmt: skip
+    asked = [
+        TokenisedPrompt(**{**vars(p), "ids": np.append(p.ids, 4).astype(np.int32)})
+        for p in PROMPTS
+    ]
+    runs = {
+        direction: sweep(
+            _parameters(), asked, plan, SOURCES, config=CONFIG, direction=direction,
+            metrics={"after": patched_net, "effect": net_effect},
+        ).values
+        for direction in Direction
+    }  # fmt: skip
+    noise, denoise = runs[Direction.NOISE], runs[Direction.DENOISE]
+    np.testing.assert_allclose(noise["effect"], -denoise["effect"], atol=ROUNDING)
+
+
+def first_logit(outcome):
+    """A user's own metric."""
+    return outcome.patched.logits[0]
+
+
+def test_a_users_metric_is_as_good_as_ours():
+    plan = every_node(CONFIG)
+    own = _sweep(plan, metrics={"first": first_logit}).values["first"]
+    again = _sweep(plan, metrics={"first": first_logit}, full_vocabulary=False)
+    np.testing.assert_allclose(again.values["first"], own, rtol=0, atol=ROUNDING)
+    with pytest.raises(ValueError, match="sweep with full_vocabulary=True"):
+        _sweep(plan, full_vocabulary=False)
+
+
+def test_a_stopped_sweep_does_only_what_is_missing(tmp_path, monkeypatch):
+    plan = every_node(CONFIG)
+    whole = _sweep(plan, prompts_at_once=1)
+    folder = RunFolder.open(tmp_path, {"identity": {}})
+
+    class StoppedError(Exception):
+        pass
+
+    def stop_at_third(chunks):
+        for index, chunk in enumerate(chunks):
+            if index == 2:
+                raise StoppedError
+            yield chunk
+
+    with pytest.raises(StoppedError):
+        _sweep(plan, prompts_at_once=1, folder=folder, track=stop_at_third)
+    done = [folder.has_part("sweep", part) for part in range(4)]
+    assert done == [True, True, False, False]
+    before = (tmp_path / "tables/sweep/part-00000.parquet").stat().st_mtime_ns
+    _assert_same(_sweep(plan, prompts_at_once=1, folder=folder), whole)
+    after = (tmp_path / "tables/sweep/part-00000.parquet").stat().st_mtime_ns
+    assert before == after
+
+
+def test_another_chunk_compiles_nothing():
+    plan = every_node(CONFIG)
+    _sweep(plan, prompts_at_once=2)
+    programs = resumed_pass._advance._cache_size()  # pyright: ignore
+    other = Sources(kinds=("a", "b"), index=SOURCES.index[:, ::-1])
+    _sweep(plan, other, prompts_at_once=2)
+    assert resumed_pass._advance._cache_size() == programs  # pyright: ignore
+
+
+def test_a_table_names_what_it_holds():
+    table = _sweep(PLANS["residual"])
+    columns = table.columns()
+    assert {len(c) for c in columns.values()} == {4 * 2 * 9}
+    row = 1 * 2 * 9 + 1 * 9 + 5  # prompt 1, source 1, row 5
+    assert columns["net"][row] == table.values["net"][1, 1, 5]
+    assert columns["source"][row] == "any" and columns["question"][row] == "question 0"
+    assert (columns["layer"][row], columns["offset"][row]) == (1, -1)
+    found = table.summary("net", source="any")
+    expected = metrics.interval(table.values["net"][:, 1, 5], table.prompts["question"])
+    assert found.mean[5] == pytest.approx(expected.mean)
+    assert found.top(1)[0]["mean"] == pytest.approx(
+        found.mean[np.abs(found.mean).argmax()]
+    )
+
+
+def test_a_table_becomes_a_frame_and_a_data_set():
+    table = _sweep(PLANS["nodes"])
+    pandas = pytest.importorskip("pandas")
+    frame = table.to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    by_node = frame[frame.source == "any"].groupby("node", sort=False).net.mean()
+    assert by_node["L1H2"] == pytest.approx(table.values["net"][:, 1, 11].mean())
+    pytest.importorskip("xarray")
+    held = table.to_xarray()
+    assert held["net"].dims == ("prompt", "source", "row")
+    assert held["net"].sel(source="other").shape == (4, CONFIG.layers * CONFIG.nodes)
+
+
+def test_sweeps_that_cannot_be_are_refused():
+    plan = every_node(CONFIG)
+    with pytest.raises(ValueError, match="source 9 of 4 prompts"):
+        _sweep(plan, Sources(kinds=("a",), index=np.full((4, 1), 9)))
+    with pytest.raises(ValueError, match="hold the same wherever the plan patches"):
+        _sweep(plan, Sources(kinds=("self",), index=np.arange(4)[:, None]))
+    with pytest.raises(ValueError, match="needs a prompt to restore from"):
+        _sweep(plan, Ablation.ZERO, direction=Direction.DENOISE)
+    with pytest.raises(ValueError, match="places for 4 prompts, and 3 are asked"):
+        sweep(_parameters(), PROMPTS[:3], SPANS, Ablation.ZERO, config=CONFIG)
+    with pytest.raises(ValueError, match="no prompts to patch"):
+        sweep(_parameters(), [], plan, Ablation.ZERO, config=CONFIG)
+
+
+def test_effects_are_those_of_the_definitions():
+    found = _sweep(every_node(CONFIG), metrics={**EFFECTS, "after": patched_net})
+    before = found.values["net"] + found.values["after"]
+    np.testing.assert_allclose(before, before[:, :1, :1] + 0 * before, atol=ROUNDING)
+    assert (found.values["kl"] > -1e-6).all()
+    assert jnp.isfinite(found.values["loss"]).all()
