@@ -3,7 +3,8 @@
 from mcq_jax.sweeps.anatomy import (
     Anatomy,
     Keys,
-    answer_directions,
+    Readout,
+    answer_readout,
     contributions,
     dissect,
 )
@@ -37,9 +38,10 @@ __all__ = [
     "NodeOutputs",
     "NodeSets",
     "Prefill",
+    "Readout",
     "Receiver",
     "Resumed",
-    "answer_directions",
+    "answer_readout",
     "answer_prompts",
     "contributions",
     "dissect",

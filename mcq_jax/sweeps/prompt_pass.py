@@ -44,12 +44,16 @@ class Prefill:
     resid_pre: Float[Array, "layer prompt width"]
     nodes: NodeOutputs
     pattern: Float[Array, "layer prompt kv_head group key"]
+    # What the norm behind attention multiplies by; 1 without one.
+    head_scale: Float[Array, "layer prompt"]
     final: Float[Array, "prompt width"]
 
     def take(self, prompts: Int[np.ndarray, " prompt"]) -> "Prefill":
         """Returns the same for some of the prompts, in the order given."""
-        by_layer = (self.blocks, self.resid_pre, self.nodes, self.pattern)
-        blocks, resid_pre, nodes, pattern = jax.tree.map(
+        by_layer = (
+            self.blocks, self.resid_pre, self.nodes, self.pattern, self.head_scale,
+        )  # fmt: skip
+        blocks, resid_pre, nodes, pattern, head_scale = jax.tree.map(
             lambda a: a[:, prompts], by_layer
         )
         return Prefill(
@@ -59,6 +63,7 @@ class Prefill:
             resid_pre=resid_pre,
             nodes=nodes,
             pattern=pattern,
+            head_scale=head_scale,
             final=self.final[prompts],
         )
 
@@ -73,14 +78,16 @@ def prefill(
     """Runs right-padded prompts and keeps their blocks and answer positions."""
     tokens, answer_position = jnp.asarray(tokens), jnp.asarray(lengths) - 1
     at_answer = answer_position[:, None]
-    sites = (Site.RESID_PRE, Site.Z, Site.MLP_OUT, Site.PATTERN)
+    sites = [Site.RESID_PRE, Site.Z, Site.MLP_OUT, Site.PATTERN]
+    sites += [Site.ATTN_OUT_SCALE] * config.post_norm
     capture = tuple(Capture(site=site, positions=at_answer) for site in sites)
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    x, _ = run_embed(parameters.embed, tokens, config=config)
+    x, _ = run_embed(parameters.embed, tokens, positions, config=config)
     run = run_layers(
         parameters, x, positions, config=config, capture=capture, keep_blocks=True
     )
-    resid_pre, z, mlp, pattern = run.captured
+    resid_pre, z, mlp, pattern, *scales = run.captured
+    no_scale = jnp.ones((config.layers, tokens.shape[0]))
     rows = jnp.arange(tokens.shape[0])
     return Prefill(
         blocks=run.blocks,
@@ -89,6 +96,7 @@ def prefill(
         resid_pre=resid_pre[:, :, 0],
         nodes=NodeOutputs(z=z[:, :, 0], mlp=mlp[:, :, 0]),
         pattern=pattern[:, :, :, :, 0],
+        head_scale=scales[0][:, :, 0, 0] if scales else no_scale,
         final=run.residual[rows, answer_position],
     )
 
@@ -104,7 +112,7 @@ def answer_prompts(
     """Returns answer logits and log-sum-exp of plain prompts; nothing is kept."""
     tokens, last = jnp.asarray(tokens), jnp.asarray(lengths) - 1
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    x, _ = run_embed(parameters.embed, tokens, config=config)
+    x, _ = run_embed(parameters.embed, tokens, positions, config=config)
     x = run_layers(parameters, x, positions, config=config).residual
     final = x[jnp.arange(len(last)), last]
     return read_answers(
