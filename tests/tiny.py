@@ -15,6 +15,7 @@ from mcq_jax.model import (
     ModelConfig,
     Norm,
     Parameters,
+    QueryKeyNorm,
     RopeScaling,
     parameter_shapes,
     segment_sizes,
@@ -65,7 +66,82 @@ CASES: dict[str, ModelConfig] = {
         score_scale=0.2,
         mlp_bias=True,
     ),
+    "as GPT-2: layer norm, learned positions": _config(
+        kv_heads=2,
+        group=1,
+        rotary_width=0,
+        norm=Norm.LAYER,
+        learned_positions=True,
+        qkv_bias=True,
+        attention_output_bias=True,
+        mlp_bias=True,
+        gated=False,
+        activation=Activation.GELU_TANH,
+        score_scale_by_layer=True,
+    ),
+    "as Pythia: blocks in parallel, little rotation": _config(
+        kv_heads=3,
+        group=1,
+        rotary_width=2,
+        norm=Norm.LAYER,
+        parallel=True,
+        qkv_bias=True,
+        attention_output_bias=True,
+        mlp_bias=True,
+        gated=False,
+        activation=Activation.GELU,
+    ),
+    "as Gemma 2: norms on both sides, caps, windows": _config(
+        kv_heads=2,
+        group=2,
+        rotary_width=6,
+        post_norm=True,
+        activation=Activation.GELU_TANH,
+        embedding_scale=10**0.5,
+        windowed_layers=(0, 2),
+        window=3,
+        score_cap=2.0,
+        logit_cap=3.0,
+        score_scale=0.3,
+    ),
+    "as Gemma 3: normed heads, own rotation in windows": _config(
+        kv_heads=1,
+        group=3,
+        rotary_width=6,
+        post_norm=True,
+        query_key_norm=QueryKeyNorm.HEAD,
+        activation=Activation.GELU_TANH,
+        windowed_layers=(0, 1),
+        window=2,
+        windowed_rope_base=10.0,
+    ),
+    "as OLMo 2: norms behind the blocks, all heads normed together": _config(
+        kv_heads=2,
+        group=2,
+        rotary_width=6,
+        pre_norm=False,
+        post_norm=True,
+        query_key_norm=QueryKeyNorm.PROJECTION,
+    ),
+    "as SmolLM3: a layer without rotation": _config(
+        kv_heads=2, group=2, rotary_width=6, unrotated_layers=(1,)
+    ),
+    "as Chinchilla: relative positions": _config(
+        kv_heads=2,
+        group=1,
+        rotary_width=0,
+        relative_positions=True,
+        qkv_bias=True,
+        attention_output_bias=True,
+        mlp_bias=True,
+        gated=False,
+        activation=Activation.GELU,
+    ),
 }
+
+
+# The cases that are shaped as a published family is.
+FAMILIES = [case for case in CASES if case.startswith("as ")]
 
 
 def random_parameters(

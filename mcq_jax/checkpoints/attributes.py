@@ -17,8 +17,17 @@ class Attributes:
         self._values = dict(values)
         self.source = source
 
-    def take(self, name: str, kind: type, default: Any = _REQUIRED) -> Any:
-        """Returns the attribute, checked to be of a kind that JSON has."""
+    def take(
+        self, name: str, kind: type, default: Any = _REQUIRED, *, null: Any = _REQUIRED
+    ) -> Any:
+        """Returns the attribute, checked to be of a kind that JSON has.
+
+        Args:
+            null: what null stands for, where that is not the default.
+        """
+        if null is not _REQUIRED and self._values.get(name, default) is None:
+            self._values.pop(name, None)
+            return null
         value = self._values.pop(name, None)
         if value is None:
             if default is _REQUIRED:

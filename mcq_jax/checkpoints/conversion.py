@@ -6,6 +6,7 @@ so that no second copy of the model is ever in memory.
 """
 
 import dataclasses
+import functools
 import math
 import os
 import re
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import numpy as np
 
+from mcq_jax.checkpoints.views import View
 from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
 
 # Where a leaf of the parameters is: part ("embed", "layers", "unembed"), Haiku
@@ -44,6 +46,8 @@ class Names:
     # Leaves whose rows alternate between the halves of each head, for rotary positions
     # that pair neighbours (2i, 2i + 1); ours pair i with i + half.
     interleaved: frozenset[str] = frozenset()
+    # Leaves that their tensor does not hold as they are.
+    views: Mapping[Leaf, View] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,9 +81,10 @@ def build_parameters(
             for leaf, shape in shapes.items():
                 if leaf[0] != name or (is_tied and leaf == UNEMBED_TABLE):
                     continue
-                stored = [tensors[_stored_name(leaf, names, i)] for i in layers]
+                stored = [_stored(leaf, shape, names, tensors, i) for i in layers]
                 is_stacked = name == "layers"
-                array = _fill(leaf, shape, stored, names, config, dtype, pool)
+                own_dtype = _dtype_of(leaf, dtype)
+                array = _fill(leaf, shape, stored, names, config, own_dtype, pool)
                 # The numpy array is handed over, not copied, where jax can use it.
                 array = jax.device_put(array if is_stacked else array[0])
                 group.setdefault(leaf[1], {})[leaf[2]] = array
@@ -102,7 +107,8 @@ def check_tensors(
         if description.is_tied and leaf == UNEMBED_TABLE:
             continue
         for layer in range(config.layers if leaf[0] == "layers" else 1):
-            expected[_stored_name(leaf, names, layer)] = _stored_shape(leaf, shape)
+            stored_shape = _view(leaf, names).stored_shape(_stored_shape(leaf, shape))
+            expected[_stored_name(leaf, names, layer)] = stored_shape
     found = {n for n in tensors if not any(re.fullmatch(p, n) for p in names.ignored)}
     _refuse("missing", [n for n in expected if n not in found], len(expected))
     _refuse("unknown", sorted(found - expected.keys()), len(expected))
@@ -162,12 +168,39 @@ def _stored_name(leaf: Leaf, names: Names, layer: int) -> str:
     return names.stored[leaf].format(layer=layer)
 
 
+def _stored(
+    leaf: Leaf,
+    shape: tuple[int, ...],
+    names: Names,
+    tensors: Mapping[str, StoredTensor],
+    layer: int,
+) -> StoredTensor:
+    """A leaf's tensor as the leaf sees it."""
+    tensor = tensors[_stored_name(leaf, names, layer)]
+    if leaf not in names.views:
+        return tensor
+    read = functools.partial(_view(leaf, names).read, tensor)
+    return StoredTensor(shape=_stored_shape(leaf, shape), read=read)
+
+
+def _view(leaf: Leaf, names: Names) -> View:
+    return names.views.get(leaf, _AS_IT_IS)
+
+
+_AS_IT_IS = View()
+
+
+def _dtype_of(leaf: Leaf, dtype: np.dtype) -> np.dtype:
+    """Gains stay in float32: they are few, and 1 + w would lose the bits of w."""
+    return np.dtype(np.float32) if leaf[2].endswith("_gain") else dtype
+
+
 def _is_matrix(leaf: Leaf) -> bool:
     return not leaf[2].endswith(("_bias", "_gain", "table"))
 
 
 def _stored_shape(leaf: Leaf, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if leaf[2] == "table":
+    if leaf[2].endswith("table"):
         return shape
     if not _is_matrix(leaf):
         return (math.prod(shape),)

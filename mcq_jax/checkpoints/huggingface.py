@@ -1,49 +1,110 @@
 """A Hugging Face folder's model: `config.json` to `ModelConfig`, names of tensors.
 
 Every attribute of `config.json` is used, checked or known to be without effect; any
-other is refused by name. A further family is one function and its line in `_FAMILIES`.
+other is refused by name. A further family is a function in `huggingface_configs`, its
+tensors' names in `huggingface_names`, and its line in `_FAMILIES`.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from mcq_jax.checkpoints import huggingface_configs as configs
+from mcq_jax.checkpoints import huggingface_names as names_of
 from mcq_jax.checkpoints.attributes import Attributes
 from mcq_jax.checkpoints.conversion import (
     UNEMBED_TABLE,
     Description,
-    Leaf,
     Names,
     StoredTensor,
 )
 from mcq_jax.checkpoints.safetensors import read_json, same_numbers
-from mcq_jax.model import Activation, ModelConfig, RopeScaling
+from mcq_jax.model import ModelConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Family:
+    """What differs between model types: config, names, and what is left unsaid."""
+
+    architecture: str
+    config: Callable[[Attributes], ModelConfig]
+    names: Callable[[ModelConfig, Mapping[str, StoredTensor]], Names] = names_of.llama
+    # Whether the unembedding is the embedding's table where the config is silent.
+    is_tied: bool = False
+
+
+_FAMILIES = {
+    "llama": Family(architecture="LlamaForCausalLM", config=configs.llama),
+    "mistral": Family(architecture="MistralForCausalLM", config=configs.mistral),
+    "qwen2": Family(architecture="Qwen2ForCausalLM", config=configs.qwen2),
+    "qwen3": Family(architecture="Qwen3ForCausalLM", config=configs.qwen3),
+    "smollm3": Family(
+        architecture="SmolLM3ForCausalLM", config=configs.smollm3, is_tied=True
+    ),
+    "gemma": Family(
+        architecture="GemmaForCausalLM",
+        config=configs.gemma,
+        names=names_of.gemma,
+        is_tied=True,
+    ),
+    "gemma2": Family(
+        architecture="Gemma2ForCausalLM",
+        config=configs.gemma2,
+        names=names_of.gemma2,
+        is_tied=True,
+    ),
+    "gemma3_text": Family(
+        architecture="Gemma3ForCausalLM",
+        config=configs.gemma3,
+        names=names_of.gemma2,
+        is_tied=True,
+    ),
+    "olmo2": Family(
+        architecture="Olmo2ForCausalLM", config=configs.olmo2, names=names_of.olmo2
+    ),
+    "phi3": Family(
+        architecture="Phi3ForCausalLM", config=configs.phi3, names=names_of.phi3
+    ),
+    "gpt2": Family(
+        architecture="GPT2LMHeadModel",
+        config=configs.gpt2,
+        names=names_of.gpt2,
+        is_tied=True,
+    ),
+    "gpt_neox": Family(
+        architecture="GPTNeoXForCausalLM",
+        config=configs.gpt_neox,
+        names=names_of.gpt_neox,
+    ),
+}
 
 
 def describe(folder: pathlib.Path, tensors: Mapping[str, StoredTensor]) -> Description:
     """Returns the config and the tensor names of a folder's model."""
-    config, is_tied = read_config(folder / "config.json")
-    ignored = [r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq"]
-    if is_tied and _unembedding_repeats(tensors, folder):
-        ignored.append(r"lm_head\.weight")
-    names = Names(stored=_NAMES, ignored=tuple(ignored))
+    family, config, is_tied = read_config(folder / "config.json")
+    names = family.names(config, tensors)
+    if is_tied and _unembedding_repeats(tensors, names, folder):
+        unembedding = names.stored[UNEMBED_TABLE].replace(".", r"\.")
+        names = dataclasses.replace(names, ignored=(*names.ignored, unembedding))
     return Description(config=config, names=names, is_tied=is_tied)
 
 
-def read_config(path: pathlib.Path) -> tuple[ModelConfig, bool]:
-    """Returns the config, and whether the unembedding is the embedding's table."""
+def read_config(path: pathlib.Path) -> tuple[Family, ModelConfig, bool]:
+    """Returns family, config, and whether the unembedding is the embedding's table."""
     attributes = Attributes(read_json(path), str(path))
-    family = attributes.take("model_type", str)
-    if family not in _FAMILIES:
+    kind = attributes.take("model_type", str)
+    if kind not in _FAMILIES:
         raise ValueError(
-            f"{path} describes a model of type {family!r}; supported are "
+            f"{path} describes a model of type {kind!r}; supported are "
             f"{', '.join(_FAMILIES)}."
         )
+    family = _FAMILIES[kind]
+    attributes.expect("architectures", [family.architecture])
     attributes.ignore(*_WITHOUT_EFFECT)
-    is_tied = attributes.take("tie_word_embeddings", bool, False)
-    config = _FAMILIES[family](attributes)
+    is_tied = attributes.take("tie_word_embeddings", bool, family.is_tied)
+    config = family.config(attributes)
     attributes.finish()
-    return config, is_tied
+    return family, config, is_tied
 
 
 # What the model computes does not depend on these.
@@ -66,180 +127,18 @@ _WITHOUT_EFFECT = (
 )
 
 
-def _llama(attributes: Attributes) -> ModelConfig:
-    attributes.expect("architectures", ["LlamaForCausalLM"])
-    attributes.expect("rope_interleaved", False)
-    has_bias = attributes.take("attention_bias", bool, False)
-    return _config(
-        attributes,
-        context=attributes.take("max_position_embeddings", int, 2048),
-        qkv_bias=has_bias,
-        attention_output_bias=has_bias,
-        mlp_bias=attributes.take("mlp_bias", bool, False),
-    )
-
-
-def _qwen2(attributes: Attributes) -> ModelConfig:
-    attributes.expect("architectures", ["Qwen2ForCausalLM"])
-    attributes.expect("use_mrope", False)
-    _refuse_windows(attributes)
-    return _config(
-        attributes,
-        context=attributes.take("max_position_embeddings", int, 32_768),
-        qkv_bias=True,
-        attention_output_bias=False,
-        mlp_bias=False,
-    )
-
-
-_FAMILIES: dict[str, Callable[[Attributes], ModelConfig]] = {
-    "llama": _llama,
-    "qwen2": _qwen2,
-}
-
-
-def _refuse_windows(attributes: Attributes) -> None:
-    """Sliding windows may be described as long as no layer uses one."""
-    attributes.expect("use_sliding_window", False)
-    attributes.ignore("sliding_window", "max_window_layers")
-    kinds = attributes.take("layer_types", list, [])
-    if any(kind != "full_attention" for kind in kinds):
-        raise ValueError(
-            f"layer_types is {kinds} in {attributes.source}; only 'full_attention' is "
-            "supported."
-        )
-
-
-def _config(
-    attributes: Attributes,
-    *,
-    context: int,
-    qkv_bias: bool,
-    attention_output_bias: bool,
-    mlp_bias: bool,
-) -> ModelConfig:
-    width = attributes.take("hidden_size", int)
-    heads = attributes.take("num_attention_heads", int)
-    kv_heads = attributes.take("num_key_value_heads", int, heads)
-    if min(heads, kv_heads) < 1 or heads % kv_heads:
-        raise ValueError(
-            f"{heads} attention heads and {kv_heads} key/value heads in "
-            f"{attributes.source}; the second must divide the first."
-        )
-    head_width = attributes.take("head_dim", int, width // heads)
-    attributes.expect("hidden_act", "silu")
-    return ModelConfig(
-        layers=attributes.take("num_hidden_layers", int),
-        width=width,
-        kv_heads=kv_heads,
-        group=heads // kv_heads,
-        head_width=head_width,
-        neurons=attributes.take("intermediate_size", int),
-        vocabulary=attributes.take("vocab_size", int),
-        context=context,
-        norm_epsilon=attributes.take("rms_norm_eps", float, 1e-6),
-        activation=Activation.SILU,
-        qkv_bias=qkv_bias,
-        attention_output_bias=attention_output_bias,
-        mlp_bias=mlp_bias,
-        rotary_width=head_width,
-        **_rope(attributes),
-    )
-
-
-def _rope(attributes: Attributes) -> dict[str, Any]:
-    """Reads both spellings: rope_theta with rope_scaling, and rope_parameters."""
-    base = attributes.take("rope_theta", float, None)
-    old = attributes.take("rope_scaling", dict, {})
-    new = attributes.take("rope_parameters", dict, {})
-    if old and new and old != new:
-        raise ValueError(
-            f"{attributes.source} has rope_scaling and rope_parameters, and they "
-            "differ; remove the one that does not hold."
-        )
-    rope = Attributes(new or old, f"{attributes.source} (rope parameters)")
-    own_base = rope.take("rope_theta", float, base)
-    if base is not None and own_base != base:
-        raise ValueError(
-            f"{attributes.source} gives rope_theta {base} and {own_base}; remove the "
-            "one that does not hold."
-        )
-    rope.expect("partial_rotary_factor", 1.0)
-    kind = rope.take("type", str, "default")
-    kind = rope.take("rope_type", str, kind)
-    if kind not in _SCALINGS:
-        raise ValueError(
-            f"The rotary positions of {attributes.source} are of type {kind!r}; "
-            f"supported are {', '.join(_SCALINGS)}."
-        )
-    settings = _SCALINGS[kind](rope)
-    rope.finish()
-    return {"rope_base": 10_000.0 if own_base is None else own_base, **settings}
-
-
-def _linear(rope: Attributes) -> dict[str, Any]:
-    return {
-        "rope_scaling": RopeScaling.LINEAR,
-        "rope_factor": rope.take("factor", float),
-    }
-
-
-def _llama3(rope: Attributes) -> dict[str, Any]:
-    return {
-        "rope_scaling": RopeScaling.LLAMA3,
-        "rope_factor": rope.take("factor", float),
-        "rope_low_factor": rope.take("low_freq_factor", float),
-        "rope_high_factor": rope.take("high_freq_factor", float),
-        "rope_original_context": rope.take("original_max_position_embeddings", int),
-    }
-
-
-_SCALINGS: dict[str, Callable[[Attributes], dict[str, Any]]] = {
-    "default": lambda rope: {},
-    "linear": _linear,
-    "llama3": _llama3,
-}
-
-
 def _unembedding_repeats(
-    tensors: Mapping[str, StoredTensor], folder: pathlib.Path
+    tensors: Mapping[str, StoredTensor], names: Names, folder: pathlib.Path
 ) -> bool:
     """Says whether a tied unembedding is stored although it need not be."""
-    table = tensors.get(_NAMES["embed", "~", "table"])
-    unembedding = tensors.get(_NAMES[UNEMBED_TABLE])
+    table = tensors.get(names.stored["embed", "~", "table"])
+    unembedding = tensors.get(names.stored[UNEMBED_TABLE])
     if table is None or unembedding is None:
         return False
     if not same_numbers(table, unembedding):
         raise ValueError(
             f"The config of {folder} ties the unembedding to the embedding, but "
-            "lm_head.weight is stored and differs; set tie_word_embeddings to false "
-            "or remove the tensor."
+            f"{names.stored[UNEMBED_TABLE]} is stored and differs; set "
+            "tie_word_embeddings to false or remove the tensor."
         )
     return True
-
-
-_NAMES: dict[Leaf, str] = {
-    ("embed", "~", "table"): "model.embed_tokens.weight",
-    ("unembed", "~", "norm_gain"): "model.norm.weight",
-    UNEMBED_TABLE: "lm_head.weight",
-} | {
-    ("layers", module, name): "model.layers.{layer}." + stored
-    for module, name, stored in (
-        ("attention", "norm_gain", "input_layernorm.weight"),
-        ("attention", "query", "self_attn.q_proj.weight"),
-        ("attention", "query_bias", "self_attn.q_proj.bias"),
-        ("attention", "key", "self_attn.k_proj.weight"),
-        ("attention", "key_bias", "self_attn.k_proj.bias"),
-        ("attention", "value", "self_attn.v_proj.weight"),
-        ("attention", "value_bias", "self_attn.v_proj.bias"),
-        ("attention", "output", "self_attn.o_proj.weight"),
-        ("attention", "output_bias", "self_attn.o_proj.bias"),
-        ("feedforward", "norm_gain", "post_attention_layernorm.weight"),
-        ("feedforward", "gate", "mlp.gate_proj.weight"),
-        ("feedforward", "gate_bias", "mlp.gate_proj.bias"),
-        ("feedforward", "up", "mlp.up_proj.weight"),
-        ("feedforward", "up_bias", "mlp.up_proj.bias"),
-        ("feedforward", "down", "mlp.down_proj.weight"),
-        ("feedforward", "down_bias", "mlp.down_proj.bias"),
-    )
-}

@@ -115,9 +115,9 @@ def _resampled_direct_effect(
             parameters, start, sources, node_sets, config=config, keep_nodes=True
         )
         assert run.nodes is not None
-        directions = jnp.asarray(bank.directions[chunk])
+        readout = bank.readout_of(chunk)
         patched, source = (
-            sweeps.contributions(parameters, nodes, directions, config=config)[0]
+            sweeps.contributions(parameters, nodes, readout, config=config)[0]
             for nodes in (
                 jax.tree.map(lambda a: a[:, :, 0, 0], run.nodes),
                 jax.tree.map(lambda a: a[:, :, 0], sources),

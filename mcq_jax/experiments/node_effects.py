@@ -18,6 +18,7 @@ from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.study import Study
 from mcq_jax.interventions import all_nodes
+from mcq_jax.model.arithmetic import soft_cap
 from mcq_jax.prompts import KeyClass
 from mcq_jax.results import RunFolder
 from mcq_jax.sweeps import NodeOutputs, batch_of
@@ -29,10 +30,11 @@ class Bank:
 
     nodes: NodeOutputs  # numpy, [layer, prompt, …]
     anatomy: sweeps.Anatomy  # numpy, [prompt, …]
-    # Towards each answer at the prompt's own norm scale, [prompt, choice, width].
-    directions: np.ndarray
+    readout: sweeps.Readout  # numpy, [prompt, …]
     answer_logits: np.ndarray  # [prompt, choice]
     log_normaliser: np.ndarray  # [prompt]
+    # The model's cap on logits; contributions add up to what comes before it.
+    logit_cap: float | None
 
     def sources(self, index: np.ndarray) -> NodeOutputs:
         """Returns the outputs of source prompts `[…]` as `[layer, …, …]`."""
@@ -40,10 +42,15 @@ class Bank:
             *(jnp.asarray(a[:, index]) for a in (self.nodes.z, self.nodes.mlp))
         )
 
+    def readout_of(self, prompts: np.ndarray) -> sweeps.Readout:
+        """Returns how some prompts read their answers."""
+        return jax.tree.map(lambda a: jnp.asarray(a[prompts]), self.readout)
+
     @property
     def conservation_error(self) -> float:
         """Largest |sum of all contributions - logit| over prompts and answers."""
         total = self.anatomy.contributions.sum((1, 2)) + self.anatomy.rest
+        total = soft_cap(jnp.asarray(total), self.logit_cap)
         return float(np.abs(total - self.answer_logits).max())
 
 
@@ -70,13 +77,14 @@ def fill_bank(checkpoint: Checkpoint, study: Study, progress: Progress) -> Bank:
         return lambda *a: np.concatenate(a, axis).take(order, axis)
 
     nodes, by_prompt = zip(*parts, strict=True)
-    anatomy, directions, logits, normaliser = jax.tree.map(join(0), *by_prompt)
+    anatomy, readout, logits, normaliser = jax.tree.map(join(0), *by_prompt)
     return Bank(
         nodes=jax.tree.map(join(1), *nodes),
         anatomy=anatomy,
-        directions=directions,
+        readout=readout,
         answer_logits=logits,
         log_normaliser=normaliser,
+        logit_cap=checkpoint.config.logit_cap,
     )
 
 
@@ -158,20 +166,18 @@ def _take_apart(checkpoint: Checkpoint, study: Study, chunk: np.ndarray):
     parameters, config = checkpoint.parameters, checkpoint.config
     batch = batch_of([study.prompts[i] for i in chunk])
     run = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
-    directions = sweeps.answer_directions(
-        parameters, run.final, batch.answer_ids, config=config
-    )
+    readout = sweeps.answer_readout(parameters, run, batch.answer_ids, config=config)
     is_content = np.isin(batch.key_class, (KeyClass.OPTION, KeyClass.LINE_END))
     keys = sweeps.Keys(
         batch.label_positions, batch.key_class, batch.key_option, is_content
     )
     anatomy = sweeps.dissect(
-        parameters, run, directions, keys, key_classes=len(KeyClass), config=config
+        parameters, run, readout, keys, key_classes=len(KeyClass), config=config
     )
     answers = sweeps.read_answers(
         parameters.unembed, run.final, batch.answer_ids, config=config
     )
-    by_prompt = (anatomy, directions, *answers)
+    by_prompt = (anatomy, readout, *answers)
     return jax.tree.map(np.asarray, (run.nodes, by_prompt))
 
 
@@ -179,12 +185,12 @@ def _columns(checkpoint, study, bank, chunk, sources, patched) -> dict[str, np.n
     """One row per prompt × kind × node, in this order."""
     config, kinds = checkpoint.config, study.sources.kinds
     nodes = all_nodes(config.layers, config.heads)
-    directions = jnp.asarray(bank.directions[chunk])
+    readout = bank.readout_of(chunk)
     from_sources = [
         sweeps.contributions(
             checkpoint.parameters,
             jax.tree.map(lambda a: a[:, :, kind], sources),  # noqa: B023
-            directions,
+            readout,
             config=config,
         )[0]
         for kind in range(len(kinds))

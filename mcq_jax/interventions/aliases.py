@@ -12,6 +12,7 @@ from collections.abc import Sequence
 TRANSFORMER_LENS = {
     "hook_embed": "EMBED",
     "embed.hook_out": "EMBED",
+    "hook_pos_embed": "POS_EMBED",
     "hook_resid_pre": "RESID_PRE",
     "hook_in": "RESID_PRE",
     "ln1.hook_in": "RESID_PRE",
@@ -81,6 +82,10 @@ _PATHS = "it is one reader's copy of the residual stream, which is a path, not a
 DIFFERENT = {
     "ln1.hook_scale": _DIVIDES.format("ATTN_SCALE"),
     "ln2.hook_scale": _DIVIDES.format("MLP_SCALE"),
+    "ln1_post.hook_scale": _DIVIDES.format("ATTN_OUT_SCALE"),
+    "ln2_post.hook_scale": _DIVIDES.format("MLP_OUT_SCALE"),
+    "attn.q_norm.hook_scale": _DIVIDES.format("Q_SCALE"),
+    "attn.k_norm.hook_scale": _DIVIDES.format("K_SCALE"),
     "ln_final.hook_scale": _DIVIDES.format("FINAL_SCALE"),
     "ln1.hook_normalized": _BEFORE_GAIN.format("ATTN_IN"),
     "ln2.hook_normalized": _BEFORE_GAIN.format("MLP_IN"),
@@ -90,7 +95,6 @@ DIFFERENT = {
     "hook_q_input": _PATHS,
     "hook_k_input": _PATHS,
     "hook_v_input": _PATHS,
-    "hook_pos_embed": "these models have no learned positions",
     "QUERIES": "theirs are multiplied by the score scale; ROT_Q is not",
     "ATTN_LOGITS": "theirs are before the causal mask; in SCORES it is -inf",
 }

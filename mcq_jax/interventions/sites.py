@@ -10,22 +10,27 @@ class Site(enum.Enum):
 
     Names follow the field's (TransformerLens) where it has one. `position` is the
     axis along which positions are selected; attention's scores and pattern have it
-    as the query axis. Sites without a layer are marked by `per_layer`.
+    as the query axis. Sites without a layer are marked by `per_layer`. Not every model
+    has every site: `mcq_jax.model.sites_of` says which.
     """
 
     EMBED = "embed", ("position", "width")
+    POS_EMBED = "pos_embed", ("position", "width")
     RESID_PRE = "resid_pre", ("position", "width")
     ATTN_SCALE = "attn_scale", ("position", "one")
     ATTN_IN = "attn_in", ("position", "width")
     Q = "q", ("position", "kv_head", "group", "head_width")
     K = "k", ("position", "kv_head", "head_width")
     V = "v", ("position", "kv_head", "head_width")
+    Q_SCALE = "q_scale", ("position", "kv_head", "group", "one")
+    K_SCALE = "k_scale", ("position", "kv_head", "one")
     ROT_Q = "rot_q", ("position", "kv_head", "group", "head_width")
     ROT_K = "rot_k", ("position", "kv_head", "head_width")
     SCORES = "scores", ("kv_head", "group", "position", "key")
     PATTERN = "pattern", ("kv_head", "group", "position", "key")
     Z = "z", ("position", "kv_head", "group", "head_width")
     HEAD_OUT = "head_out", ("position", "kv_head", "group", "width")
+    ATTN_OUT_SCALE = "attn_out_scale", ("position", "one")
     ATTN_OUT = "attn_out", ("position", "width")
     RESID_MID = "resid_mid", ("position", "width")
     MLP_SCALE = "mlp_scale", ("position", "one")
@@ -33,6 +38,7 @@ class Site(enum.Enum):
     MLP_GATE = "mlp_gate", ("position", "neuron")
     MLP_PRE = "mlp_pre", ("position", "neuron")
     MLP_POST = "mlp_post", ("position", "neuron")
+    MLP_OUT_SCALE = "mlp_out_scale", ("position", "one")
     MLP_OUT = "mlp_out", ("position", "width")
     RESID_POST = "resid_post", ("position", "width")
     FINAL_RESID = "final_resid", ("position", "width")
@@ -101,5 +107,12 @@ class Site(enum.Enum):
 
 
 _WITHOUT_LAYER = frozenset(
-    {Site.EMBED, Site.FINAL_RESID, Site.FINAL_SCALE, Site.FINAL_NORM, Site.LOGITS}
+    {
+        Site.EMBED,
+        Site.POS_EMBED,
+        Site.FINAL_RESID,
+        Site.FINAL_SCALE,
+        Site.FINAL_NORM,
+        Site.LOGITS,
+    }
 )

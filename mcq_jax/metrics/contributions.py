@@ -1,9 +1,9 @@
 """How much each node writes to each answer logit of one prompt, read off directly.
 
-With the final norm's scale held at its clean value the logits are linear in the
-residual stream, and the residual stream is a sum: every head's output, every
-feed-forward block's output, the embedding and the biases. So the parts must add up to
-the logits, which `conservation_error` checks.
+With the final norm's scale held at its clean value the logits (before any cap) are
+linear in the residual stream, and the residual stream is a sum: every head's output,
+every feed-forward block's output, the embedding and the biases. So the parts must add
+up to the logits, which `conservation_error` checks.
 """
 
 from dataclasses import dataclass
@@ -27,6 +27,8 @@ def answer_directions(
     answer_vectors: Float[Array, "choice width"],
     norm_gain: Float[Array, " width"],
     norm_scale: Float[Array, ""],
+    *,
+    subtracts_mean: bool = False,
 ) -> Float[Array, "choice width"]:
     """Returns the direction in the residual stream that raises each answer's logit.
 
@@ -34,9 +36,14 @@ def answer_directions(
       answer_vectors: the unembedding vectors of the answer tokens.
       norm_gain: the final norm's gain; ones for a model without norm.
       norm_scale: what the final norm divides by on the clean prompt; 1 without norm.
+      subtracts_mean: whether it first takes away the residual stream's mean (layer
+        norm). The mean is linear, so that every write loses its own.
     """
     gain = norm_gain.astype(jnp.float32) / norm_scale.astype(jnp.float32)
-    return answer_vectors.astype(jnp.float32) * gain[None, :]
+    directions = answer_vectors.astype(jnp.float32) * gain[None, :]
+    if subtracts_mean:
+        directions = directions - directions.mean(-1, keepdims=True)
+    return directions
 
 
 def node_contributions(

@@ -1,7 +1,13 @@
 """The forward pass: start reading in `transformer`."""
 
 from mcq_jax.model.blocks import Block
-from mcq_jax.model.config import Activation, ModelConfig, Norm, RopeScaling
+from mcq_jax.model.config import (
+    Activation,
+    ModelConfig,
+    Norm,
+    QueryKeyNorm,
+    RopeScaling,
+)
 from mcq_jax.model.constants import LayerConstants, layer_constants
 from mcq_jax.model.generation import Generated, generate
 from mcq_jax.model.parameters import (
@@ -11,6 +17,7 @@ from mcq_jax.model.parameters import (
     segment_sizes,
     stack_layers,
 )
+from mcq_jax.model.presence import sites_of
 from mcq_jax.model.readers import read_by
 from mcq_jax.model.run import Output, forward
 
@@ -23,6 +30,7 @@ __all__ = [
     "Norm",
     "Output",
     "Parameters",
+    "QueryKeyNorm",
     "RopeScaling",
     "forward",
     "generate",
@@ -31,5 +39,6 @@ __all__ = [
     "parameter_shapes",
     "read_by",
     "segment_sizes",
+    "sites_of",
     "stack_layers",
 ]

@@ -1,4 +1,4 @@
-"""The two numeric rules that the whole forward pass keeps, in one place."""
+"""The numeric rules that the whole forward pass keeps, in one place."""
 
 import jax
 import jax.numpy as jnp
@@ -18,3 +18,22 @@ def contract(equation: str, *operands: Array, out: jnp.dtype | None = None) -> A
         preferred_element_type=jnp.float32,
     )
     return result.astype(out or operands[0].dtype)
+
+
+def soft_cap(x: Array, cap: float | None) -> Array:
+    """Returns x squashed between -cap and cap, nearly unchanged near 0 (Gemma 2)."""
+    return x if cap is None else cap * jnp.tanh(x / cap)
+
+
+def scaled(x: Array, factor: float) -> Array:
+    """Returns x times a factor that is first rounded to x's type."""
+    return x if factor == 1 else x * jnp.asarray(factor, x.dtype)
+
+
+def rounded(product: Array) -> Array:
+    """Returns a product, rounded before anything is added to it.
+
+    Compilers for CPUs make one operation of a product and a sum, rounded once, where
+    nothing stands between them: a program with edits there would have other bits.
+    """
+    return jnp.where(product == product, product, jnp.nan)

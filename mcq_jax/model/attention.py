@@ -3,39 +3,47 @@
 import haiku as hk
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Int
 
 from mcq_jax import axes
 from mcq_jax.interventions import Site, Tap
-from mcq_jax.model.arithmetic import contract
+from mcq_jax.model.arithmetic import contract, soft_cap
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.constants import LayerConstants
+from mcq_jax.model.norms import norm_heads
 from mcq_jax.model.positions import rotate
 from mcq_jax.model.readers import key_versions, value_versions
+from mcq_jax.model.relative import score_bias, with_content_bias
 
 
 def attention(
     x: axes.Residual,
     blocks: tuple[Block, ...],
     positions: Int[Array, " position"],
-    frequencies: Float[Array, " half"],
+    constants: LayerConstants,
     config: ModelConfig,
     tap: Tap,
 ) -> tuple[axes.Residual, Block]:
-    """Returns what attention adds to the residual, and its own block."""
+    """Returns what attention adds to the residual, before any norm of it, and its own
+    block."""
     heads = (config.kv_heads, config.head_width)
     query_heads = (config.kv_heads, config.group, config.head_width)
     q = tap(Site.Q, _project("query", x, query_heads, config.qkv_bias))
     k = tap(Site.K, _project("key", x, heads, config.qkv_bias))
     v = tap(Site.V, _project("value", x, heads, config.qkv_bias))
-    q = tap(Site.ROT_Q, rotate(q, positions, frequencies))
-    k_rotated = tap(Site.ROT_K, rotate(k, positions, frequencies))
 
-    own = Block(k_rotated, v, positions, jnp.int32(positions.shape[0]))
+    def turned(k, tap):
+        k = norm_heads("key", k, config, tap, Site.K_SCALE)
+        return tap(Site.ROT_K, rotate(k, positions, constants.frequencies))
+
+    q = norm_heads("query", q, config, tap, Site.Q_SCALE)
+    q = tap(Site.ROT_Q, rotate(q, positions, constants.frequencies))
+    own = Block(turned(k, tap), v, positions, jnp.int32(positions.shape[0]))
     blocks = (*blocks, own)
-    scores = _scores(q, blocks, positions, config)
-    for readers, edited in key_versions(tap, k, blocks, positions, frequencies):
-        others = _scores(q, edited, positions, config)
+    scores = _scores(q, blocks, positions, constants, config)
+    for readers, edited in key_versions(tap, k, blocks, positions, turned):
+        others = _scores(q, edited, positions, constants, config)
         scores = jnp.where(readers[..., None], others, scores)
     scores = tap(Site.SCORES, scores)
     pattern = tap(Site.PATTERN, jax.nn.softmax(scores, axis=-1))
@@ -51,7 +59,7 @@ def attention(
     if config.attention_output_bias:
         bias = hk.get_parameter("output_bias", (config.width,), x.dtype, jnp.zeros)
         out = out + bias[None]
-    return tap(Site.ATTN_OUT, out), own
+    return out, own
 
 
 def _project(name: str, x: Array, heads: tuple[int, ...], has_bias: bool) -> Array:
@@ -73,24 +81,37 @@ def _scores(
     q: axes.Queries,
     blocks: tuple[Block, ...],
     positions: Int[Array, " query"],
+    constants: LayerConstants,
     config: ModelConfig,
 ) -> axes.Pattern:
-    """Scaled scores in float32; keys that are padding or still to come get -inf."""
-    scale = config.score_scale
-    scale = config.head_width**-0.5 if scale is None else scale
-    parts = []
-    for block in blocks:
-        scores = contract("qkgh,skh->kgqs", q, block.keys, out=jnp.float32) * scale
-        is_readable = _readable(block, positions)[None, None]
-        parts.append(jnp.where(is_readable, scores, -jnp.inf))
-    return jnp.concatenate(parts, -1)
+    """Scaled scores in float32; keys out of sight get -inf."""
+    keys = jnp.concatenate([block.positions for block in blocks])
+    content = with_content_bias(q, config)
+    parts = [
+        contract("qkgh,skh->kgqs", content, block.keys, out=jnp.float32)
+        for block in blocks
+    ]
+    scores = jnp.concatenate(parts, -1)
+    if config.relative_positions:
+        scores = scores + score_bias(q, positions, keys, config)
+    scores = soft_cap(scores * constants.score_scale, config.score_cap)
+    is_real = jnp.concatenate([_is_real(block) for block in blocks])
+    is_readable = is_real[None] & _in_sight(positions, keys, constants.window)
+    return jnp.where(is_readable[None, None], scores, -jnp.inf)
 
 
-def _readable(
-    block: Block, positions: Int[Array, " query"]
+def _is_real(block: Block) -> Bool[Array, " key"]:
+    return jnp.arange(block.positions.shape[0]) < block.length
+
+
+def _in_sight(
+    positions: Int[Array, " query"],
+    keys: Int[Array, " key"],
+    window: Int[ArrayLike, ""] | None,
 ) -> Bool[Array, "query key"]:
-    is_real = jnp.arange(block.positions.shape[0]) < block.length
-    return (block.positions[None] <= positions[:, None]) & is_real[None]
+    distance = positions[:, None] - keys[None]
+    in_sight = distance >= 0
+    return in_sight if window is None else in_sight & (distance < window)
 
 
 def _read(pattern: axes.Pattern, blocks: tuple[Block, ...]) -> axes.Queries:

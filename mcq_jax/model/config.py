@@ -8,13 +8,23 @@ class Norm(enum.Enum):
     """The normalisation before each block and before the unembedding."""
 
     RMS = "divide by the root mean square, multiply by a gain"
+    LAYER = "subtract the mean first, add a bias in the end"
     NONE = "pass through; for models built by hand"
+
+
+class QueryKeyNorm(enum.Enum):
+    """The RMS norm of queries and keys before they rotate."""
+
+    NONE = "none"
+    HEAD = "each head by itself, with one gain for all heads"
+    PROJECTION = "all heads together"
 
 
 class Activation(enum.Enum):
     """The non-linearity of the feed-forward block."""
 
     SILU = "silu"
+    GELU = "gelu"
     GELU_TANH = "gelu_tanh"
     RELU = "relu"
 
@@ -49,6 +59,13 @@ class ModelConfig:
 
     norm: Norm = Norm.RMS
     norm_epsilon: float = 1e-6
+    # Whether each half of a layer norms what it reads, and what it writes.
+    pre_norm: bool = True
+    post_norm: bool = False
+    query_key_norm: QueryKeyNorm = QueryKeyNorm.NONE
+    # True: attention and feed-forward block both read the layer's input.
+    parallel: bool = False
+
     activation: Activation = Activation.SILU
     # True: act(gate) * pre; False: act(pre).
     gated: bool = True
@@ -58,6 +75,12 @@ class ModelConfig:
     # Biases in the feed-forward block.
     mlp_bias: bool = False
 
+    # What embeddings are multiplied by.
+    embedding_scale: float = 1.0
+    # A learned vector per position, added to the embeddings.
+    learned_positions: bool = False
+    # A term of the scores that depends on the distance (Transformer-XL).
+    relative_positions: bool = False
     # Dimensions of each head that rotate: head_width for full RoPE, 0 for none.
     rotary_width: int
     rope_base: float = 10_000.0
@@ -67,8 +90,21 @@ class ModelConfig:
     rope_low_factor: float = 1.0
     rope_high_factor: float = 4.0
     rope_original_context: int = 8192
+    # Layers whose queries and keys do not rotate.
+    unrotated_layers: tuple[int, ...] = ()
+
+    # Layers that see only the last `window` tokens, their own included.
+    windowed_layers: tuple[int, ...] = ()
+    window: int | None = None
+    # The rotary base of windowed layers, unscaled; None: they rotate as the others.
+    windowed_rope_base: float | None = None
     # Scores are q.k times this; None means head_width ** -0.5.
     score_scale: float | None = None
+    # Whether layer l divides its scores by l + 1 as well.
+    score_scale_by_layer: bool = False
+    # Scores and logits are squashed below these, by cap * tanh(x / cap).
+    score_cap: float | None = None
+    logit_cap: float | None = None
 
     def __post_init__(self):
         sizes = ("layers", "width", "kv_heads", "group", "head_width", "vocabulary")
@@ -79,6 +115,33 @@ class ModelConfig:
             raise ValueError(
                 f"rotary_width is {self.rotary_width}; give an even number between 0 "
                 f"and head_width ({self.head_width})."
+            )
+
+        if self.post_norm and self.norm is not Norm.RMS:
+            raise ValueError(
+                f"post_norm with {self.norm}; what a block writes is normed by "
+                "Norm.RMS only."
+            )
+        if self.relative_positions and self.width % 2:
+            raise ValueError(
+                f"relative_positions with a width of {self.width}; give an even one."
+            )
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        if bool(self.windowed_layers) != (self.window is not None):
+            raise ValueError(
+                f"windowed_layers {self.windowed_layers} with a window of "
+                f"{self.window}; give both or neither."
+            )
+        if self.window is not None and self.window < 1:
+            raise ValueError(f"window is {self.window}; give at least 1.")
+        bad = [i for i in (*self.windowed_layers, *self.unrotated_layers)
+               if not 0 <= i < self.layers]  # fmt: skip
+        if bad:
+            raise ValueError(
+                f"windowed or unrotated layers {bad} in a model of {self.layers}; "
+                f"give some of 0 to {self.layers - 1}."
             )
 
     @property

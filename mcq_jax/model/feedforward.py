@@ -12,7 +12,7 @@ from mcq_jax.model.config import Activation, ModelConfig
 
 
 def feedforward(x: axes.Residual, config: ModelConfig, tap: Tap) -> axes.Residual:
-    """Returns what the block adds to the residual."""
+    """Returns what the block adds to the residual, before any norm of it."""
     activate = _ACTIVATIONS[config.activation]
     pre_activation = _linear("up", x, config.neurons, config.mlp_bias)
     if config.gated:
@@ -22,7 +22,7 @@ def feedforward(x: axes.Residual, config: ModelConfig, tap: Tap) -> axes.Residua
     else:
         neurons = _in_float32(activate, tap(Site.MLP_PRE, pre_activation))
     neurons = tap(Site.MLP_POST, neurons)
-    return tap(Site.MLP_OUT, _linear("down", neurons, config.width, config.mlp_bias))
+    return _linear("down", neurons, config.width, config.mlp_bias)
 
 
 def _linear(name: str, x: Array, width: int, has_bias: bool) -> Array:
@@ -42,5 +42,6 @@ def _in_float32(activate, x: Array) -> Array:
 _ACTIVATIONS = {
     Activation.SILU: jax.nn.silu,
     Activation.RELU: jax.nn.relu,
+    Activation.GELU: lambda x: jax.nn.gelu(x, approximate=False),
     Activation.GELU_TANH: lambda x: jax.nn.gelu(x, approximate=True),
 }

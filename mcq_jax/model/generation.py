@@ -107,7 +107,7 @@ def _generate(
     columns = tokens.shape[1] + steps + 1  # keys that a step reads: both blocks, own
 
     def run(tokens, positions, edits, past):
-        x, _ = run_embed(parameters.embed, tokens, edits, config=config)
+        x, _ = run_embed(parameters.embed, tokens, positions, edits, config=config)
         return run_layers(
             parameters, x, positions, edits,
             config=config, keep_blocks=True, past=past,

@@ -76,7 +76,7 @@ def _initialise(config: ModelConfig, key: Array, layers: int) -> Parameters:
     embed_key, unembed_key, *keys = jax.random.split(key, layers + 2)
     inputs = (x, (), positions, constants, (), (), config)
     return Parameters(
-        embed=transformer.embed.init(embed_key, tokens, (), (), config),
+        embed=transformer.embed.init(embed_key, tokens, positions, (), (), config),
         layers=tuple(transformer.layer.init(k, *inputs) for k in keys),
         unembed=transformer.unembed.init(unembed_key, x, (), (), config),
     )

@@ -4,7 +4,7 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from mcq_jax.model.config import ModelConfig, RopeScaling
 
@@ -12,7 +12,7 @@ from mcq_jax.model.config import ModelConfig, RopeScaling
 def rotate(
     x: Float[Array, "position *heads head_width"],
     positions: Int[Array, " position"],
-    frequencies: Float[Array, " half"],
+    frequencies: Float[ArrayLike, " half"],
 ) -> Float[Array, "position *heads head_width"]:
     """Returns queries or keys turned to their positions, computed in float32.
 
@@ -20,6 +20,7 @@ def rotate(
     half"): dimension i turns with dimension i + half. A frequency of 0 leaves its
     pair unturned, so layers without rotation need no branch.
     """
+    frequencies = jnp.asarray(frequencies)
     half = frequencies.shape[0]
     if half == 0:
         return x
@@ -32,15 +33,29 @@ def rotate(
     return jnp.concatenate([*turned, wide[..., 2 * half :]], -1).astype(x.dtype)
 
 
+def layer_frequencies(config: ModelConfig) -> np.ndarray:
+    """Returns the frequencies of every layer, `[layer, half]`."""
+    frequencies = np.tile(rotary_frequencies(config), (config.layers, 1))
+    if config.windowed_rope_base is not None:
+        own = _unscaled(config.windowed_rope_base, config)
+        frequencies[list(config.windowed_layers)] = own
+    frequencies[list(config.unrotated_layers)] = 0
+    return frequencies
+
+
 def rotary_frequencies(config: ModelConfig) -> np.ndarray:
     """Returns the angle per position of each pair of dimensions, `[half]`."""
-    pairs = np.arange(0, config.rotary_width, 2, dtype=np.float64)
-    frequencies = config.rope_base ** -(pairs / max(config.rotary_width, 1))
+    frequencies = _unscaled(config.rope_base, config)
     if config.rope_scaling is RopeScaling.LINEAR:
         frequencies = frequencies / config.rope_factor
     if config.rope_scaling is RopeScaling.LLAMA3:
         frequencies = _llama3(frequencies, config)
     return frequencies.astype(np.float32)
+
+
+def _unscaled(base: float, config: ModelConfig) -> np.ndarray:
+    pairs = np.arange(0, config.rotary_width, 2, dtype=np.float64)
+    return base ** -(pairs / max(config.rotary_width, 1))
 
 
 def _llama3(frequencies: np.ndarray, config: ModelConfig) -> np.ndarray:

@@ -6,19 +6,18 @@ head: a version costs one more product of queries and keys, however many read it
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Int
 
 from mcq_jax import axes
 from mcq_jax.interventions import Edit, Site, Tap
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
-from mcq_jax.model.positions import rotate
 
 READ_SITES = (Site.K, Site.ROT_K, Site.V)
 
@@ -57,9 +56,14 @@ def key_versions(
     k: axes.Keys,
     blocks: tuple[Block, ...],
     positions: Int[Array, " query"],
-    frequencies: Float[Array, " half"],
+    turned: Callable[[axes.Keys, Tap], axes.Keys],
 ) -> Iterator[Version]:
-    """The versions of all blocks' keys; `k` are the last block's before rotation."""
+    """The versions of all blocks' keys.
+
+    Args:
+        k: the last block's keys before they are normed and rotated.
+        turned: does both, for a tap.
+    """
     *earlier, own = blocks
     for edit in _with_readers(tap, Site.K):
         if earlier:
@@ -69,8 +73,8 @@ def key_versions(
             )
         changed = _changed(edit, k, own.positions, tap.layer)
         everyones = Tap(tap.edits, (), tap.layer)
-        keys = everyones(Site.ROT_K, rotate(changed, positions, frequencies))
-        yield _mask(edit, positions, tap.layer), (own._replace(keys=keys),)
+        version = own._replace(keys=turned(changed, everyones))
+        yield _mask(edit, positions, tap.layer), (version,)
     for edit in _with_readers(tap, Site.ROT_K):
         changed = [
             block._replace(keys=_changed(edit, block.keys, block.positions, tap.layer))

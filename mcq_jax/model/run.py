@@ -70,7 +70,9 @@ def forward(
     check_readers(edits, tokens.shape, config)
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
 
-    x, at_embed = run_embed(parameters.embed, tokens, edits, wishes, config=config)
+    x, at_embed = run_embed(
+        parameters.embed, tokens, positions, edits, wishes, config=config
+    )
     run = run_layers(parameters, x, positions, edits, config=config, capture=wishes)
     logits, at_unembed = run_unembed(
         parameters.unembed, run.residual, edits, wishes, config=config
@@ -82,10 +84,12 @@ def forward(
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def run_embed(group: Group, tokens, edits=(), capture=(), *, config: ModelConfig):
+def run_embed(
+    group: Group, tokens, positions, edits=(), capture=(), *, config: ModelConfig
+):
     """Returns the embeddings `[row, position, width]` and what was captured."""
     apply = functools.partial(transformer.embed.apply, config=config)
-    return _over_rows(apply, group, (tokens,), (), edits, capture)
+    return _over_rows(apply, group, (tokens, positions), (), edits, capture)
 
 
 @functools.partial(jax.jit, static_argnames="config")

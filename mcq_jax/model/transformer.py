@@ -10,15 +10,20 @@ import haiku as hk
 import jax.numpy as jnp
 
 from mcq_jax.interventions import Site, Tap
-from mcq_jax.model.arithmetic import contract
+from mcq_jax.model.arithmetic import contract, scaled, soft_cap
 from mcq_jax.model.attention import attention
 from mcq_jax.model.feedforward import feedforward
-from mcq_jax.model.norms import norm
+from mcq_jax.model.norms import norm, norm_before, norm_behind
 
 
-def _embed(tokens, edits, capture, config):
+def _embed(tokens, positions, edits, capture, config):
     tap = Tap(edits, capture)
-    return tap(Site.EMBED, _table(config)[tokens]), tap.captured
+    table = _table("table", config.vocabulary, config)
+    x = tap(Site.EMBED, scaled(table[tokens], config.embedding_scale))
+    if config.learned_positions:
+        table = _table("position_table", config.context, config)
+        x = x + tap(Site.POS_EMBED, table[positions])
+    return x, tap.captured
 
 
 def _layer(x, blocks, positions, constants, edits, capture, config):
@@ -26,28 +31,34 @@ def _layer(x, blocks, positions, constants, edits, capture, config):
     x = tap(Site.RESID_PRE, x)
 
     with hk.experimental.name_scope("attention"):
-        h = tap(Site.ATTN_IN, norm("norm", x, config, tap, Site.ATTN_SCALE))
-        out, own = attention(h, blocks, positions, constants.frequencies, config, tap)
-    x = tap(Site.RESID_MID, x + out)
+        h = tap(Site.ATTN_IN, norm_before(x, config, tap, Site.ATTN_SCALE))
+        out, own = attention(h, blocks, positions, constants, config, tap)
+        out = tap(Site.ATTN_OUT, norm_behind(out, config, tap, Site.ATTN_OUT_SCALE))
+    mid = tap(Site.RESID_MID, x + out)
 
     with hk.experimental.name_scope("feedforward"):
-        h = tap(Site.MLP_IN, norm("norm", x, config, tap, Site.MLP_SCALE))
+        x = x if config.parallel else mid
+        h = tap(Site.MLP_IN, norm_before(x, config, tap, Site.MLP_SCALE))
         out = feedforward(h, config, tap)
-    x = tap(Site.RESID_POST, x + out)
+        out = tap(Site.MLP_OUT, norm_behind(out, config, tap, Site.MLP_OUT_SCALE))
+    x = tap(Site.RESID_POST, mid + out)
     return x, own, tap.captured
 
 
 def _unembed(x, edits, capture, config):
     tap = Tap(edits, capture)
     x = tap(Site.FINAL_RESID, x)
-    h = tap(Site.FINAL_NORM, norm("norm", x, config, tap, Site.FINAL_SCALE))
-    logits = contract("pw,vw->pv", h, _table(config), out=jnp.float32)
-    return tap(Site.LOGITS, logits), tap.captured
+    h = norm(config.norm, x, config, tap, Site.FINAL_SCALE)
+    h = tap(Site.FINAL_NORM, h)
+    table = _table("table", config.vocabulary, config)
+    logits = contract("pw,vw->pv", h, table, out=jnp.float32)
+    logits = tap(Site.LOGITS, soft_cap(logits, config.logit_cap))
+    return logits, tap.captured
 
 
-def _table(config):
-    shape = (config.vocabulary, config.width)
-    return hk.get_parameter("table", shape, init=hk.initializers.RandomNormal(0.05))
+def _table(name, rows, config):
+    shape = (rows, config.width)
+    return hk.get_parameter(name, shape, init=hk.initializers.RandomNormal(0.05))
 
 
 def _function(part):
@@ -56,6 +67,6 @@ def _function(part):
 
 
 # Each is called as f.apply(parameters, …); shapes as in `axes`, for one sequence.
-embed = _function(_embed)  # tokens [position] -> residual, captured
+embed = _function(_embed)  # tokens, positions -> residual, captured
 layer = _function(_layer)  # residual, blocks, … -> residual, own block, captured
 unembed = _function(_unembed)  # residual -> logits [position, vocabulary], captured

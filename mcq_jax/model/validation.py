@@ -16,6 +16,7 @@ from mcq_jax.interventions import Capture, Edit, Kind, Site, check_conflicts
 from mcq_jax.interventions.conflicts import selected_weight
 from mcq_jax.interventions.edits import is_concrete
 from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.presence import why_absent
 
 
 def check_inputs(
@@ -157,11 +158,9 @@ def _check_numbers(what: str, edit: Edit, sizes: dict[str, int]) -> None:
 
 
 def _check_site(what: str, site: Site, config: ModelConfig) -> None:
-    if site is Site.MLP_GATE and not config.gated:
-        raise ValueError(
-            f"{what}, but this model's feed-forward blocks have no gate; its neurons "
-            f"before the non-linearity are {Site.MLP_PRE}."
-        )
+    reason = why_absent(site, config)
+    if reason is not None:
+        raise ValueError(f"{what}, but {reason}.")
 
 
 def _check_positions(what: str, positions, shape: tuple[int, int]) -> None:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mcq_jax import metrics
 from mcq_jax.axes import AnyArray
+from mcq_jax.model.arithmetic import contract
 from mcq_jax.model.config import ModelConfig, Norm
 from mcq_jax.model.parameters import Parameters
 from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
@@ -31,6 +32,22 @@ class Keys:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+class Readout:
+    """How prompts' answer logits follow from what is written, all norms held fixed.
+
+    A logit (before any cap) is its offset plus its direction times the residual
+    stream; what heads write into that is first multiplied by their layer's scale.
+    """
+
+    directions: Float[AnyArray, "prompt choice width"]
+    # What the final norm's bias contributes.
+    offsets: Float[AnyArray, "prompt choice"]
+    # Of the norm behind attention, held at its clean value; 1 without one.
+    head_scale: Float[AnyArray, "prompt layer"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Anatomy:
     """Clean prompts taken apart at the answer position, in logits and shares."""
 
@@ -46,29 +63,37 @@ class Anatomy:
     label_writes: Float[AnyArray, "prompt layer head choice answer"]
 
 
-def answer_directions(
+def answer_readout(
     parameters: Parameters,
-    final: Float[Array, "prompt width"],
+    run: Prefill,
     answer_ids: Int[AnyArray, "prompt choice"],
     *,
     config: ModelConfig,
-) -> Float[Array, "prompt choice width"]:
-    """Returns each prompt's directions towards its answers at its own norm scale."""
+) -> Readout:
+    """Returns how prompts that have been run read their answers."""
     unembed = parameters.unembed["~"]
-    gain = unembed.get("norm_gain", jnp.ones(config.width, final.dtype))
-    wide = final.astype(jnp.float32)
-    scale = jnp.ones(len(final))
-    if config.norm is Norm.RMS:
-        scale = jnp.sqrt(jnp.mean(wide * wide, -1) + config.norm_epsilon)
     vectors = unembed["table"][answer_ids]
-    over_prompts = jax.vmap(metrics.answer_directions, in_axes=(0, None, 0))
-    return over_prompts(vectors, gain, scale)
+    subtracts_mean = config.norm is Norm.LAYER
+    wide = run.final.astype(jnp.float32)
+    if subtracts_mean:
+        wide = wide - wide.mean(-1, keepdims=True)
+    gain, scale = jnp.ones(config.width), jnp.ones(len(wide))
+    if config.norm is not Norm.NONE:
+        gain = unembed["norm_gain"]
+        scale = jnp.sqrt(jnp.mean(wide * wide, -1) + config.norm_epsilon)
+    direct = functools.partial(metrics.answer_directions, subtracts_mean=subtracts_mean)
+    bias = unembed.get("norm_bias", jnp.zeros(config.width)).astype(jnp.float32)
+    return Readout(
+        directions=jax.vmap(direct, in_axes=(0, None, 0))(vectors, gain, scale),
+        offsets=contract("pcw,w->pc", vectors.astype(jnp.float32), bias),
+        head_scale=run.head_scale.T,
+    )
 
 
 def contributions(
     parameters: Parameters,
     nodes: NodeOutputs,
-    directions: Float[Array, "prompt choice width"],
+    readout: Readout,
     *,
     embedding: Float[Array, "prompt width"] | None = None,
     config: ModelConfig,
@@ -80,10 +105,13 @@ def contributions(
         embedding: at the answer position; left out (None) where only nodes matter.
     """
     start = jnp.zeros_like(nodes.mlp[0]) if embedding is None else embedding
-    parts, rest = [], jnp.zeros(directions.shape[:2])
+    parts, rest = [], jnp.asarray(readout.offsets)
     for layer, (group, index) in enumerate(_layers(parameters)):
         here = jax.tree.map(lambda n: n[layer], nodes)  # noqa: B023
-        part, more = _contributions(group, index, here, start, directions, config)
+        scale = readout.head_scale[:, layer]
+        part, more = _contributions(
+            group, index, here, start, scale, readout.directions, config
+        )
         parts.append(part)
         rest, start = rest + more, jnp.zeros_like(start)
     return jnp.concatenate(parts, axis=1), rest
@@ -92,7 +120,7 @@ def contributions(
 def dissect(
     parameters: Parameters,
     run: Prefill,
-    directions: Float[Array, "prompt choice width"],
+    readout: Readout,
     keys: Keys,
     *,
     key_classes: int,
@@ -100,7 +128,7 @@ def dissect(
 ) -> Anatomy:
     """Returns the anatomy of prompts that have been run."""
     nodes, rest = contributions(
-        parameters, run.nodes, directions, embedding=run.embedding, config=config
+        parameters, run.nodes, readout, embedding=run.embedding, config=config
     )
     values = [
         (blocks.values, index)
@@ -109,8 +137,8 @@ def dissect(
     ]
     looks = [
         _attention(
-            group["attention"]["output"], index, *values[layer], run.pattern[layer],
-            directions, keys, key_classes,
+            group, index, *values[layer], run.pattern[layer],
+            readout.head_scale[:, layer], readout.directions, keys, key_classes, config,
         )
         for layer, (group, index) in enumerate(_layers(parameters))
     ]  # fmt: skip
@@ -127,39 +155,51 @@ def _layers(parameters: Parameters):
             yield group, index
 
 
-@functools.partial(jax.jit, static_argnames="config")
-def _contributions(group, index, nodes, embedding, directions, config):
-    attention = jax.tree.map(lambda w: w[index], group["attention"])
-    bias = attention.get("output_bias", jnp.zeros(config.width, nodes.mlp.dtype))
+def _written_by_heads(group, index, config):
+    """A layer's output matrix and bias, with the gain of the norm behind them in."""
+    attention = jax.tree.map(lambda w: w[index].astype(jnp.float32), group["attention"])
+    output = attention["output"]
+    bias = attention.get("output_bias", jnp.zeros(config.width))
+    if config.post_norm:
+        gain = attention["post_norm_gain"]
+        output, bias = output * gain[None, None, None], bias * gain
+    return output, bias
 
-    def one(z, mlp, embedding, directions):
+
+@functools.partial(jax.jit, static_argnames="config")
+def _contributions(group, index, nodes, embedding, scale, directions, config):
+    output, bias = _written_by_heads(group, index, config)
+
+    def one(z, mlp, embedding, scale, directions):
         parts = metrics.node_contributions(
-            z[None],
+            z[None].astype(jnp.float32) * scale,
             mlp[None],
             embedding,
-            output_weights=attention["output"][None],
-            biases=bias[None],
+            output_weights=output[None],
+            biases=bias[None] * scale,
             directions=directions,
         )
         return parts.nodes, parts.rest
 
-    return jax.vmap(one)(nodes.z, nodes.mlp, embedding, directions)
+    return jax.vmap(one)(nodes.z, nodes.mlp, embedding, scale, directions)
 
 
-@functools.partial(jax.jit, static_argnames="key_classes")
+@functools.partial(jax.jit, static_argnames=("key_classes", "config"))
 def _attention(
-    output, index, values, value_index, pattern, directions, keys, key_classes
-):
-    output, values = output[index], values[value_index]
+    group, index, values, value_index, pattern, scale, directions, keys,
+    key_classes, config,
+):  # fmt: skip
+    output, _ = _written_by_heads(group, index, config)
+    values = values[value_index]
 
-    def one(values, pattern, directions, keys):
+    def one(values, pattern, scale, directions, keys):
         norms = metrics.value_output_norms(values, output)
         shares = metrics.value_weighted_attention(pattern, norms)
         label_values = values[keys.label_positions]
         writes = jnp.einsum(
             "skh,kghw,cw->kgsc",
-            label_values.astype(jnp.float32),
-            output.astype(jnp.float32),
+            label_values.astype(jnp.float32) * scale,
+            output,
             directions,
         )
         choices = directions.shape[0]
@@ -173,4 +213,4 @@ def _attention(
         )
         return [a.reshape(-1, *a.shape[2:]) for a in by_head]
 
-    return jax.vmap(one)(values, pattern, directions, keys)
+    return jax.vmap(one)(values, pattern, scale, directions, keys)

@@ -95,6 +95,12 @@ def _check(
     positions: Mapping[Edge, Indices],
     config: ModelConfig,
 ) -> None:
+    if config.post_norm or config.parallel:
+        raise ValueError(
+            "path patching is exact for blocks that read and write the residual stream "
+            "one after the other; this model has norms behind its blocks, or both "
+            "blocks of a layer read the same. Patch its nodes and residuals instead."
+        )
     for site in PATH_SITES:
         if site not in clean or site not in source:
             raise ValueError(

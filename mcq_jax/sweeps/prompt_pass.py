@@ -52,6 +52,8 @@ class Prefill:
     embedding: Float[Array, "prompt width"]
     nodes: NodeOutputs
     pattern: Float[Array, "layer prompt kv_head group key"]
+    # What the norm behind attention multiplies by; 1 without one.
+    head_scale: Float[Array, "layer prompt"]
     final: Float[Array, "prompt width"]
 
     @property
@@ -63,8 +65,9 @@ class Prefill:
         """Returns the same for some of the prompts, in the order given."""
         by_layer = (
             self.blocks, self.resid_pre, self.activations, self.nodes, self.pattern,
+            self.head_scale,
         )  # fmt: skip
-        blocks, resid_pre, activations, nodes, pattern = jax.tree.map(
+        blocks, resid_pre, activations, nodes, pattern, head_scale = jax.tree.map(
             lambda a: a[:, prompts], by_layer
         )
         return Prefill(
@@ -75,6 +78,7 @@ class Prefill:
             embedding=self.embedding[prompts],
             nodes=nodes,
             pattern=pattern,
+            head_scale=head_scale,
             final=self.final[prompts],
         )
 
@@ -101,28 +105,32 @@ def prefill(
         )
     tokens, answer_position = jnp.asarray(tokens), jnp.asarray(lengths) - 1
     at_answer = answer_position[:, None]
-    kept = at_answer - jnp.arange(suffix)[None, ::-1]
-    capture = [Capture(site=Site.RESID_PRE, positions=kept)]
-    capture += [
-        Capture(site=site, positions=at_answer)
-        for site in (Site.Z, Site.MLP_OUT, Site.PATTERN)
-    ]
-    capture += [Capture(site=site, positions=kept) for site in sites]
+    in_suffix = at_answer - jnp.arange(suffix)[None, ::-1]
+    last = (Site.Z, Site.MLP_OUT, Site.PATTERN)
+    last += (Site.ATTN_OUT_SCALE,) * config.post_norm
+    kept = (Site.RESID_PRE, *sites)
+    capture = [Capture(site=site, positions=in_suffix) for site in kept]
+    capture += [Capture(site=site, positions=at_answer) for site in last]
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    x, _ = run_embed(parameters.embed, tokens, config=config)
+    x, _ = run_embed(parameters.embed, tokens, positions, config=config)
     run = run_layers(
         parameters, x, positions, config=config, capture=capture, keep_blocks=True
     )
-    resid_pre, z, mlp, pattern, *others = run.captured
+    before = dict(zip(kept, run.captured, strict=False))
+    at_end = dict(zip(last, run.captured[len(kept) :], strict=True))
+    scale = jnp.ones((config.layers, tokens.shape[0]))
+    if config.post_norm:
+        scale = at_end[Site.ATTN_OUT_SCALE][:, :, 0, 0]
     rows = jnp.arange(tokens.shape[0])
     return Prefill(
         blocks=run.blocks,
         answer_position=answer_position,
-        resid_pre=resid_pre,
-        activations=dict(zip(sites, others, strict=True)),
+        resid_pre=before[Site.RESID_PRE],
+        activations={site: before[site] for site in sites},
         embedding=x[rows, answer_position],
-        nodes=NodeOutputs(z=z[:, :, 0], mlp=mlp[:, :, 0]),
-        pattern=pattern[:, :, :, :, 0],
+        nodes=NodeOutputs(z=at_end[Site.Z][:, :, 0], mlp=at_end[Site.MLP_OUT][:, :, 0]),
+        pattern=at_end[Site.PATTERN][:, :, :, :, 0],
+        head_scale=scale,
         final=run.residual[rows, answer_position],
     )
 
@@ -138,7 +146,7 @@ def answer_prompts(
     """Returns answer logits and log-sum-exp of plain prompts; nothing is kept."""
     tokens, last = jnp.asarray(tokens), jnp.asarray(lengths) - 1
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    x, _ = run_embed(parameters.embed, tokens, config=config)
+    x, _ = run_embed(parameters.embed, tokens, positions, config=config)
     x = run_layers(parameters, x, positions, config=config).residual
     final = x[jnp.arange(len(last)), last]
     return read_answers(

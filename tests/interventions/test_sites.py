@@ -18,7 +18,9 @@ def test_every_site_has_one_position_axis():
 
 def test_sites_outside_the_layers_are_at_both_ends():
     outside = [site.name for site in Site if not site.per_layer]
-    assert outside == ["EMBED", "FINAL_RESID", "FINAL_SCALE", "FINAL_NORM", "LOGITS"]
+    assert outside == [
+        "EMBED", "POS_EMBED", "FINAL_RESID", "FINAL_SCALE", "FINAL_NORM", "LOGITS",
+    ]  # fmt: skip
 
 
 def test_an_unknown_site_is_an_error():

@@ -14,7 +14,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike
 
 from mcq_jax.interventions import Edit, Site, patch
-from mcq_jax.model import ModelConfig, Output, Parameters, forward
+from mcq_jax.model import ModelConfig, Output, Parameters, forward, sites_of
 from tests import tiny
 
 ROWS, POSITIONS = 2, 5
@@ -91,11 +91,6 @@ def seen_at(output: Output, site: Site) -> Array:
     """A captured site `[row, …]`, in the edited layer where it has layers."""
     array = output.activations[site]
     return array[LAYER] if site.per_layer else array
-
-
-def sites_of(config: ModelConfig) -> list[Site]:
-    """The sites that a model has, in forward order."""
-    return [site for site in Site if config.gated or site is not Site.MLP_GATE]
 
 
 @functools.cache

@@ -34,7 +34,7 @@ def _after_prefix(parameters, config, prefix, rest):
     padding = jnp.zeros((1, PADDING), jnp.int32)
     padded = jnp.concatenate([prefix, padding], axis=1)
     positions = jnp.arange(PREFIX + PADDING)[None]
-    x, _ = run_embed(parameters.embed, padded, config=config)
+    x, _ = run_embed(parameters.embed, padded, positions, config=config)
     run = run_layers(parameters, x, positions, config=config, keep_blocks=True)
 
     @jax.jit
@@ -48,7 +48,8 @@ def _after_prefix(parameters, config, prefix, rest):
 
         return jax.vmap(one_row)(x)
 
-    x, _ = run_embed(parameters.embed, rest, config=config)
+    behind = jnp.broadcast_to(PREFIX + jnp.arange(REST), rest.shape)
+    x, _ = run_embed(parameters.embed, rest, behind, config=config)
     constants = layer_constants(config)
     for layer, (group, past) in enumerate(
         zip(parameters.layers, run.blocks, strict=True)

@@ -92,8 +92,9 @@ def test_what_is_not_asked_for_takes_no_memory(sizes: tuple[int, ...]):
     ]
 
     def memory(capture):
-        run = jax.jit(lambda *a: forward(*a, (), config=DEEP, capture=capture))
+        run = jax.jit(lambda p, t: forward(p, t, config=DEEP, capture=capture))
         analysis = run.lower(parameters, tokens).compile().memory_analysis()
+        assert analysis is not None
         return analysis.output_size_in_bytes, analysis.temp_size_in_bytes
 
     by_layer_and_row = DEEP.width + DEEP.heads * DEEP.head_width + DEEP.neurons

@@ -15,6 +15,7 @@ from tests import tiny
 CASES = [
     ("grouped heads, biases, partial rotation", (1, 1, 1)),
     ("one key head, plain feed-forward, all biases, no rotation", (1, 2)),
+    *((case, (1, 2)) for case in tiny.FAMILIES),
 ]
 GROUPED = tiny.CASES[CASES[0][0]]
 # Prompts of different length in one padded batch; the padding is not zeros.

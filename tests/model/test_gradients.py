@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mcq_jax.interventions import Site, add
-from mcq_jax.model import forward
+from mcq_jax.model import forward, sites_of
 from tests import tiny
-from tests.model.switches import POSITIONS, ROWS, sites_of, switches
+from tests.model.switches import POSITIONS, ROWS, switches
 
 CASES = list(tiny.CASES)
 CASE = CASES[1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mcq_jax.interventions import Site, patch
-from mcq_jax.model import forward
+from mcq_jax.model import forward, sites_of
 from tests import tiny
 from tests.model.switches import (
     LAYER,
@@ -14,7 +14,6 @@ from tests.model.switches import (
     ROWS,
     clean_run,
     seen_at,
-    sites_of,
     switches,
 )
 

@@ -41,7 +41,7 @@ def test_segments_make_no_difference(sizes: tuple[int, ...]):
 def test_kept_keys_and_values_are_those_of_the_layers(sizes: tuple[int, ...]):
     def blocks(sizes):
         parameters = tiny.random_parameters(CONFIG, sizes=sizes)
-        x, _ = run_embed(parameters.embed, TOKENS, config=CONFIG)
+        x, _ = run_embed(parameters.embed, TOKENS, POSITIONS, config=CONFIG)
         run = run_layers(parameters, x, POSITIONS, config=CONFIG, keep_blocks=True)
         assert len(run.blocks) == len(sizes)
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), *run.blocks)
@@ -55,7 +55,7 @@ def test_kept_keys_and_values_are_those_of_the_layers(sizes: tuple[int, ...]):
 
 def test_blocks_are_kept_only_on_request():
     parameters = tiny.random_parameters(CONFIG)
-    x, _ = run_embed(parameters.embed, TOKENS, config=CONFIG)
+    x, _ = run_embed(parameters.embed, TOKENS, POSITIONS, config=CONFIG)
     assert run_layers(parameters, x, POSITIONS, config=CONFIG).blocks == ()
 
 

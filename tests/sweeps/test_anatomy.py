@@ -6,8 +6,8 @@ import pytest
 
 from mcq_jax.sweeps import (
     Keys,
-    answer_directions,
     answer_prompts,
+    answer_readout,
     contributions,
     dissect,
     prefill,
@@ -19,35 +19,38 @@ ANSWERS = jnp.array([[1, 5], [0, 3], [12, 11]])
 ROUNDING = 1e-4
 
 
-@pytest.mark.parametrize(
-    ("case", "sizes"),
-    [
-        ("one key head, plain feed-forward, all biases, no rotation", (1, 2)),
-        ("no norm, own score scale", (1, 1, 1)),
-    ],
-)
-def test_contributions_and_the_rest_add_up_to_the_logits(case: str, sizes):
+@pytest.mark.parametrize("case", tiny.CASES)
+def test_contributions_and_the_rest_add_up_to_the_logits(case: str):
     config = tiny.CASES[case]
-    parameters = tiny.random_parameters(config, sizes=sizes)
-    tokens, lengths = prompts(config)
-    run = prefill(parameters, tokens, lengths, config=config)
-    directions = answer_directions(parameters, run.final, ANSWERS, config=config)
-    nodes, rest = contributions(
-        parameters, run.nodes, directions, embedding=run.embedding, config=config
-    )
-    assert nodes.shape == (3, config.layers, config.nodes, 2)
-    logits, _ = answer_prompts(parameters, tokens, lengths, ANSWERS, config=config)
-    np.testing.assert_allclose(
-        nodes.sum(axis=(1, 2)) + rest, logits, rtol=0, atol=ROUNDING
-    )
-
-
-def test_a_prompt_taken_apart_has_shares_for_every_head():
-    config = tiny.CASES["grouped heads, biases, partial rotation"]
     parameters = tiny.random_parameters(config, sizes=(1, 2))
     tokens, lengths = prompts(config)
     run = prefill(parameters, tokens, lengths, config=config)
-    directions = answer_directions(parameters, run.final, ANSWERS, config=config)
+    readout = answer_readout(parameters, run, ANSWERS, config=config)
+    nodes, rest = contributions(
+        parameters, run.nodes, readout, embedding=run.embedding, config=config
+    )
+    assert nodes.shape == (3, config.layers, config.nodes, 2)
+    logits, _ = answer_prompts(parameters, tokens, lengths, ANSWERS, config=config)
+    total = nodes.sum(axis=(1, 2)) + rest
+    assert jnp.abs(total).max() > 0.1
+    if config.logit_cap is not None:
+        total = config.logit_cap * jnp.tanh(total / config.logit_cap)
+    np.testing.assert_allclose(total, logits, rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "grouped heads, biases, partial rotation",
+        "as Gemma 2: norms on both sides, caps, windows",
+    ],
+)
+def test_a_prompt_taken_apart_has_shares_for_every_head(case: str):
+    config = tiny.CASES[case]
+    parameters = tiny.random_parameters(config, sizes=(1, 2))
+    tokens, lengths = prompts(config)
+    run = prefill(parameters, tokens, lengths, config=config)
+    readout = answer_readout(parameters, run, ANSWERS, config=config)
     labels = jnp.array([[0, 2], [1, 3], [4, 0]])
     # Class 0 is everything but the labels, class 1 the labels.
     is_label = (jnp.arange(tokens.shape[1])[None, None] == labels[:, :, None]).any(
@@ -59,7 +62,7 @@ def test_a_prompt_taken_apart_has_shares_for_every_head():
         key_option=jnp.zeros_like(tokens),
         is_content=jnp.ones_like(tokens, bool),
     )
-    found = dissect(parameters, run, directions, keys, key_classes=2, config=config)
+    found = dissect(parameters, run, readout, keys, key_classes=2, config=config)
     shape = (3, config.layers, config.heads)
     assert found.label_attention.shape == (*shape, 2)
     assert found.label_writes.shape == (*shape, 2, 2)
@@ -72,20 +75,25 @@ def test_a_prompt_taken_apart_has_shares_for_every_head():
     # What a head writes is its pattern's mix of what the values would write.
     np.testing.assert_allclose(
         found.label_writes,
-        _writes_by_hand(parameters, run, directions, labels, config),
+        _writes_by_hand(parameters, run, readout, labels, config),
         rtol=1e-3,
         atol=ROUNDING,
     )
 
 
-def _writes_by_hand(parameters, run, directions, labels, config):
+def _writes_by_hand(parameters, run, readout, labels, config):
     values = jnp.concatenate([blocks.values for blocks in run.blocks])
     outputs = jnp.concatenate(
         [group["attention"]["output"] for group in parameters.layers]
     )
     rows = jnp.arange(len(labels))[:, None]
     at_labels = values[:, rows, labels]  # [layer, prompt, choice, kv_head, head_width]
+    if config.post_norm:
+        gains = [group["attention"]["post_norm_gain"] for group in parameters.layers]
+        outputs = outputs * jnp.concatenate(gains)[:, None, None, None]
     writes = jnp.einsum(
-        "lpckh,lkghw,paw->plkgca", at_labels, outputs, directions, precision="highest"
-    )
+        "pl,lpckh,lkghw,paw->plkgca",
+        readout.head_scale, at_labels, outputs, readout.directions,
+        precision="highest",
+    )  # fmt: skip
     return writes.reshape(len(labels), config.layers, config.heads, *writes.shape[-2:])

@@ -206,3 +206,13 @@ def test_sets_of_edges_that_cannot_be_are_refused():
         patch_paths(
             _parameters(CONFIG), clean, source, [Edge(None, None)], config=CONFIG
         )
+
+
+@pytest.mark.parametrize("change", [{"parallel": True}, {"post_norm": True}])
+def test_models_whose_blocks_do_not_take_turns_are_refused(change):
+    clean = dict(_seen(CONFIG, of_source=False))
+    config = dataclasses.replace(CONFIG, **change)
+    with pytest.raises(ValueError, match="one after the other"):
+        patch_paths(
+            _parameters(CONFIG), clean, clean, [Edge(None, None)], config=config
+        )

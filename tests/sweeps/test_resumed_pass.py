@@ -26,6 +26,7 @@ MODELS = [
     (GROUPED, (1, 2)),
     ("one key head, plain feed-forward, all biases, no rotation", (3,)),
     ("no norm, own score scale", (1, 1, 1)),
+    *((case, (1, 2)) for case in tiny.FAMILIES),
 ]
 
 
