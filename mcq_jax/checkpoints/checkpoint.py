@@ -22,6 +22,7 @@ from mcq_jax.checkpoints import (
     huggingface,
     safetensors,
 )
+from mcq_jax.checkpoints.shardings import Shardings
 from mcq_jax.model import ModelConfig, Parameters, segment_sizes
 from mcq_jax.prompts import Tokenizer, TokenizerFile
 
@@ -45,6 +46,7 @@ def load(
     *,
     dtype: str = "float32",
     sizes: Sequence[int] | None = None,
+    shardings: Shardings = None,
 ) -> Checkpoint:
     """Loads a Hugging Face folder or a GGUF file.
 
@@ -54,6 +56,9 @@ def load(
     Args:
       dtype: what the weights become: float32, bfloat16 or float16.
       sizes: layers per segment; by default what suits the platform.
+      shardings: where the parameters go: a `Parameters` of jax shardings, one for
+        whole branches of it, or a function from their shapes to either. Each process
+        reads what its own devices hold; by default all is on jax's default device.
     """
     path = pathlib.Path(path).expanduser()
     target = _dtype(dtype)
@@ -66,6 +71,7 @@ def load(
             contents.description,
             dtype=target,
             sizes=segment_sizes(config) if sizes is None else sizes,
+            shardings=shardings,
         )
         return Checkpoint(
             parameters=parameters,
