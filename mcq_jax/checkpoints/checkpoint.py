@@ -22,6 +22,8 @@ from mcq_jax.checkpoints import (
     huggingface,
     safetensors,
 )
+from mcq_jax.checkpoints.errors import CheckpointError, naming
+from mcq_jax.checkpoints.links import check_links
 from mcq_jax.checkpoints.shardings import Shardings
 from mcq_jax.model import ModelConfig, Parameters, segment_sizes
 from mcq_jax.prompts import Tokenizer, TokenizerFile
@@ -63,6 +65,9 @@ def load(
     path = pathlib.Path(path).expanduser()
     target = _dtype(dtype)
     contents = _open(path)
+    with naming(path):
+        _check_sizes(contents)
+        conversion.check_tensors(contents.tensors, contents.description)
     config = contents.description.config
     with ThreadPoolExecutor(1) as pool:
         content_hash = pool.submit(_hash, contents.files)
@@ -116,7 +121,7 @@ def _open(path: pathlib.Path) -> _Contents:
             "has to be downloaded first."
         )
     if path.suffix == ".safetensors":
-        raise ValueError(
+        raise CheckpointError(
             f"{path} holds weights only; give the folder that it lies in, with the "
             "model's config.json and tokenizer.json."
         )
@@ -124,16 +129,18 @@ def _open(path: pathlib.Path) -> _Contents:
 
 
 def _open_gguf(path: pathlib.Path) -> _Contents:
-    file = gguf_file.read_gguf(path)
-    return _Contents(
-        description=gguf.describe(file),
-        tensors=file.tensors,
-        tokenizer=gguf_tokenizer.read_tokenizer(file.metadata),
-        files=(path,),
-    )
+    with naming(path):
+        file = gguf_file.read_gguf(path)
+        return _Contents(
+            description=gguf.describe(file),
+            tensors=file.tensors,
+            tokenizer=gguf_tokenizer.read_tokenizer(file.metadata),
+            files=(path,),
+        )
 
 
 def _open_folder(folder: pathlib.Path) -> _Contents:
+    check_links(folder)
     if not (folder / "config.json").is_file():
         inside = [file.name for file in sorted(folder.glob("*.gguf"))]
         hint = f"; for a GGUF model give one of {', '.join(inside)}" if inside else ""
@@ -141,15 +148,37 @@ def _open_folder(folder: pathlib.Path) -> _Contents:
             f"{folder} has no config.json; give the folder of a Hugging Face "
             f"model{hint}."
         )
-    tokenizer = TokenizerFile.from_file(folder)
-    tensors = safetensors.read_safetensors(folder)
+    with naming(folder / "tokenizer.json"):
+        tokenizer = TokenizerFile.from_file(folder)
+    with naming(folder):
+        tensors = safetensors.read_safetensors(folder)
+    with naming(folder / "config.json"):
+        description = huggingface.describe(folder, tensors)
     files = [folder / name for name in _DESCRIPTIONS if (folder / name).is_file()]
     return _Contents(
-        description=huggingface.describe(folder, tensors),
+        description=description,
         tensors=tensors,
         tokenizer=tokenizer,
         files=(*files, *safetensors.weight_files(folder)),
     )
+
+
+def _check_sizes(contents: _Contents) -> None:
+    """Refuses sizes beyond the stored tensors', before anything is made of them."""
+    config = contents.description.config
+    filled = [t.shape for t in contents.tensors.values() if 0 not in t.shape]
+    longest = max((size for shape in filled for size in shape), default=0)
+    bounds = {"layers": len(filled)} | dict.fromkeys(_AXES, longest)
+    for name, bound in bounds.items():
+        if getattr(config, name) > bound:
+            raise ValueError(
+                f"the config has {name} {getattr(config, name)}, the largest that its "
+                f"tensors allow is {bound}; config and weights do not belong together."
+            )
+
+
+# Each is the length of some axis of some tensor, or less.
+_AXES = ("width", "heads", "head_width", "neurons", "vocabulary")
 
 
 # The files besides the weights on which a result depends.

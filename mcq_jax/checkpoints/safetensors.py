@@ -19,7 +19,7 @@ def weight_files(folder: pathlib.Path) -> list[pathlib.Path]:
         return [folder / name for name in sorted(set(_weight_map(folder).values()))]
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(f for f in folder.glob("*.safetensors") if f.is_file())
     if not files:
         raise FileNotFoundError(
             f"{folder} has a config.json but no *.safetensors; other formats (*.bin, "

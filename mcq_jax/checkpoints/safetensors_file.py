@@ -14,6 +14,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from mcq_jax.checkpoints.errors import CheckpointError
 from mcq_jax.checkpoints.streaming import StoredTensor
 
 # By safetensors' names for them: the types whose numbers become ours.
@@ -33,7 +34,8 @@ def read_safetensors_file(path: pathlib.Path) -> dict[str, StoredTensor]:
     if length > min(len(data) - 8, _LONGEST_HEADER):
         raise _broken(path, f"its header claims {length} bytes of {len(data)}")
     header = _parse(path, data[8 : 8 + length])
-    header.pop("__metadata__", None)
+    if not isinstance(header.pop("__metadata__", {}), dict):
+        raise _broken(path, "the header's __metadata__ is no JSON object")
     start = 8 + length
     places = [_place(path, name, entry) for name, entry in header.items()]
     _check_places(path, places, len(data) - start)
@@ -48,8 +50,8 @@ def _mapped(path: pathlib.Path) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _broken(path: pathlib.Path, what: str) -> ValueError:
-    return ValueError(
+def _broken(path: pathlib.Path, what: str) -> CheckpointError:
+    return CheckpointError(
         f"{path} is no complete safetensors file: {what}; fetch it again."
     )
 
@@ -127,7 +129,7 @@ def _tensor(
 ) -> StoredTensor:
     def read(first: int, last: int) -> np.ndarray:
         if place.kind not in _TYPES:
-            raise ValueError(
+            raise CheckpointError(
                 f"Tensor {place.name} of {path} holds {place.kind}; supported are "
                 f"{', '.join(_TYPES)}. Use the checkpoint's unquantised weights."
             )
