@@ -183,11 +183,15 @@ def _read_tokenizer(path: pathlib.Path) -> tokenizers.Tokenizer:
 
 
 def _with_full_offsets(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-    """Returns a copy that neither cuts nor pads texts and whose offsets hide nothing.
+    """Returns one that neither cuts nor pads texts and whose offsets hide nothing.
 
     Byte-level post-processors may trim spaces off the offsets, which leaves tokens of
     pure white space with no characters at all; ids do not depend on that setting.
     """
+    processor = tokenizer.post_processor
+    trims = processor is not None and b'"trim_offsets":true' in processor.__getstate__()
+    if not trims and tokenizer.truncation is None and tokenizer.padding is None:
+        return tokenizer  # as it is: copying a large vocabulary takes seconds
     description = json.loads(tokenizer.to_str())
     _turn_off(description.get("post_processor"), "trim_offsets")
     copy = tokenizers.Tokenizer.from_str(json.dumps(description))

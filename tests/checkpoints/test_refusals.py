@@ -222,7 +222,7 @@ def test_an_unknown_gguf_tensor_is_refused(tmp_path, name, said):
         ({"llama.rope.scaling.type": "yarn"}, "'yarn'"),
         ({"llama.attention.clamp_kqv": 8}, "attention.clamp_kqv"),
         ({"split.count": 2}, "one of 2 parts"),
-        ({"tokenizer.ggml.model": "llama"}, "tokenizer of type 'llama'"),
+        ({"tokenizer.ggml.model": "t5"}, "tokenizer of type 't5'"),
         ({"tokenizer.ggml.pre": "default"}, "'default'.*qwen2"),
         ({"tokenizer.ggml.add_bos_token": True}, "bos_token_id"),
         ({"tokenizer.ggml.eos_token_id": 10_000}, "eos_token_id is 10000"),
