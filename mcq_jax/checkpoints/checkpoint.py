@@ -19,6 +19,7 @@ from mcq_jax.checkpoints import (
     gguf,
     gguf_file,
     gguf_tokenizer,
+    hub,
     huggingface,
     safetensors,
 )
@@ -36,7 +37,7 @@ class Checkpoint:
     parameters: Parameters
     config: ModelConfig
     tokenizer: Tokenizer
-    # The folder's name, or the file's without ".gguf".
+    # The folder's name, the file's without ".gguf", or the hub's without the publisher.
     name: str
     # SHA-256 in hexadecimal digits: of a GGUF file, what `sha256sum` gives; of a
     # folder, over the names and contents of the files that were read.
@@ -50,20 +51,22 @@ def load(
     sizes: Sequence[int] | None = None,
     shardings: Shardings = None,
 ) -> Checkpoint:
-    """Loads a Hugging Face folder or a GGUF file.
+    """Loads a Hugging Face folder, a GGUF file, or a model by its name `org/name`.
 
     What is wrong with its config, its tokenizer or its list of tensors is said before
     any weights are read.
 
     Args:
+      path: a local path; else a name on the Hugging Face hub, with "@revision" or
+        without, which is taken from the local cache or downloaded.
       dtype: what the weights become: float32, bfloat16 or float16.
       sizes: layers per segment; by default what suits the platform.
       shardings: where the parameters go: a `Parameters` of jax shardings, one for
         whole branches of it, or a function from their shapes to either. Each process
         reads what its own devices hold; by default all is on jax's default device.
     """
-    path = pathlib.Path(path).expanduser()
     target = _dtype(dtype)
+    path, name = _locate(path)
     contents = _open(path)
     with naming(path):
         _check_sizes(contents)
@@ -82,7 +85,7 @@ def load(
             parameters=parameters,
             config=config,
             tokenizer=contents.tokenizer,
-            name=path.stem if path.is_file() else path.resolve().name,
+            name=name,
             content_hash=content_hash.result(),
         )
 
@@ -111,14 +114,22 @@ def _dtype(name: str) -> np.dtype:
     return _DTYPES[name]
 
 
+def _locate(given: str | os.PathLike) -> tuple[pathlib.Path, str]:
+    """Returns the path to read and the model's name."""
+    path = pathlib.Path(given).expanduser()
+    if not path.exists() and hub.is_name(os.fspath(given)):
+        return hub.fetch(os.fspath(given)), path.name.partition("@")[0]
+    return path, path.stem if path.is_file() else path.resolve().name
+
+
 def _open(path: pathlib.Path) -> _Contents:
     if path.is_dir():
         return _open_folder(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"No checkpoint at {path}; give a Hugging Face folder (config.json, "
-            "*.safetensors, tokenizer.json) or a .gguf file. A model named org/name "
-            "has to be downloaded first."
+            "*.safetensors, tokenizer.json), a .gguf file, or a model's name on the "
+            "Hugging Face hub (org/name)."
         )
     if path.suffix == ".safetensors":
         raise CheckpointError(

@@ -13,7 +13,9 @@ def check_links(folder: pathlib.Path) -> None:
     snapshot to there stay inside the model's own folder and are fine.
     """
     folder = pathlib.Path(os.path.realpath(folder))
-    home = folder.parent.parent if folder.parent.name == "snapshots" else folder
+    home = folder
+    if folder.parent.name == "snapshots" and (folder.parent.parent / "blobs").is_dir():
+        home = folder.parent.parent
     for file in sorted(folder.iterdir()):
         if not file.is_symlink() or file.suffix not in _READ:
             continue
