@@ -19,9 +19,13 @@ from mcq_jax.checkpoints import (
     gguf,
     gguf_file,
     gguf_tokenizer,
+    hub,
     huggingface,
     safetensors,
 )
+from mcq_jax.checkpoints.errors import CheckpointError, naming
+from mcq_jax.checkpoints.links import check_links
+from mcq_jax.checkpoints.shardings import Shardings
 from mcq_jax.model import ModelConfig, Parameters, segment_sizes
 from mcq_jax.prompts import Tokenizer, TokenizerFile
 
@@ -33,7 +37,7 @@ class Checkpoint:
     parameters: Parameters
     config: ModelConfig
     tokenizer: Tokenizer
-    # The folder's name, or the file's without ".gguf".
+    # The folder's name, the file's without ".gguf", or the hub's without the publisher.
     name: str
     # SHA-256 in hexadecimal digits: of a GGUF file, what `sha256sum` gives; of a
     # folder, over the names and contents of the files that were read.
@@ -45,19 +49,28 @@ def load(
     *,
     dtype: str = "float32",
     sizes: Sequence[int] | None = None,
+    shardings: Shardings = None,
 ) -> Checkpoint:
-    """Loads a Hugging Face folder or a GGUF file.
+    """Loads a Hugging Face folder, a GGUF file, or a model by its name `org/name`.
 
     What is wrong with its config, its tokenizer or its list of tensors is said before
     any weights are read.
 
     Args:
+      path: a local path; else a name on the Hugging Face hub, with "@revision" or
+        without, which is taken from the local cache or downloaded.
       dtype: what the weights become: float32, bfloat16 or float16.
       sizes: layers per segment; by default what suits the platform.
+      shardings: where the parameters go: a `Parameters` of jax shardings, one for
+        whole branches of it, or a function from their shapes to either. Each process
+        reads what its own devices hold; by default all is on jax's default device.
     """
-    path = pathlib.Path(path).expanduser()
     target = _dtype(dtype)
+    path, name = _locate(path)
     contents = _open(path)
+    with naming(path):
+        _check_sizes(contents)
+        conversion.check_tensors(contents.tensors, contents.description)
     config = contents.description.config
     with ThreadPoolExecutor(1) as pool:
         content_hash = pool.submit(_hash, contents.files)
@@ -66,12 +79,13 @@ def load(
             contents.description,
             dtype=target,
             sizes=segment_sizes(config) if sizes is None else sizes,
+            shardings=shardings,
         )
         return Checkpoint(
             parameters=parameters,
             config=config,
             tokenizer=contents.tokenizer,
-            name=path.stem if path.is_file() else path.resolve().name,
+            name=name,
             content_hash=content_hash.result(),
         )
 
@@ -100,17 +114,25 @@ def _dtype(name: str) -> np.dtype:
     return _DTYPES[name]
 
 
+def _locate(given: str | os.PathLike) -> tuple[pathlib.Path, str]:
+    """Returns the path to read and the model's name."""
+    path = pathlib.Path(given).expanduser()
+    if not path.exists() and hub.is_name(os.fspath(given)):
+        return hub.fetch(os.fspath(given)), path.name.partition("@")[0]
+    return path, path.stem if path.is_file() else path.resolve().name
+
+
 def _open(path: pathlib.Path) -> _Contents:
     if path.is_dir():
         return _open_folder(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"No checkpoint at {path}; give a Hugging Face folder (config.json, "
-            "*.safetensors, tokenizer.json) or a .gguf file. A model named org/name "
-            "has to be downloaded first."
+            "*.safetensors, tokenizer.json), a .gguf file, or a model's name on the "
+            "Hugging Face hub (org/name)."
         )
     if path.suffix == ".safetensors":
-        raise ValueError(
+        raise CheckpointError(
             f"{path} holds weights only; give the folder that it lies in, with the "
             "model's config.json and tokenizer.json."
         )
@@ -118,16 +140,18 @@ def _open(path: pathlib.Path) -> _Contents:
 
 
 def _open_gguf(path: pathlib.Path) -> _Contents:
-    file = gguf_file.read_gguf(path)
-    return _Contents(
-        description=gguf.describe(file),
-        tensors=file.tensors,
-        tokenizer=gguf_tokenizer.read_tokenizer(file.metadata),
-        files=(path,),
-    )
+    with naming(path):
+        file = gguf_file.read_gguf(path)
+        return _Contents(
+            description=gguf.describe(file),
+            tensors=file.tensors,
+            tokenizer=gguf_tokenizer.read_tokenizer(file.metadata),
+            files=(path,),
+        )
 
 
 def _open_folder(folder: pathlib.Path) -> _Contents:
+    check_links(folder)
     if not (folder / "config.json").is_file():
         inside = [file.name for file in sorted(folder.glob("*.gguf"))]
         hint = f"; for a GGUF model give one of {', '.join(inside)}" if inside else ""
@@ -135,15 +159,37 @@ def _open_folder(folder: pathlib.Path) -> _Contents:
             f"{folder} has no config.json; give the folder of a Hugging Face "
             f"model{hint}."
         )
-    tokenizer = TokenizerFile.from_file(folder)
-    tensors = safetensors.read_safetensors(folder)
+    with naming(folder / "tokenizer.json"):
+        tokenizer = TokenizerFile.from_file(folder)
+    with naming(folder):
+        tensors = safetensors.read_safetensors(folder)
+    with naming(folder / "config.json"):
+        description = huggingface.describe(folder, tensors)
     files = [folder / name for name in _DESCRIPTIONS if (folder / name).is_file()]
     return _Contents(
-        description=huggingface.describe(folder, tensors),
+        description=description,
         tensors=tensors,
         tokenizer=tokenizer,
         files=(*files, *safetensors.weight_files(folder)),
     )
+
+
+def _check_sizes(contents: _Contents) -> None:
+    """Refuses sizes beyond the stored tensors', before anything is made of them."""
+    config = contents.description.config
+    filled = [t.shape for t in contents.tensors.values() if 0 not in t.shape]
+    longest = max((size for shape in filled for size in shape), default=0)
+    bounds = {"layers": len(filled)} | dict.fromkeys(_AXES, longest)
+    for name, bound in bounds.items():
+        if getattr(config, name) > bound:
+            raise ValueError(
+                f"the config has {name} {getattr(config, name)}, the largest that its "
+                f"tensors allow is {bound}; config and weights do not belong together."
+            )
+
+
+# Each is the length of some axis of some tensor, or less.
+_AXES = ("width", "heads", "head_width", "neurons", "vocabulary")
 
 
 # The files besides the weights on which a result depends.

@@ -8,31 +8,23 @@ so that no second copy of the model is ever in memory.
 import dataclasses
 import functools
 import math
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import jax
 import numpy as np
 
+from mcq_jax.checkpoints.shardings import Shardings, sharding_of_each
+from mcq_jax.checkpoints.streaming import Layout, StoredTensor, stream
 from mcq_jax.checkpoints.views import View
 from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
+from mcq_jax.model.parameters import Group
 
 # Where a leaf of the parameters is: part ("embed", "layers", "unembed"), Haiku
 # module, name.
 Leaf = tuple[str, str, str]
 
 UNEMBED_TABLE: Leaf = ("unembed", "~", "table")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class StoredTensor:
-    """A tensor in a file: a matrix is `[output, input]`, as PyTorch has it."""
-
-    shape: tuple[int, ...]
-    # read(start, stop) gives that stretch of the first axis, as float numbers.
-    read: Callable[[int, int], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +58,7 @@ def build_parameters(
     *,
     dtype: np.dtype,
     sizes: Sequence[int],
+    shardings: Shardings = None,
 ) -> Parameters:
     """Returns the parameters as device arrays, in segments of the given sizes."""
     config, names = description.config, description.names
@@ -73,28 +66,32 @@ def build_parameters(
     shapes = _leaf_shapes(config)
     _check_sizes(sizes, config)
     check_tensors(tensors, description)
+    targets = sharding_of_each(shardings, config, sizes=sizes, dtype=dtype)
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    def part(name: str, target: Any, layers: range | None = None) -> Group:
+        group: dict = {}
+        for leaf, shape in shapes.items():
+            if leaf[0] != name or (is_tied and leaf == UNEMBED_TABLE):
+                continue
+            _, module, own_name = leaf
 
-        def part(name: str, layers: Sequence[int]) -> dict:
-            group: dict = {}
-            for leaf, shape in shapes.items():
-                if leaf[0] != name or (is_tied and leaf == UNEMBED_TABLE):
-                    continue
-                stored = [_stored(leaf, shape, names, tensors, i) for i in layers]
-                is_stacked = name == "layers"
-                own_dtype = _dtype_of(leaf, dtype)
-                array = _fill(leaf, shape, stored, names, config, own_dtype, pool)
-                # The numpy array is handed over, not copied, where jax can use it.
-                array = jax.device_put(array if is_stacked else array[0])
-                group.setdefault(leaf[1], {})[leaf[2]] = array
-            return group
+            def tensor(layer: int, leaf: Leaf = leaf, shape=shape) -> StoredTensor:
+                return _stored(leaf, shape, names, tensors, layer)
 
-        embed, unembed = part("embed", [0]), part("unembed", [0])
-        if is_tied:
-            unembed.setdefault("~", {})["table"] = embed["~"]["table"]
-        segments = tuple(part("layers", layers) for layers in _segments(sizes))
-    return Parameters(embed=embed, layers=segments, unembed=unembed)
+            group.setdefault(module, {})[own_name] = stream(
+                tensor(0) if layers is None else [tensor(i) for i in layers],
+                _layout(leaf, shape, names, config),
+                dtype=_dtype_of(leaf, dtype),
+                sharding=target[module][own_name],
+            )
+        return group
+
+    embed, unembed = part("embed", targets.embed), part("unembed", targets.unembed)
+    if is_tied:
+        unembed.setdefault("~", {})["table"] = embed["~"]["table"]
+    segments = zip(targets.layers, _segments(sizes), strict=True)
+    layers = tuple(part("layers", target, layers) for target, layers in segments)
+    return Parameters(embed=embed, layers=layers, unembed=unembed)
 
 
 def check_tensors(
@@ -209,54 +206,22 @@ def _stored_shape(leaf: Leaf, shape: tuple[int, ...]) -> tuple[int, ...]:
     return math.prod(shape[1:]), shape[0]
 
 
-def _fill(
-    leaf: Leaf,
-    shape: tuple[int, ...],
-    stored: Sequence[StoredTensor],
-    names: Names,
-    config: ModelConfig,
-    dtype: np.dtype,
-    pool: ThreadPoolExecutor,
-) -> np.ndarray:
-    """Returns `[layer, *shape]`, read in pieces by several threads."""
-    array = _aligned((len(stored), *shape), dtype)
-    rows_first = array.reshape(len(stored), *_flat_shape(leaf, shape))
+def _layout(
+    leaf: Leaf, shape: tuple[int, ...], names: Names, config: ModelConfig
+) -> Layout:
+    row_axes = 0
     if _is_matrix(leaf):  # stored [output, input], ours [input, output]
-        rows_first = rows_first.swapaxes(1, 2)
-    is_interleaved = leaf[2] in names.interleaved
-
-    def copy(piece: tuple[int, int, int]) -> None:
-        layer, start, stop = piece
-        values = stored[layer].read(start, stop)
-        if is_interleaved:
-            values = _uninterleave(values, config)
-        rows_first[layer, start:stop] = values
-
-    list(pool.map(copy, _pieces(stored, config.head_width if is_interleaved else 1)))
-    return array
-
-
-def _flat_shape(leaf: Leaf, shape: tuple[int, ...]) -> tuple[int, ...]:
-    stored = _stored_shape(leaf, shape)
-    return stored[::-1] if _is_matrix(leaf) else stored
-
-
-def _pieces(
-    stored: Sequence[StoredTensor], multiple: int
-) -> list[tuple[int, int, int]]:
-    """Stretches (layer, start, stop) of some megabytes, in multiples of rows."""
-    pieces = []
-    for layer, tensor in enumerate(stored):
-        rows = tensor.shape[0]
-        row_size = max(1, math.prod(tensor.shape[1:]))
-        step = max(1, _PIECE // row_size // multiple) * multiple
-        for start in range(0, rows, step):
-            pieces.append((layer, start, min(start + step, rows)))
-    return pieces
-
-
-# Numbers per piece: large enough to amortise the calls, small beside a tensor.
-_PIECE = 1 << 20
+        row_axes = 1 if leaf[2] == "output" else len(shape) - 1
+    if not _is_matrix(leaf) and not leaf[2].endswith("table"):
+        row_axes = len(shape)
+    if leaf[2] not in names.interleaved:
+        return Layout(shape=shape, row_axes=row_axes)
+    return Layout(
+        shape=shape,
+        row_axes=row_axes,
+        multiple=config.head_width,
+        prepare=functools.partial(_uninterleave, config=config),
+    )
 
 
 def _uninterleave(rows: np.ndarray, config: ModelConfig) -> np.ndarray:
@@ -265,11 +230,3 @@ def _uninterleave(rows: np.ndarray, config: ModelConfig) -> np.ndarray:
     turning = heads[:, : config.rotary_width]
     halves = (turning[:, 0::2], turning[:, 1::2], heads[:, config.rotary_width :])
     return np.concatenate(halves, axis=1).reshape(rows.shape)
-
-
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An empty array that jax can take over on CPU: it asks for 64-byte alignment."""
-    size = math.prod(shape) * dtype.itemsize
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)

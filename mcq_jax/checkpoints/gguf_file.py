@@ -5,6 +5,7 @@ of 150,000 tokens and trusts every length in the header; that package dequantise
 """
 
 import dataclasses
+import itertools
 import math
 import mmap
 import pathlib
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mcq_jax.checkpoints.conversion import StoredTensor
+from mcq_jax.checkpoints.streaming import StoredTensor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,12 +45,24 @@ def read_gguf(path: pathlib.Path) -> GgufFile:
     if not isinstance(alignment, int) or alignment < 1:
         raise ValueError(f"{path}: alignment {alignment!r}; the header is corrupt.")
     base = -(-cursor.position // alignment) * alignment
-    tensors = {}
+    tensors, stretches = {}, []
     for name, shape, kind, offset in infos:
         if name in tensors:
             raise ValueError(f"{path}: tensor {name} is listed twice; fetch it again.")
-        tensors[name] = _locate(gguf, cursor, name, shape, kind, base + offset)
+        start = base + offset
+        tensors[name], size = _locate(gguf, cursor, name, shape, kind, start)
+        stretches.append((start, start + size, name))
+    _check_overlap(path, stretches)
     return GgufFile(path=path, metadata=metadata, tensors=tensors)
+
+
+def _check_overlap(path: pathlib.Path, stretches: list[tuple[int, int, str]]) -> None:
+    for (_, stop, name), (start, _, other) in itertools.pairwise(sorted(stretches)):
+        if start < stop:
+            raise ValueError(
+                f"{path}: tensors {name} and {other} overlap; the header is corrupt, "
+                "fetch the file again."
+            )
 
 
 def _import_gguf():
@@ -176,7 +189,8 @@ def _read_tensor_info(cursor: _Cursor) -> tuple[str, tuple[int, ...], int, int]:
 
 def _locate(
     gguf, cursor: _Cursor, name: str, shape: tuple[int, ...], kind: int, start: int
-) -> StoredTensor:
+) -> tuple[StoredTensor, int]:
+    """Returns the tensor and its size in bytes."""
     path = cursor.path
     try:
         quantisation = gguf.GGMLQuantizationType(kind)
@@ -211,4 +225,4 @@ def _locate(
         )
         return values.reshape(last - first, *shape[1:])
 
-    return StoredTensor(shape=shape, read=read)
+    return StoredTensor(shape=shape, read=read), rows * row_bytes

@@ -5,11 +5,10 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import ml_dtypes  # noqa: F401  (teaches numpy the type that BF16 tensors are read as)
 import numpy as np
-import safetensors
 
-from mcq_jax.checkpoints.conversion import StoredTensor
+from mcq_jax.checkpoints.safetensors_file import read_safetensors_file
+from mcq_jax.checkpoints.streaming import StoredTensor
 
 INDEX = "model.safetensors.index.json"
 
@@ -20,7 +19,7 @@ def weight_files(folder: pathlib.Path) -> list[pathlib.Path]:
         return [folder / name for name in sorted(set(_weight_map(folder).values()))]
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(f for f in folder.glob("*.safetensors") if f.is_file())
     if not files:
         raise FileNotFoundError(
             f"{folder} has a config.json but no *.safetensors; other formats (*.bin, "
@@ -34,7 +33,7 @@ def read_safetensors(folder: pathlib.Path) -> dict[str, StoredTensor]:
     expected = _weight_map(folder) if (folder / INDEX).is_file() else None
     tensors: dict[str, StoredTensor] = {}
     for path in weight_files(folder):
-        found = _read_file(path)
+        found = read_safetensors_file(path)
         if expected is not None:
             _check_against_index(path, found, expected)
         twice = sorted(found.keys() & tensors.keys())
@@ -92,34 +91,6 @@ def _check_against_index(
             f"{path} and {INDEX} disagree about {', '.join(differing[:8])}; they do "
             "not belong together, fetch both again."
         )
-
-
-# Types whose numbers numpy (with ml_dtypes) can turn into ours.
-_TYPES = ("F64", "F32", "F16", "BF16")
-
-
-def _read_file(path: pathlib.Path) -> dict[str, StoredTensor]:
-    try:
-        file = safetensors.safe_open(path, framework="numpy")
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path} is no complete safetensors file ({error}); fetch it again."
-        ) from error
-    return {name: _tensor(file, name, path) for name in file.keys()}
-
-
-def _tensor(file: Any, name: str, path: pathlib.Path) -> StoredTensor:
-    stored = file.get_slice(name)
-    if stored.get_dtype() not in _TYPES:
-        raise ValueError(
-            f"Tensor {name} of {path} holds {stored.get_dtype()}; supported are "
-            f"{', '.join(_TYPES)}. Use the checkpoint's unquantised weights."
-        )
-
-    def read(start: int, stop: int) -> np.ndarray:
-        return stored[start:stop]
-
-    return StoredTensor(shape=tuple(stored.get_shape()), read=read)
 
 
 def same_numbers(one: StoredTensor, other: StoredTensor) -> bool:

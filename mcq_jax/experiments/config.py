@@ -14,7 +14,8 @@ class RunConfig:
     # Every field has a comment of its own: `mcq-jax run CONFIG --help` shows it.
     # What stands at the top of the report.
     title: str
-    # A Hugging Face folder, a GGUF file, or "planted" for a model with a known circuit.
+    # A Hugging Face folder, a GGUF file, a model's name on the hub (org/name), or
+    # "planted" for a model with a known circuit.
     model: str
     # word_copy, copy_colour, a JSONL file, MMLU's CSV file or folder; "planted" for a
     # planted model's own questions. A JSONL file of pairs if `are_pairs`.

@@ -1,5 +1,6 @@
 """`Parameters`: the weights as a pytree, their expected shapes, random ones."""
 
+import functools
 from collections.abc import MutableMapping, Sequence
 from typing import NamedTuple
 
@@ -54,8 +55,12 @@ def stack_layers(layers: Sequence[Group], sizes: Sequence[int]) -> tuple[Group, 
     return tuple(segments)
 
 
+@functools.lru_cache
 def parameter_shapes(config: ModelConfig) -> Parameters:
-    """Returns the shapes that a model needs, with one unstacked layer in `layers`."""
+    """Returns the shapes that a model needs, with one unstacked layer in `layers`.
+
+    Traced once per config, and shared: treat it as read-only.
+    """
     return jax.eval_shape(lambda key: _initialise(config, key, 1), jax.random.key(0))
 
 

@@ -86,12 +86,7 @@ class TokenizerFile:
             raise FileNotFoundError(
                 f"No tokenizer at {path}; give a tokenizer.json or a folder with one."
             )
-        try:
-            tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare `Exception`
-            raise ValueError(
-                f"{path} is no readable tokenizer: {error}; fetch the file again."
-            ) from error
+        tokenizer = _read_tokenizer(path)
         config = _read_config(path.with_name("tokenizer_config.json"))
         special = _special_tokens(config)
         return cls(
@@ -173,12 +168,30 @@ class WordTokenizer:
 _WORD = re.compile(r"<\w+>|\w+|\n|[^\w\s]")
 
 
+def _read_tokenizer(path: pathlib.Path) -> tokenizers.Tokenizer:
+    """Reads a description that nobody vouches for."""
+    try:
+        tokenizer = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except Exception as error:  # the library raises bare `Exception`
+        raise ValueError(
+            f"{path} is no readable tokenizer: {error}; fetch the file again."
+        ) from error
+    # Before anything is encoded: it may ask to pad to any length.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
 def _with_full_offsets(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-    """Returns a copy that neither cuts nor pads texts and whose offsets hide nothing.
+    """Returns one that neither cuts nor pads texts and whose offsets hide nothing.
 
     Byte-level post-processors may trim spaces off the offsets, which leaves tokens of
     pure white space with no characters at all; ids do not depend on that setting.
     """
+    processor = tokenizer.post_processor
+    trims = processor is not None and b'"trim_offsets":true' in processor.__getstate__()
+    if not trims and tokenizer.truncation is None and tokenizer.padding is None:
+        return tokenizer  # as it is: copying a large vocabulary takes seconds
     description = json.loads(tokenizer.to_str())
     _turn_off(description.get("post_processor"), "trim_offsets")
     copy = tokenizers.Tokenizer.from_str(json.dumps(description))
@@ -203,7 +216,7 @@ def _read_config(path: pathlib.Path) -> dict:
         return {}
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(config, dict):
         raise ValueError(f"{path} holds no JSON object; fetch the file again.")
@@ -225,7 +238,14 @@ def _chat_template(folder: pathlib.Path, config: Mapping) -> str | None:
         return beside.read_text(encoding="utf-8")
     template = config.get("chat_template")
     if isinstance(template, list):  # several named ones; `default` is for plain chat
-        template = {item["name"]: item["template"] for item in template}.get("default")
+        named = [item for item in template if isinstance(item, Mapping)]
+        fitting = [item for item in named if item.get("name") == "default"]
+        template = fitting[-1].get("template") if fitting else None
+    if not isinstance(template, str | None):
+        raise ValueError(
+            f"chat_template in {folder / 'tokenizer_config.json'} is no text; fetch "
+            "the file again."
+        )
     return template
 
 

@@ -99,7 +99,7 @@ def reference_tokenizer(path):
     return transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, "gemma3-270m"])
 def test_tokens_equal_the_reference(model_file, name):
     path = model_file(name)
     metadata = gguf_file.read_gguf(path).metadata
@@ -114,11 +114,12 @@ def test_tokens_equal_the_reference(model_file, name):
         )
         if kind in (3, 4)
     ]
-    for text in texts.varied(special):
+    assert ours.encode("apple").ids == theirs("apple")["input_ids"]  # BOS, or none
+    for text in texts.varied(special[:: max(1, len(special) // 60)]):
         expected = []
         for piece in prepared(text, metadata["tokenizer.ggml.pre"]):
             expected += theirs(piece, add_special_tokens=False)["input_ids"]
-        encoding = ours.encode(text)
+        encoding = ours.encode(text, special=False)
         assert encoding.ids == expected, text
         assert ours.decode(encoding.ids) == theirs.decode(expected)
         assert all(0 <= a <= b <= len(text) for a, b in encoding.offsets)
@@ -134,6 +135,8 @@ def prepared(text: str, pre: str) -> list[str]:
     """
     if pre == "qwen2":
         return [unicodedata.normalize("NFC", text)]
+    if pre != "smollm":
+        return [text]
     digits = "".join(
         {c for c in text if c.isnumeric() and unicodedata.category(c)[0] == "N"}
     )
