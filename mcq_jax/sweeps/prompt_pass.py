@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mcq_jax import sharding
 from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Site
 from mcq_jax.model import transformer
@@ -81,15 +82,14 @@ def prefill(
         parameters, x, positions, config=config, capture=capture, keep_blocks=True
     )
     resid_pre, z, mlp, pattern = run.captured
-    rows = jnp.arange(tokens.shape[0])
     return Prefill(
         blocks=run.blocks,
         answer_position=answer_position,
-        embedding=x[rows, answer_position],
+        embedding=_pick(x, answer_position),
         resid_pre=resid_pre[:, :, 0],
         nodes=NodeOutputs(z=z[:, :, 0], mlp=mlp[:, :, 0]),
         pattern=pattern[:, :, :, :, 0],
-        final=run.residual[rows, answer_position],
+        final=_pick(run.residual, answer_position),
     )
 
 
@@ -106,10 +106,17 @@ def answer_prompts(
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
     x, _ = run_embed(parameters.embed, tokens, config=config)
     x = run_layers(parameters, x, positions, config=config).residual
-    final = x[jnp.arange(len(last)), last]
     return read_answers(
-        parameters.unembed, final, jnp.asarray(answer_ids), config=config
+        parameters.unembed, _pick(x, last), jnp.asarray(answer_ids), config=config
     )
+
+
+@jax.jit
+def _pick(
+    x: Float[Array, "prompt position width"], positions: Int[Array, " prompt"]
+) -> Float[Array, "prompt width"]:
+    """Each prompt's residual at one position, where the prompt lies."""
+    return jax.vmap(lambda x, position: x[position])(x, positions)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "chunk"))
@@ -123,21 +130,22 @@ def read_answers(
 ) -> tuple[Float[Array, "prompt *rows choice"], Float[Array, "prompt *rows"]]:
     """Returns the answers' logits and the log-sum-exp over the whole vocabulary.
 
-    Full-vocabulary logits exist for `chunk` rows at a time only.
+    Full-vocabulary logits exist for `chunk` rows at a time only. Prompts go together:
+    a loop over them would go from device to device.
     """
     prompts, *rows, width = final.shape
-    choices = answer_ids.shape[1]
-    ids = answer_ids.reshape(prompts, *(1,) * len(rows), choices)
-    ids = jnp.broadcast_to(ids, (prompts, *rows, choices)).reshape(-1, choices)
 
-    def read(row):
-        x, ids = row
+    def read(x, ids):
         logits = transformer.unembed.apply(group, x[None], (), (), config)[0][0]
         return logits[ids], jax.nn.logsumexp(logits)
 
-    flat = final.reshape(-1, width)
-    answers, normaliser = jax.lax.map(read, (flat, ids), batch_size=chunk)
+    def read_prompt(rows, ids):
+        size = max(1, chunk // prompts)
+        return jax.lax.map(lambda row: read(row, ids), rows, batch_size=size)
+
+    flat = sharding.rows_over_data(final.reshape(prompts, -1, width))
+    answers, normaliser = jax.vmap(read_prompt)(flat, answer_ids)
     return (
-        answers.reshape(prompts, *rows, choices),
+        answers.reshape(prompts, *rows, answer_ids.shape[1]),
         normaliser.reshape(prompts, *rows),
     )

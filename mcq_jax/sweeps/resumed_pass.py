@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from mcq_jax import sharding
 from mcq_jax.interventions import Capture, Edit, Kind, Site
 from mcq_jax.model import transformer
 from mcq_jax.model.attention import Block
@@ -125,7 +126,7 @@ def _join(x, resid_pre, births):
     """Appends rows as copies of the clean residual at their birth layers."""
     born = jnp.moveaxis(resid_pre[births], 0, 1)[:, None]  # [prompt, 1, row, width]
     born = jnp.broadcast_to(born, (*x.shape[:2], *born.shape[2:]))
-    return jnp.concatenate([x, born], axis=2)
+    return sharding.rows_over_data(jnp.concatenate([x, born], axis=2), leading=2)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "keep_nodes"))
@@ -136,6 +137,8 @@ def _advance(
     wishes = (Capture(site=Site.Z), Capture(site=Site.MLP_OUT)) if keep_nodes else ()
     group, blocks, index = stack
     group, blocks = jax.tree.map(lambda a: a[index], (group, blocks))
+    group = sharding.gather_weights(group)
+    x = sharding.rows_over_data(x, leading=2)  # [prompt, source, …]
     past = Block(blocks.keys, blocks.values, blocks.positions, positions)
 
     def run(x, past, position, source, mask):
