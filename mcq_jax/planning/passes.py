@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from mcq_jax import sharding, sweeps
 from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
 from mcq_jax.planning.host_program import HostProgram, compile_all
 from mcq_jax.sweeps import NodeSets
+from mcq_jax.sweeps.resumed_pass import STAGES
 
 # Rows that are unembedded at a time, and answers to read of each.
 _UNEMBEDDED, _CHOICES = 256, 4
@@ -67,24 +69,24 @@ class Passes:
         return self._compile(run, self.parameters(stacked=stacked), tokens, lengths)
 
     def resume(
-        self, start: sweeps.Prefill, sources: int, *, all_at_once: bool = False
+        self, start: sweeps.Prefill, sources: int, *, rows: int | None = None
     ) -> HostProgram:
-        """Every node of the prompts, patched from every source.
+        """The prompts' patched rows, every node by itself, from every source.
 
         Args:
             start: of `prefill`, as shapes.
-            all_at_once: whether rows all run from the first layer: one program, that
-                of the most memory.
+            rows: so many per prompt and source, which all run from the first layer on:
+                then there is one program to compile. None: as they really join.
         """
-        rows = sweeps.every_node(self.config)
-        if all_at_once:
-            masks = np.zeros_like(rows.masks)
+        node_sets = sweeps.every_node(self.config)
+        if rows is not None:
+            masks = np.zeros((rows, *node_sets.masks.shape[1:]), bool)
             masks[:, 0, 0] = True
-            rows = NodeSets(masks)
+            node_sets = NodeSets(masks)
 
         def run(parameters, start, sources):
             return sweeps.resume(
-                parameters, start, sources, rows, config=self.config
+                parameters, start, sources, node_sets, config=self.config
             ).final
 
         values = jax.tree.map(lambda n: _with_sources(n, sources), start.nodes)
@@ -109,6 +111,14 @@ class Passes:
         """Arguments come ready: devices that are not here can compute nothing."""
         with sharding.use_mesh(self.mesh):
             return compile_all(function, *arguments)
+
+
+def mean_rows(config: ModelConfig) -> int:
+    """Returns how many rows run in a layer on average, as they join in steps."""
+    rows = config.layers * config.nodes
+    step = math.ceil(rows / STAGES)
+    born = config.nodes * np.arange(1, config.layers + 1)
+    return round(np.minimum(np.ceil(born / step) * step, rows).mean())
 
 
 def _with_sources(nodes: jax.ShapeDtypeStruct, sources: int) -> jax.ShapeDtypeStruct:

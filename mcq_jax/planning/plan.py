@@ -11,7 +11,7 @@ from mcq_jax import sharding, sweeps
 from mcq_jax.model import ModelConfig
 from mcq_jax.planning.chips import Chip
 from mcq_jax.planning.host_program import HostProgram, tree_bytes
-from mcq_jax.planning.passes import Chunk, Passes
+from mcq_jax.planning.passes import Chunk, Passes, mean_rows
 from mcq_jax.planning.roofline import Estimate, estimate
 
 
@@ -77,7 +77,10 @@ def make_plan(
     say(f"costing {chunk}")
     start = _prefill(passes, chunk.prompts)
     layers = passes.prefill(chunk.prompts, stacked=False)
-    resumed = passes.resume(start.result, chunk.sources)
+    fullest = _all_rows(passes, chunk)
+    # Costs grow evenly with rows: an average layer stands for those that rows join in.
+    average = mean_rows(passes.config)
+    resumed = passes.resume(start.result, chunk.sources, rows=average)
     answers, read = passes.read_answers(chunk.prompts)
     rows = chunk.prompts * chunk.sources * passes.config.layers * passes.config.nodes
     prompt_pass = estimate([(p, p.count) for p in layers.programs], chip)
@@ -100,9 +103,7 @@ def make_plan(
         chips=devices,
         mesh=str(sharding.shape_of(passes.mesh)),
         chunk=chunk,
-        memory=_memory(
-            passes, start, resumed, max(start.peak_bytes, resumed.peak_bytes)
-        ),
+        memory=_memory(passes, start, fullest),
         next_chunk=following,
         next_bytes=next_bytes,
         prompt_pass=prompt_pass,
@@ -183,7 +184,7 @@ def _peak_bytes(passes: Passes, chunk: Chunk, say) -> float | None:
     """The most memory of a chunk on one chip, or None if it does not compile."""
     try:
         start = _prefill(passes, chunk.prompts)
-        resumed = passes.resume(start.result, chunk.sources, all_at_once=True)
+        resumed = _all_rows(passes, chunk)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -200,7 +201,16 @@ def _prefill(passes: Passes, prompts: int) -> HostProgram:
     return passes.prefill(prompts)
 
 
-def _memory(passes: Passes, start, resumed, peak: int) -> Memory:
+@functools.lru_cache(maxsize=2)
+def _all_rows(passes: Passes, chunk: Chunk) -> HostProgram:
+    """The last layers of a chunk, where every row runs and memory is fullest."""
+    start = _prefill(passes, chunk.prompts)
+    rows = passes.config.layers * passes.config.nodes
+    return passes.resume(start.result, chunk.sources, rows=rows)
+
+
+def _memory(passes: Passes, start: HostProgram, resumed: HostProgram) -> Memory:
+    peak = max(start.peak_bytes, resumed.peak_bytes)
     parameters = tree_bytes(passes.parameters())
     blocks = tree_bytes(start.result.blocks)
     rows = tree_bytes(resumed.result)

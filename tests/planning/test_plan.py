@@ -20,10 +20,10 @@ from mcq_jax.planning import (
     largest_fitting,
     make_plan,
 )
+from mcq_jax.planning.passes import mean_rows
 from mcq_jax.planning.plan import chunk_sizes
 from mcq_jax.planning.printing import describe
 from mcq_jax.sweeps.cost import layer_flops
-from mcq_jax.sweeps.resumed_pass import STAGES
 
 CONFIG = ModelConfig(
     layers=4, width=64, kv_heads=2, group=2, head_width=32, neurons=512,
@@ -53,14 +53,15 @@ def test_the_flops_of_a_prompt_pass_are_those_of_the_formula():
 
 
 @pytest.mark.slow
-def test_the_flops_of_patching_are_those_of_the_rows_that_run():
+def test_an_average_layer_costs_what_the_joining_rows_do():
     start = _passes().prefill(PROMPTS)
     counted = _flops(_passes().resume(start.result, SOURCES))
-    rows = CONFIG.layers * CONFIG.nodes
-    stage = -(-rows // STAGES)
-    born = CONFIG.nodes * np.arange(1, CONFIG.layers + 1)
-    running = np.minimum(-(-born // stage) * stage, rows).sum()
-    formula = PROMPTS * SOURCES * running * layer_flops(CONFIG, keys=TOKENS)
+    average = mean_rows(CONFIG)
+    stand_in = _passes().resume(start.result, SOURCES, rows=average)
+    # 13 rows stand for 13.25.
+    assert _flops(stand_in) == pytest.approx(counted, rel=0.02)
+    rows = PROMPTS * SOURCES * CONFIG.layers * average
+    formula = rows * layer_flops(CONFIG, keys=TOKENS)
     assert counted == pytest.approx(formula, rel=0.05)
 
 
