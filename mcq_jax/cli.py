@@ -17,6 +17,11 @@ mcq-jax: find the circuit that turns "knows the answer" into "writes its letter"
       figures and report.html. Started again, it goes on where it stopped.
       `mcq-jax run CONFIG --help` lists every override.
 
+  mcq-jax plan MODEL [--topology v5e:4x4] [options]
+      Says whether a sweep of MODEL (a checkpoint's folder, or the name of a shape, such
+      as chinchilla-70b) fits on those chips, in what chunks, and how long it takes. The
+      chips need not be there.
+
   mcq-jax report RUN
       Writes the report of a finished run folder again.
 """
@@ -38,12 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
     if rest in (["-h"], ["--help"]):
         print(USAGE)
         return 0
-    commands = {"run": _run, "report": _report}
+    commands = {"run": _run, "plan": _plan, "report": _report}
     if command not in commands:
-        print(f"no command {command!r}; there are run and report.\n\n{USAGE}")
+        print(f"no command {command!r}; there are run, plan and report.\n\n{USAGE}")
         return 2
     try:
-        commands[command](rest)
+        return commands[command](rest) or 0
     except (ValueError, OSError, ImportError) as error:
         print(f"mcq-jax {command}: {error}", file=sys.stderr)
         return 1
@@ -81,6 +86,21 @@ def _run(arguments: list[str]) -> None:
     page = write_report(findings, folder.path)
     print_summary(findings)
     print(f"\nReport: {page}")
+
+
+def _plan(arguments: list[str]) -> int:
+    if not arguments or arguments[0].startswith("-"):
+        raise ValueError("plan needs a model first, e.g. mcq-jax plan chinchilla-70b")
+    import tyro
+
+    from mcq_jax import planning
+
+    model, *rest = arguments
+    options = tyro.cli(planning.PlanOptions, args=rest, prog=f"mcq-jax plan {model}")
+    if options.topology is not None:
+        return planning.plan_in_own_process(model, options)
+    planning.print_plan(model, options)
+    return 0
 
 
 def _report(arguments: list[str]) -> None:

@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from mcq_jax.interventions import Node
+from mcq_jax.interventions import Node, all_nodes
 from mcq_jax.planted import plant
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -57,3 +57,12 @@ def test_steer_a_generation():
     share = {strength: np.mean(np.array(w) == "B") for strength, w in written.items()}
     assert share[0.0] == pytest.approx(0.25)  # every option is right equally often
     assert share[0.0] <= share[0.3] <= share[1.0] == 1.0
+
+
+def test_sweep_on_many_devices(capsys: pytest.CaptureFixture[str]):
+    lost = _example("sweep_on_many_devices").main()
+    model = plant(0)
+    nodes = all_nodes(model.config.layers, model.config.heads)
+    by_node = dict(zip(nodes, lost.max(axis=0), strict=True))
+    assert all(by_node[n] > 0.1 for n in model.truth.playing("correct-letter head"))
+    assert f"{lost.size} patches on data=1,model=1" in capsys.readouterr().out

@@ -53,7 +53,8 @@ def attention(
     z = tap(Site.Z, z.astype(x.dtype))
 
     weight = _weight("output", (*query_heads, config.width))
-    out = contract("qkgh,kghw->qw", z, weight)
+    flat = z.reshape(z.shape[0], -1)  # one sum over heads, also across devices
+    out = contract("qf,fw->qw", flat, weight.reshape(-1, config.width))
     if tap.names(Site.HEAD_OUT):
         out = out + _head_changes(z, weight, tap)
     if config.attention_output_bias:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from mcq_jax import axes
+from mcq_jax import axes, sharding
 from mcq_jax.interventions import Capture, Edit, Site
 from mcq_jax.model import transformer
 from mcq_jax.model.blocks import Block
@@ -193,12 +193,14 @@ def _buffer(size: int, shape: jax.ShapeDtypeStruct | None) -> Array | None:
 
 def _layer_over_rows(x, positions, group, past, constants, edits, capture, config):
     apply = functools.partial(transformer.layer.apply, config=config)
+    group = sharding.gather_weights(group)
     return _over_rows(apply, group, (x, past, positions), (constants,), edits, capture)
 
 
 def _over_rows(function, group, by_row, shared, edits, capture):
     """vmaps over the rows of `by_row`, and of the edits and captures that have rows."""
     leaves, in_axes, restore = _by_row((edits, capture))
+    by_row = sharding.rows_over_data(by_row)
 
     def run(leaves, by_row):
         edits, capture = restore(leaves)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mcq_jax import sharding
 from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Site
 from mcq_jax.model import transformer
@@ -98,7 +99,7 @@ def prefill(
         suffix: how many tokens at the end of each prompt to keep; none may be shorter.
         sites: whose activations to keep there, as sources of patches.
     """
-    if suffix > int(np.min(lengths)):
+    if suffix > 1 and suffix > int(np.min(lengths)):
         raise ValueError(
             f"the last {suffix} tokens of every prompt are to be kept, and one has "
             f"{int(np.min(lengths))}; patch fewer positions, or leave it out."
@@ -121,17 +122,16 @@ def prefill(
     scale = jnp.ones((config.layers, tokens.shape[0]))
     if config.post_norm:
         scale = at_end[Site.ATTN_OUT_SCALE][:, :, 0, 0]
-    rows = jnp.arange(tokens.shape[0])
     return Prefill(
         blocks=run.blocks,
         answer_position=answer_position,
         resid_pre=before[Site.RESID_PRE],
         activations={site: before[site] for site in sites},
-        embedding=x[rows, answer_position],
+        embedding=_pick(x, answer_position),
         nodes=NodeOutputs(z=at_end[Site.Z][:, :, 0], mlp=at_end[Site.MLP_OUT][:, :, 0]),
         pattern=at_end[Site.PATTERN][:, :, :, :, 0],
         head_scale=scale,
-        final=run.residual[rows, answer_position],
+        final=_pick(run.residual, answer_position),
     )
 
 
@@ -148,10 +148,17 @@ def answer_prompts(
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
     x, _ = run_embed(parameters.embed, tokens, positions, config=config)
     x = run_layers(parameters, x, positions, config=config).residual
-    final = x[jnp.arange(len(last)), last]
     return read_answers(
-        parameters.unembed, final, jnp.asarray(answer_ids), config=config
+        parameters.unembed, _pick(x, last), jnp.asarray(answer_ids), config=config
     )
+
+
+@jax.jit
+def _pick(
+    x: Float[Array, "prompt position width"], positions: Int[Array, " prompt"]
+) -> Float[Array, "prompt width"]:
+    """Each prompt's residual at one position, where the prompt lies."""
+    return jax.vmap(lambda x, position: x[position])(x, positions)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "chunk", "full_vocabulary"))
@@ -167,24 +174,28 @@ def read_answers(
     """Returns the answers' logits and the log-sum-exp over the whole vocabulary.
 
     Full-vocabulary logits exist for `chunk` rows at a time only; without
-    `full_vocabulary` not at all, and there is no log-sum-exp.
+    `full_vocabulary` not at all, and there is no log-sum-exp. Prompts go together: a
+    loop over them would go from device to device.
     """
     prompts, *rows, width = final.shape
     choices = answer_ids.shape[1]
-    ids = answer_ids.reshape(prompts, *(1,) * len(rows), choices)
-    ids = jnp.broadcast_to(ids, (prompts, *rows, choices)).reshape(-1, choices)
 
-    def read(row):
-        x, ids = row
-        if not full_vocabulary:
-            only = _vocabulary_of(group, ids)
-            few = dataclasses.replace(config, vocabulary=choices)
-            return transformer.unembed.apply(only, x[None], (), (), few)[0][0], None
+    def read(x, ids):
         logits = transformer.unembed.apply(group, x[None], (), (), config)[0][0]
         return logits[ids], jax.nn.logsumexp(logits)
 
-    flat = final.reshape(-1, width)
-    answers, normaliser = jax.lax.map(read, (flat, ids), batch_size=chunk)
+    def read_answers_only(x, ids):
+        only = _vocabulary_of(group, ids)
+        few = dataclasses.replace(config, vocabulary=choices)
+        return transformer.unembed.apply(only, x[None], (), (), few)[0][0], None
+
+    def read_prompt(rows, ids):
+        size = max(1, chunk // prompts)
+        one = read if full_vocabulary else read_answers_only
+        return jax.lax.map(lambda row: one(row, ids), rows, batch_size=size)
+
+    flat = sharding.rows_over_data(final.reshape(prompts, -1, width))
+    answers, normaliser = jax.vmap(read_prompt)(flat, answer_ids)
     return (
         answers.reshape(prompts, *rows, choices),
         None if normaliser is None else normaliser.reshape(prompts, *rows),

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mcq_jax import sharding
 from mcq_jax.interventions import Capture, Site
 from mcq_jax.model import transformer
 from mcq_jax.model.attention import Block
@@ -161,7 +162,7 @@ def _join(x, resid_pre, births):
     """Appends rows as copies of the clean residual at their birth layers."""
     born = jnp.moveaxis(resid_pre[births], 0, 1)[:, None]  # [prompt, 1, row, …]
     born = jnp.broadcast_to(born, (*x.shape[:2], *born.shape[2:]))
-    return jnp.concatenate([x, born], axis=2)
+    return sharding.rows_over_data(jnp.concatenate([x, born], axis=2), leading=2)
 
 
 @functools.partial(jax.jit, static_argnames=("edits_of", "config", "keep_nodes"))
@@ -185,11 +186,18 @@ def _advance(
     wishes = (Capture(site=Site.Z), Capture(site=Site.MLP_OUT)) if keep_nodes else ()
     group, blocks, index = stack
     group, blocks = jax.tree.map(lambda a: a[index], (group, blocks))
+    group = sharding.gather_weights(group)
+    x = sharding.rows_over_data(x, leading=2)  # [prompt, source, …]
     suffix = x.shape[3]
     # The keys that the longest prompt has before its suffix; shorter ones mask some.
     earlier = blocks.keys.shape[1] - suffix
+    # Masks and indices that all prompts or sources share are not copied for each.
+    of_prompts, of_sources = (
+        jax.tree.map(lambda a: 0 if a.shape[axis] > 1 else None, rows)  # noqa: B023
+        for axis in (0, 1)
+    )
     rows = jax.tree.map(
-        lambda a: jnp.broadcast_to(a, (*x.shape[:3], *a.shape[3:])), rows
+        lambda a: a.reshape(*(n for n in a.shape[:2] if n > 1), *a.shape[2:]), rows
     )
 
     def run(x, row, source, past, first):
@@ -208,8 +216,8 @@ def _advance(
         length=blocks.length,
     )
     over_rows = jax.vmap(run, in_axes=(0, 0, None, None, None))
-    over_sources = jax.vmap(over_rows, in_axes=(0, 0, 0, None, None))
-    over_prompts = jax.vmap(over_sources)
+    over_sources = jax.vmap(over_rows, in_axes=(0, of_sources, 0, None, None))
+    over_prompts = jax.vmap(over_sources, in_axes=(0, of_prompts, 0, 0, 0))
     moved, captured = over_prompts(x, rows, sources, past, first)
     nodes = NodeOutputs(*captured) if keep_nodes else None
     return jnp.where(is_born[None, None, :, None, None], moved, x), nodes

@@ -1,0 +1,30 @@
+"""Does it fit, how long does it take: sweeps compiled for chips that are not here."""
+
+from mcq_jax.planning.chips import CHIPS, Chip, Topology
+from mcq_jax.planning.command import PlanOptions, plan_in_own_process, print_plan
+from mcq_jax.planning.host_program import HostProgram, Program, compile_all
+from mcq_jax.planning.passes import Chunk, Passes
+from mcq_jax.planning.plan import Plan, Sweep, largest_fitting, make_plan
+from mcq_jax.planning.presets import PRESETS
+from mcq_jax.planning.roofline import Estimate, estimate
+
+__all__ = [
+    "CHIPS",
+    "PRESETS",
+    "Chip",
+    "Chunk",
+    "Estimate",
+    "HostProgram",
+    "Passes",
+    "Plan",
+    "PlanOptions",
+    "Program",
+    "Sweep",
+    "Topology",
+    "compile_all",
+    "estimate",
+    "largest_fitting",
+    "make_plan",
+    "plan_in_own_process",
+    "print_plan",
+]

@@ -1,0 +1,128 @@
+"""`mcq-jax plan`: a model's shape, chips that need not be here, what a sweep costs."""
+
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import jax
+
+from mcq_jax import sharding
+from mcq_jax.checkpoints.huggingface import read_config
+from mcq_jax.model import ModelConfig, parameter_shapes
+from mcq_jax.planning.chips import Chip, Topology, chip_of
+from mcq_jax.planning.passes import Passes
+from mcq_jax.planning.plan import Sweep, make_plan
+from mcq_jax.planning.presets import PRESETS
+from mcq_jax.planning.printing import describe
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Which sweep is planned, on which chips."""
+
+    # A slice of a TPU pod, as v5e:4x4 or v5litepod-16; the local devices if left out.
+    topology: str | None = None
+    # As data=2,model=8; the fewest model parts that leave room, if left out.
+    mesh: str | None = None
+    # Whether the data axis holds the layers' weights in parts as well.
+    fully_sharded: bool = False
+    # Prompts that are patched, and sources for each of them.
+    prompts: int = 1000
+    sources: int = 10
+    # Tokens of a prompt.
+    tokens: int = 1024
+    # Of weights and activations.
+    dtype: str = "bfloat16"
+
+
+def print_plan(model: str, options: PlanOptions) -> None:
+    """Prints the plan for a preset or a Hugging Face folder, on real or named chips."""
+    config = read_shape(model)
+    chip, devices = _find_chips(options.topology)
+    layer = parameter_shapes(config)
+    size = jax.numpy.dtype(options.dtype).itemsize
+    mesh = sharding.make_mesh(
+        config,
+        options.mesh,
+        devices=devices,
+        parameter_bytes=size * _weights(layer, config.layers),
+        device_bytes=int(chip.memory),
+    )
+    passes = Passes(
+        config=config,
+        mesh=mesh,
+        tokens=options.tokens,
+        dtype=options.dtype,
+        fully_sharded=options.fully_sharded,
+    )
+    sweep = Sweep(
+        prompts=options.prompts, sources=options.sources, tokens=options.tokens
+    )
+    print(f"{model} on {options.topology or 'the local devices'}", flush=True)
+    found = make_plan(passes, sweep, chip, say=lambda text: print(text, flush=True))
+    print(describe(found, sweep, chip))
+
+
+def plan_in_own_process(model: str, options: PlanOptions) -> int:
+    """Does the same where the TPU's compiler can be loaded; returns the exit code.
+
+    It must see no TPU and no other jax back-end, and only one process of a machine may
+    load it at a time.
+    """
+    if importlib.util.find_spec("libtpu") is None:
+        raise ImportError(
+            "planning for a TPU needs its compiler; install mcq-jax[tpu], or leave out "
+            "--topology to plan for the local devices."
+        )
+    given = dataclasses.asdict(options)
+    flags = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
+        for name, value in given.items()
+        if value is not None and value is not False
+    ]
+    command = [sys.executable, "-m", "mcq_jax.planning", model, *flags]
+    alone = {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "XLA_FLAGS": ""}
+    with tempfile.TemporaryFile("w+") as noise:
+        done = subprocess.run(command, env={**os.environ, **alone}, stderr=noise)
+        if done.returncode:
+            noise.seek(0)
+            sys.stderr.write(noise.read()[-2000:])
+    return done.returncode
+
+
+def read_shape(model: str) -> ModelConfig:
+    """Returns the shape of a preset, or of the checkpoint in a folder."""
+    if model in PRESETS:
+        return PRESETS[model]
+    file = pathlib.Path(model) / "config.json"
+    if not file.exists():
+        raise ValueError(
+            f"no shape {model!r}; give a folder with a config.json, or one of "
+            f"{', '.join(PRESETS)}."
+        )
+    return read_config(file)[0]
+
+
+def _find_chips(topology: str | None) -> tuple[Chip, list[jax.Device]]:
+    if topology is None:
+        devices = jax.devices()
+        return chip_of(devices[0].device_kind), devices
+    from jax.experimental import topologies
+
+    named = Topology.parse(topology)
+    with contextlib.redirect_stdout(sys.stderr):
+        slice_of_pod = topologies.get_topology_desc(
+            platform="tpu", topology_name=str(named)
+        )
+    return named.figures, list(slice_of_pod.devices)
+
+
+def _weights(shapes, layers: int) -> int:
+    """Weights of a whole model, from shapes with one layer."""
+    once = sum(s.size for s in jax.tree.leaves((shapes.embed, shapes.unembed)))
+    return once + layers * sum(s.size for s in jax.tree.leaves(shapes.layers))

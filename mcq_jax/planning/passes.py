@@ -1,0 +1,126 @@
+"""The passes of a sweep as abstract shapes on a mesh, compiled for costs and memory."""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from mcq_jax import sharding, sweeps
+from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
+from mcq_jax.planning.host_program import HostProgram, compile_all
+from mcq_jax.sweeps import NodeSets
+from mcq_jax.sweeps.resumed_pass import STAGES
+
+# Rows that are unembedded at a time, and answers to read of each.
+_UNEMBEDDED, _CHOICES = 256, 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """What is run together: every node of some prompts, from some sources each."""
+
+    prompts: int
+    sources: int
+
+    def __str__(self) -> str:
+        return f"{self.prompts} prompts x {self.sources} sources"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Passes:
+    """A model on a mesh of devices that need not exist."""
+
+    config: ModelConfig
+    mesh: Mesh
+    tokens: int
+    dtype: str = "bfloat16"
+    fully_sharded: bool = False
+
+    def parameters(self, *, stacked: bool = True) -> Parameters:
+        """Shapes with shardings: all layers in one segment, or each in its own."""
+        one = jax.tree.map(
+            lambda s: jax.ShapeDtypeStruct(s.shape, jnp.dtype(self.dtype)),
+            parameter_shapes(self.config),
+        )
+        layers, size = self.config.layers, self.config.layers if stacked else 1
+        (layer,) = one.layers
+        stack = jax.tree.map(
+            lambda s: jax.ShapeDtypeStruct((size, *s.shape), s.dtype), layer
+        )
+        shapes = one._replace(layers=(stack,) * (layers // size))
+        placed = sharding.parameter_shardings(
+            shapes, self.mesh, fully_sharded=self.fully_sharded
+        )
+        return jax.tree.map(
+            lambda s, to: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=to),
+            shapes,
+            placed,
+        )
+
+    def prefill(self, prompts: int, *, stacked: bool = True) -> HostProgram:
+        """The pass over whole prompts; unstacked, every layer is costed by itself."""
+        run = functools.partial(sweeps.prefill, config=self.config)
+        tokens = jax.ShapeDtypeStruct((prompts, self.tokens), jnp.int32)
+        lengths = jax.ShapeDtypeStruct((prompts,), jnp.int32)
+        return self._compile(run, self.parameters(stacked=stacked), tokens, lengths)
+
+    def resume(
+        self, start: sweeps.Prefill, sources: int, *, rows: int | None = None
+    ) -> HostProgram:
+        """The prompts' patched rows, every node by itself, from every source.
+
+        Args:
+            start: of `prefill`, as shapes.
+            rows: so many per prompt and source, which all run from the first layer on:
+                then there is one program to compile. None: as they really join.
+        """
+        node_sets = sweeps.every_node(self.config)
+        if rows is not None:
+            masks = np.zeros((rows, *node_sets.masks.shape[1:]), bool)
+            masks[:, 0, 0] = True
+            node_sets = NodeSets(masks)
+
+        def run(parameters, start, sources):
+            return sweeps.resume(
+                parameters, start, sources, node_sets, config=self.config
+            ).final
+
+        values = jax.tree.map(lambda n: _with_sources(n, sources), start.nodes)
+        return self._compile(run, self.parameters(), start, values)
+
+    def read_answers(self, prompts: int) -> tuple[HostProgram, int]:
+        """The unembedding of as many rows as are read at once, and how many they are.
+
+        The loop over the others is left to the caller: a compiler's cost of a loop is
+        that of going round once.
+        """
+        run = functools.partial(sweeps.read_answers, config=self.config)
+        rows = max(1, _UNEMBEDDED // prompts)
+        final = jax.ShapeDtypeStruct(
+            (prompts, rows, self.config.width), jnp.dtype(self.dtype)
+        )
+        ids = jax.ShapeDtypeStruct((prompts, _CHOICES), jnp.int32)
+        program = self._compile(run, self.parameters().unembed, final, ids)
+        return program, prompts * rows
+
+    def _compile(self, function, *arguments) -> HostProgram:
+        """Arguments come ready: devices that are not here can compute nothing."""
+        with sharding.use_mesh(self.mesh):
+            return compile_all(function, *arguments)
+
+
+def mean_rows(config: ModelConfig) -> int:
+    """Returns how many rows run in a layer on average, as they join in steps."""
+    rows = config.layers * config.nodes
+    step = math.ceil(rows / STAGES)
+    born = config.nodes * np.arange(1, config.layers + 1)
+    return round(np.minimum(np.ceil(born / step) * step, rows).mean())
+
+
+def _with_sources(nodes: jax.ShapeDtypeStruct, sources: int) -> jax.ShapeDtypeStruct:
+    layers, prompts, *rest = nodes.shape
+    return jax.ShapeDtypeStruct((layers, prompts, sources, *rest), nodes.dtype)

@@ -1,0 +1,67 @@
+"""A plan as text."""
+
+from mcq_jax.planning.chips import Chip
+from mcq_jax.planning.plan import Plan, Sweep
+from mcq_jax.planning.roofline import Estimate
+
+_GB = 1e9
+
+
+def describe(plan: Plan, sweep: Sweep, chip: Chip) -> str:
+    """Returns everything that was found, in the order in which one would ask."""
+    rows = [
+        f"{plan.chips} chips {chip.name}, mesh {plan.mesh}, {sweep.tokens} tokens",
+        "",
+        *_memory(plan, chip),
+        "",
+        *_pass(
+            "prompt pass of a chunk", plan.prompt_pass, plan.prompt_pass_flops_ratio
+        ),
+        *_pass("patching a chunk", plan.patching, plan.patching_flops_ratio),
+        "",
+        f"the sweep: {sweep.prompts} prompts x {sweep.sources} sources x every node",
+        f"  at the roofline        {duration(plan.seconds)}, "
+        f"{plan.chip_hours:.1f} chip-hours",
+        f"  a full pass per patch  {duration(plan.seconds_without_engine)}",
+    ]
+    return "\n".join(rows)
+
+
+def _memory(plan: Plan, chip: Chip) -> list[str]:
+    parts = {
+        "parameters": plan.memory.parameters,
+        "keys and values": plan.memory.keys_and_values,
+        "rows": plan.memory.rows,
+        "all else": plan.memory.rest,
+    }
+    following = "does not compile"
+    if plan.next_bytes is not None:
+        following = f"would need {plan.next_bytes / _GB:.1f} GB"
+    return [
+        f"largest chunk that fits: {plan.chunk} ({plan.next_chunk} {following})",
+        *(f"  {name:<16} {size / _GB:7.2f} GB" for name, size in parts.items()),
+        f"  {'of a chip':<16} {plan.memory.total / _GB:7.2f} GB of "
+        f"{chip.memory / _GB:.2f} GB",
+    ]
+
+
+def _pass(name: str, cost: Estimate, ratio: float) -> list[str]:
+    return [
+        f"{name}: {duration(cost.seconds)}, limited by {cost.limit}",
+        f"  compute {cost.compute_bound:.2f} s, memory {cost.memory_bound:.2f} s, "
+        f"links {cost.link_bound:.2f} s",
+        f"  a chip: {cost.flops:.3g} FLOPs ({ratio:.3f} of the formula), "
+        f"{cost.bytes / _GB:.0f} GB of memory traffic",
+        *(
+            f"  {e.kind}: {e.count} of {e.bytes / _GB:.2f} GB in all"
+            for e in cost.exchanges
+        ),
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Returns a time a person can read."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.2f} s"

@@ -1,0 +1,94 @@
+"""Puts parameters on a mesh, and says where rows and weights lie inside a pass.
+
+The passes themselves know no mesh. Inside `use_mesh` they lay their rows over "data"
+and gather fully sharded weights by the two functions at the end, which do nothing
+without a mesh.
+"""
+
+import contextlib
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from mcq_jax.sharding import rules
+
+
+def use_mesh(mesh: Mesh) -> contextlib.AbstractContextManager:
+    """Returns the context in which passes run on a mesh: `with use_mesh(mesh): …`.
+
+    Arrays made in it lie on the whole mesh, so host arrays that every process holds
+    alike (tokens, masks) can be passed in as they are.
+    """
+    return jax.set_mesh(mesh)
+
+
+def shard_parameters(parameters: Any, mesh: Mesh, *, fully_sharded: bool = False):
+    """Returns the parameters on a mesh; an array that stands twice stays one array."""
+    shardings = rules.parameter_shardings(parameters, mesh, fully_sharded=fully_sharded)
+    leaves, structure = jax.tree.flatten(parameters)
+    placed = {}
+    for leaf, sharding in zip(leaves, jax.tree.leaves(shardings), strict=True):
+        if id(leaf) not in placed:
+            placed[id(leaf)] = _place(leaf, sharding)
+    return structure.unflatten([placed[id(leaf)] for leaf in leaves])
+
+
+def on_every_host(tree: Any) -> Any:
+    """Returns sharded arrays as whole numpy arrays, the same in every process.
+
+    For results (logits, effects): what comes back is held by each host in full.
+    """
+    mesh = jax.sharding.get_mesh()
+    if mesh.empty:
+        return jax.tree.map(np.asarray, tree)
+    whole = jax.sharding.NamedSharding(mesh, PartitionSpec())
+    copied = jax.jit(lambda tree: tree, out_shardings=whole)(tree)
+    return jax.tree.map(lambda a: np.asarray(a.addressable_data(0)), copied)
+
+
+def rows_over_data(tree: Any, *, leading: int = 1) -> Any:
+    """Lays the first of the leading axes that divides evenly over "data".
+
+    Too few rows to go round stay whole: every part of the mesh then runs all of them.
+
+    Args:
+        leading: how many leading axes are independent runs, the best to split first.
+    """
+    parts = _mesh_sizes().get("data", 1)
+
+    def lay(array):
+        even = [i for i, n in enumerate(array.shape[:leading]) if n % parts == 0]
+        if parts == 1 or not even:
+            return array
+        axes = [PartitionSpec.UNCONSTRAINED] * array.ndim
+        axes[even[0]] = "data"
+        return jax.lax.with_sharding_constraint(array, PartitionSpec(*axes))
+
+    return jax.tree.map(lay, tree)
+
+
+def gather_weights(group: Any) -> Any:
+    """Returns one layer's weights, whole over "data"; a no-op unless fully sharded."""
+    sizes = _mesh_sizes()
+    if sizes.get("data", 1) == 1:
+        return group
+
+    def gather(path, weight):
+        spec = rules.whole_over_data(path[-1].key, weight, sizes)
+        return jax.lax.with_sharding_constraint(weight, spec)
+
+    return jax.tree_util.tree_map_with_path(gather, group)
+
+
+def _place(leaf, sharding):
+    """One array on its devices; of several hosts each cuts its parts from its own."""
+    if isinstance(leaf, np.ndarray) or not sharding.is_fully_addressable:
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, lambda i: host[i])
+    return jax.device_put(leaf, sharding)
+
+
+def _mesh_sizes():
+    return jax.sharding.get_abstract_mesh().shape

@@ -1,0 +1,159 @@
+"""Plans count what would run: their FLOPs, times and chunks are checked by hand."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from mcq_jax import sharding, sweeps
+from mcq_jax.model import ModelConfig, initialise
+from mcq_jax.planning import (
+    Chip,
+    Chunk,
+    Passes,
+    Program,
+    Sweep,
+    compile_all,
+    estimate,
+    largest_fitting,
+    make_plan,
+)
+from mcq_jax.planning.passes import mean_rows
+from mcq_jax.planning.plan import chunk_sizes
+from mcq_jax.planning.printing import describe
+from mcq_jax.sweeps.cost import layer_flops
+
+CONFIG = ModelConfig(
+    layers=4, width=64, kv_heads=2, group=2, head_width=32, neurons=512,
+    vocabulary=128, context=64, rotary_width=32,
+)  # fmt: skip
+TOKENS, PROMPTS, SOURCES = 24, 2, 3
+CHIP = Chip(
+    name="test", memory=1e6, memory_bandwidth=100.0, peak_flops=1000.0,
+    link_bandwidth=10.0,
+)  # fmt: skip
+
+
+@functools.cache
+def _passes() -> Passes:
+    mesh = sharding.make_mesh(CONFIG, devices=jax.devices()[:1])
+    return Passes(config=CONFIG, mesh=mesh, tokens=TOKENS, dtype="float32")
+
+
+def _flops(run) -> float:
+    return sum(program.flops * program.count for program in run.programs)
+
+
+def test_the_flops_of_a_prompt_pass_are_those_of_the_formula():
+    counted = _flops(_passes().prefill(PROMPTS, stacked=False))
+    formula = PROMPTS * sweeps.prefill_flops(CONFIG, tokens=TOKENS)
+    assert counted == pytest.approx(formula, rel=0.05)
+
+
+@pytest.mark.slow
+def test_an_average_layer_costs_what_the_joining_rows_do():
+    start = _passes().prefill(PROMPTS)
+    counted = _flops(_passes().resume(start.result, SOURCES))
+    average = mean_rows(CONFIG)
+    stand_in = _passes().resume(start.result, SOURCES, rows=average)
+    # 13 rows stand for 13.25.
+    assert _flops(stand_in) == pytest.approx(counted, rel=0.02)
+    rows = PROMPTS * SOURCES * CONFIG.layers * average
+    formula = rows * layer_flops(CONFIG, keys=TOKENS)
+    assert counted == pytest.approx(formula, rel=0.05)
+
+
+def test_the_flops_of_answers_are_those_of_the_vocabulary():
+    answers, rows = _passes().read_answers(PROMPTS)
+    formula = rows * sweeps.cost.unembed_flops(CONFIG)
+    assert _flops(answers) == pytest.approx(formula, rel=0.1)
+
+
+def test_a_plan_holds_the_weights_and_the_keys_that_a_run_would():
+    parameters = initialise(CONFIG, jax.random.key(0), sizes=(CONFIG.layers,))
+    tokens = np.zeros((PROMPTS, TOKENS), np.int32)
+    real = sweeps.prefill(parameters, tokens, np.full(PROMPTS, TOKENS), config=CONFIG)
+    planned = _passes().prefill(PROMPTS)
+    as_shapes = jax.tree.map(lambda a: (a.shape, a.dtype), (parameters, real))
+    planned = (_passes().parameters(), planned.result)
+    assert as_shapes == jax.tree.map(lambda s: (s.shape, s.dtype), planned)
+
+
+def test_equal_calls_are_compiled_once_and_counted():
+    @jax.jit
+    def double(x):
+        return 2 * x @ x
+
+    def run(x):
+        for _ in range(3):
+            x = double(x)
+        return x[0]
+
+    found = compile_all(run, jax.ShapeDtypeStruct((8, 8), "float32"))
+    counts = {program.name: program.count for program in found.programs}
+    assert counts["double"] == 3
+    assert found.result.shape == (8,)
+    # The argument, one product and the next.
+    assert found.peak_bytes - found.temporary_bytes == 3 * 8 * 8 * 4
+
+
+def test_the_longest_of_three_terms_is_a_programs_time():
+    send = sharding.Collective(kind="all-reduce", bytes=40, devices=2, source="")
+    work = Program(name="work", count=1, flops=500, bytes=10, collectives=())
+    read = Program(name="read", count=1, flops=100, bytes=200, collectives=())
+    both = Program(name="both", count=1, flops=0, bytes=0, collectives=(send,))
+    cost = estimate([(work, 2), (read, 1), (both, 3)], CHIP)
+    assert cost.compute_bound == 2 * 0.5
+    assert cost.memory_bound == 2.0
+    assert cost.link_bound == 3 * 4.0  # 40 bytes there and back, halved by two chips
+    assert cost.seconds == 15.0
+    assert cost.limit == "links"
+    (exchange,) = cost.exchanges
+    assert (exchange.kind, exchange.count, exchange.bytes) == ("all-reduce", 3, 120)
+
+
+def test_sources_come_before_more_prompts():
+    sizes = chunk_sizes(Sweep(prompts=8, sources=3), 4)
+    assert sizes == [Chunk(4, 1), Chunk(4, 2), Chunk(4, 3), Chunk(8, 3), Chunk(12, 3)]
+
+
+@pytest.mark.parametrize("room", [100, 135, 299, 300, 1205])
+def test_the_largest_chunk_fits_and_the_next_does_not(room: int):
+    chunks = chunk_sizes(Sweep(prompts=400, sources=10), 1)
+    asked = []
+
+    def measure(chunk):  # memory that does not grow quite evenly
+        asked.append(chunk)
+        return 50 + 20 * chunk.prompts + 3 * chunk.prompts * chunk.sources
+
+    found, following, size = largest_fitting(chunks, measure, room)
+    assert measure(found) <= room < size == measure(following)
+    assert chunks.index(following) == chunks.index(found) + 1
+    assert len(asked) <= 12
+
+
+def test_what_does_not_compile_does_not_fit():
+    chunks = chunk_sizes(Sweep(prompts=9, sources=1), 1)
+
+    def measure(chunk):
+        return None if chunk.prompts > 3 else float(chunk.prompts)
+
+    found, following, size = largest_fitting(chunks, measure, 100)
+    assert (found, following, size) == (Chunk(3, 1), Chunk(4, 1), None)
+    with pytest.raises(ValueError, match="smallest chunk"):
+        largest_fitting(chunks, lambda chunk: None, 100)
+
+
+@pytest.mark.slow
+def test_a_plan_is_made_and_described():
+    chip = dataclasses.replace(CHIP, memory=8e6)
+    sweep = Sweep(prompts=20, sources=SOURCES, tokens=TOKENS)
+    plan = make_plan(_passes(), sweep, chip, say=lambda text: None)
+    assert plan.memory.total <= chip.memory < plan.next_bytes
+    assert plan.prompt_pass_flops_ratio == pytest.approx(1, rel=0.05)
+    # Rows join in steps, so that a few run before they are born.
+    assert 1 < plan.patching_flops_ratio < 1.3
+    assert plan.seconds < plan.seconds_without_engine
+    assert f"largest chunk that fits: {plan.chunk}" in describe(plan, sweep, chip)

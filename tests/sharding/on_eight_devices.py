@@ -1,0 +1,188 @@
+"""Sharded passes equal those of one device, and send nothing but sums.
+
+Eight pretend devices exist only in a process that asks before jax starts; so
+`test_eight_devices.py` runs this file in one of its own. By hand:
+`pytest tests/sharding/on_eight_devices.py`.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mcq_jax import sharding, sweeps
+from mcq_jax.model import run
+from mcq_jax.model.constants import layer_constants
+from mcq_jax.sweeps import prompt_pass, resumed_pass, row_edits
+from tests.sharding import small_runs as runs
+from tests.sharding.small_runs import CHOICES, PROMPTS, SOURCES, TOKENS
+
+jax.config.update("jax_num_cpu_devices", 8)
+
+MESHES = ("data=8,model=1", "data=1,model=8", "data=2,model=4", "data=4,model=2")
+GROUPED = "grouped heads, one stack"
+CASES = [
+    *(("every head its own keys, one stack", mesh) for mesh in MESHES),
+    *((GROUPED, mesh) for mesh in MESHES),
+    *(("grouped heads, single layers", mesh) for mesh in MESHES[2:]),
+    *(("one key head, single layers", mesh) for mesh in MESHES[1::2]),
+]
+# A sweep takes more programs; single layers differ in the prompt pass only.
+SWEPT = [case for case in CASES if case[0] != "grouped heads, single layers"]
+SWEPT = [case for case in SWEPT if case[0] == GROUPED or case[1] in MESHES[1::2]]
+
+
+_alone = functools.cache(
+    lambda work, shape: jax.tree.map(np.asarray, work(shape, runs.model_of(shape)[1]))
+)
+
+
+def _on_mesh(work, shape: str, mesh_shape: str, *, fully_sharded: bool = False):
+    config, parameters = runs.model_of(shape)
+    mesh = sharding.make_mesh(config, mesh_shape)
+    with sharding.use_mesh(mesh):
+        placed = sharding.shard_parameters(
+            parameters, mesh, fully_sharded=fully_sharded
+        )
+        return sharding.on_every_host(work(shape, placed))
+
+
+@pytest.mark.parametrize(("shape", "mesh"), CASES)
+def test_every_site_of_plain_and_edited_runs_is_that_of_one_device(shape, mesh):
+    runs.assert_equal(
+        _on_mesh(runs.forwards, shape, mesh), _alone(runs.forwards, shape)
+    )
+
+
+@pytest.mark.parametrize(("shape", "mesh"), SWEPT)
+def test_a_sweep_is_that_of_one_device(shape, mesh):
+    runs.assert_equal(_on_mesh(runs.sweep, shape, mesh), _alone(runs.sweep, shape))
+
+
+def test_a_mesh_of_one_device_changes_no_bit():
+    config, parameters = runs.model_of(GROUPED)
+    mesh = sharding.make_mesh(config, "model=1", devices=jax.devices()[:1])
+    with sharding.use_mesh(mesh):
+        placed = sharding.shard_parameters(parameters, mesh)
+        found = runs.sweep(GROUPED, placed)
+    for have, want in zip(
+        jax.tree.leaves(found),
+        jax.tree.leaves(_alone(runs.sweep, GROUPED)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(have, want)
+
+
+def test_fully_sharded_parameters_give_the_numbers_of_one_device():
+    found = _on_mesh(runs.sweep, GROUPED, "data=4,model=2", fully_sharded=True)
+    runs.assert_equal(found, _alone(runs.sweep, GROUPED))
+
+
+def test_every_device_holds_its_share_of_the_weights():
+    config, parameters = runs.model_of(GROUPED)
+    mesh = sharding.make_mesh(config, "data=2,model=4")
+    whole = sum(w.nbytes for w in jax.tree.leaves(parameters))
+
+    def on_one_device(fully_sharded):
+        placed = sharding.shard_parameters(
+            parameters, mesh, fully_sharded=fully_sharded
+        )
+        leaves = jax.tree.leaves(placed)
+        return sum(w.addressable_shards[0].data.nbytes for w in leaves)
+
+    # Keys and values of a head, and norm gains, are held more than once.
+    assert whole / 4 <= on_one_device(False) < 1.25 * whole / 4
+    assert on_one_device(True) < 0.75 * on_one_device(False)
+
+
+def test_fewer_prompts_than_parts_split_the_sources_instead():
+    config, parameters = runs.model_of(GROUPED)
+    mesh = sharding.make_mesh(config, "data=2,model=4")
+    with sharding.use_mesh(mesh):
+        x = sharding.rows_over_data(jnp.zeros((1, 4, 3, 8)), leading=2)
+        assert x.sharding.spec[:2] == (None, "data")
+        odd = sharding.rows_over_data(jnp.zeros((1, 3, 2, 8)), leading=2)
+        assert odd.sharding.is_fully_replicated
+
+
+def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
+    """The compiled text of a prompt pass's layers and of a resumed layer."""
+    config, parameters = runs.model_of(shape)
+    mesh = sharding.make_mesh(config, mesh_shape)
+    with sharding.use_mesh(mesh):
+        placed = sharding.shard_parameters(
+            parameters, mesh, fully_sharded=fully_sharded
+        )
+        start = sweeps.prefill(placed, *runs.prompts_of(config), config=config)
+        constants = layer_constants(config)
+        positions = jnp.broadcast_to(jnp.arange(TOKENS), (PROMPTS, TOKENS))
+        tokens = runs.prompts_of(config)[0]
+        x, _ = run.run_embed(placed.embed, tokens, positions, config=config)
+        layers = run._scan_layers.lower(
+            placed.layers[0], x, (), positions, constants, (), (),
+            config=config, keep_blocks=True,
+        )  # fmt: skip
+        plan = sweeps.every_node(config).take(np.arange(config.nodes))
+        rows = row_edits.rows_at(plan, 0)
+        here = jax.tree.map(lambda c: c[0], constants)
+        final = resumed_pass._join(
+            jnp.zeros((PROMPTS, SOURCES, 0, 1, config.width)),
+            start.resid_pre,
+            np.zeros(config.nodes, np.int32),
+        )
+        sources = sweeps.NodeOutputs(
+            jnp.zeros((PROMPTS, SOURCES, *start.nodes.z.shape[2:])),
+            jnp.zeros((PROMPTS, SOURCES, config.width)),
+        )
+        resumed = resumed_pass._advance.lower(
+            (placed.layers[0], start.blocks[0], np.int32(0)), here, final,
+            start.answer_position, sources, rows, np.ones(config.nodes, bool),
+            edits_of=row_edits.row_edits(plan), config=config, keep_nodes=False,
+        )  # fmt: skip
+        answers = prompt_pass.read_answers.lower(
+            placed.unembed, final, np.zeros((PROMPTS, CHOICES), np.int32),
+            config=config, chunk=64,
+        )  # fmt: skip
+        return [p.compile().as_text() for p in (layers, resumed, answers)]
+
+
+# Masks of rows are a few bits, and may go anywhere.
+def _exchanges(program: str) -> list[sharding.Collective]:
+    least = 4 * PROMPTS
+    return [c for c in sharding.collectives(program) if c.bytes > least]
+
+
+@pytest.mark.parametrize(
+    ("shape", "mesh"),
+    [
+        ("every head its own keys, one stack", MESHES[2]),
+        *((GROUPED, m) for m in MESHES),
+    ],
+)
+def test_programs_only_add_up_over_the_model_axis(shape: str, mesh: str):
+    model = sharding.MeshShape.parse(mesh, devices=8).model
+    layers, resumed, answers = (_exchanges(p) for p in _programs(shape, mesh))
+    for found in (layers, resumed, answers):
+        assert {c.kind for c in found} <= {"all-reduce"}
+        assert {c.devices for c in found} <= {model}
+    if model > 1:  # one sum after attention, one after the feed-forward block
+        assert len(layers) == len(resumed) == 2
+        assert answers
+
+
+def test_fully_sharded_weights_are_gathered_and_nothing_else_is():
+    layers, resumed, answers = (
+        _exchanges(p) for p in _programs(GROUPED, "data=4,model=2", fully_sharded=True)
+    )
+    config, parameters = runs.model_of(GROUPED)
+    matrices = [w for w in jax.tree.leaves(parameters.layers) if w.ndim > 2]
+    matrices = [w for w in matrices if w.shape.count(config.width)]
+    for found in (layers, resumed):
+        gathered = [c for c in found if c.kind == "all-gather"]
+        assert len(gathered) == len(matrices)
+        assert sum(c.bytes for c in gathered) <= sum(w[0].nbytes for w in matrices)
+    kinds = {c.kind for c in (*layers, *resumed)}
+    assert kinds == {"all-gather", "all-reduce"}
+    assert {c.kind for c in answers} <= {"all-reduce"}

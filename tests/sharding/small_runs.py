@@ -1,0 +1,107 @@
+"""Small models of every sharing of heads, and the passes that are compared on them."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mcq_jax import sweeps
+from mcq_jax.interventions import Edit, Site, add, patch
+from mcq_jax.model import ModelConfig, Parameters, forward, initialise, sites_of
+
+PROMPTS, TOKENS, SOURCES, CHOICES = 8, 6, 2, 3
+# Relative to the largest entry, in float32: sums come in another order.
+ROUNDING = 2e-5
+# Key/value heads, query heads of each, segments of layers.
+SHAPES = {
+    "every head its own keys, one stack": (8, 1, (2,)),
+    "grouped heads, one stack": (2, 4, (2,)),
+    "grouped heads, single layers": (2, 4, (1, 1)),
+    "one key head, single layers": (1, 8, (1, 1)),
+}
+
+
+def config_of(shape: str) -> ModelConfig:
+    kv_heads, group, _ = SHAPES[shape]
+    return ModelConfig(
+        layers=2, width=24, kv_heads=kv_heads, group=group, head_width=4, neurons=40,
+        vocabulary=48, context=16, rotary_width=4, qkv_bias=True,
+    )  # fmt: skip
+
+
+@functools.cache
+def model_of(shape: str) -> tuple[ModelConfig, Parameters]:
+    config = config_of(shape)
+    return config, initialise(config, jax.random.key(0), sizes=SHAPES[shape][2])
+
+
+def _draw(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def prompts_of(config: ModelConfig) -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(0)
+    tokens = draw.integers(config.vocabulary, size=(PROMPTS, TOKENS))
+    return tokens.astype(np.int32), np.arange(PROMPTS) % 3 + TOKENS - 2
+
+
+def _edits(config: ModelConfig, weight: float) -> tuple[Edit, ...]:
+    """A head's output patched at one position per prompt, and the residual steered."""
+    z = _draw(1, 1, PROMPTS, 1, config.kv_heads, config.group, config.head_width)
+    direction = _draw(2, 1, 1, 1, config.width)
+    at = (np.arange(PROMPTS) % TOKENS)[:, None]
+    return (
+        patch(Site.Z, jnp.asarray(z), layers=[1], positions=at, weight=weight),
+        add(Site.RESID_POST, jnp.asarray(direction), layers=[0], weight=weight),
+    )
+
+
+def forwards(shape: str, parameters: Parameters):
+    """Every site of a plain run and of an edited one, by one compiled program."""
+    config = config_of(shape)
+    tokens, _ = prompts_of(config)
+    return [
+        forward(
+            parameters,
+            tokens,
+            _edits(config, w),
+            config=config,
+            capture=sites_of(config),
+        )
+        for w in (0.0, 1.0)
+    ]
+
+
+def sweep(shape: str, parameters: Parameters):
+    """A prompt pass, every node patched from two sources, and the answers."""
+    config = config_of(shape)
+    start = sweeps.prefill(parameters, *prompts_of(config), config=config)
+    heads = (config.kv_heads, config.group, config.head_width)
+    sources = sweeps.NodeOutputs(
+        _draw(3, config.layers, PROMPTS, SOURCES, *heads),
+        _draw(4, config.layers, PROMPTS, SOURCES, config.width),
+    )
+    rows = sweeps.every_node(config)
+    patched = sweeps.resume(parameters, start, sources, rows, config=config)
+    ids = np.arange(PROMPTS * CHOICES).reshape(PROMPTS, CHOICES)
+    answers = sweeps.read_answers(
+        parameters.unembed, patched.final, ids, config=config, chunk=64
+    )
+    pair = sweeps.NodeSets(rows.masks[:2] | rows.masks[-2:])
+    kept = sweeps.resume(
+        parameters, start, sources, pair, config=config, keep_nodes=True
+    )
+    return start, patched.final, answers, kept.final, kept.nodes
+
+
+def assert_equal(found, expected) -> None:
+    """Asserts that trees of arrays are the same but for the order of sums."""
+    paths = jax.tree_util.tree_leaves_with_path(expected)
+    for (path, want), have in zip(paths, jax.tree.leaves(found), strict=True):
+        seen = np.isfinite(want)
+        scale = float(np.abs(np.where(seen, want, 0)).max())
+        name = jax.tree_util.keystr(path)
+        np.testing.assert_allclose(
+            have, want, rtol=0, atol=ROUNDING * scale, err_msg=name
+        )
