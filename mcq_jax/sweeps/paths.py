@@ -350,6 +350,13 @@ def _check(
     edges: Sequence[Edge],
     config: ModelConfig,
 ) -> None:
+    for name in ("parallel", "post_norm"):
+        if getattr(config, name):
+            raise ValueError(
+                f"path patching in a model with {name}=True; it takes for granted that "
+                "attention comes before the feed-forward block, and that what heads "
+                "write is added as it is."
+            )
     for site in PATH_SITES:
         if site not in clean or site not in source:
             raise ValueError(

@@ -176,6 +176,13 @@ def _both_runs() -> list[dict[Site, np.ndarray]]:
     return [{site: np.asarray(seen) for site, seen in run.items()} for run in runs]
 
 
+@pytest.mark.parametrize("feature", ["parallel", "post_norm"])
+def test_models_whose_paths_are_others_are_refused(feature: str):
+    config = dataclasses.replace(CONFIG, **{feature: True})
+    with pytest.raises(ValueError, match=f"a model with {feature}=True"):
+        patch_paths(_parameters(CONFIG), {}, {}, [], config=config)
+
+
 def test_edges_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="from L1MLP to Site.Q of L1H0, which is not"):
         Edge(Node(1), _into(Site.Q, 1, 0))
