@@ -1,13 +1,12 @@
 """A GGUF file's model: metadata to `ModelConfig`, and the names of its tensors.
 
-A further family is one entry of `_ARCHITECTURES`, with a function of its own where its
-metadata has more to say.
+A further family is a function and its entry of `_ARCHITECTURES`. Those that could not
+be checked against a file or `transformers` are missing, and so refused by name.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from mcq_jax.checkpoints.attributes import Attributes
 from mcq_jax.checkpoints.conversion import (
@@ -17,9 +16,18 @@ from mcq_jax.checkpoints.conversion import (
     Names,
     StoredTensor,
 )
+from mcq_jax.checkpoints.gguf_config import ROPE_FACTORS, read_config
 from mcq_jax.checkpoints.gguf_file import GgufFile
-from mcq_jax.model import ModelConfig, RopeScaling
-from mcq_jax.model.positions import rotary_frequencies
+from mcq_jax.checkpoints.gguf_names import (
+    FOUR_NORMS,
+    GATE,
+    NAMES,
+    QKV,
+    QKV_BIAS,
+    UP,
+)
+from mcq_jax.checkpoints.views import View, one_after_another
+from mcq_jax.model import Activation, ModelConfig, Norm, QueryKeyNorm
 
 
 def describe(file: GgufFile) -> Description:
@@ -50,145 +58,148 @@ def describe(file: GgufFile) -> Description:
 
 def _llama(attributes: Attributes, tensors: Mapping[str, StoredTensor]) -> Description:
     """Llama and SmolLM2: queries and keys are stored for interleaved rotation."""
-    config = _config(attributes, tensors, qkv_bias="blk.0.attn_q.bias" in tensors)
+    config = read_config(attributes, tensors, qkv_bias="blk.0.attn_q.bias" in tensors)
     turning = {"query", "key", "query_bias", "key_bias"}
     return _described(config, tensors, interleaved=frozenset(turning))
 
 
 def _qwen2(attributes: Attributes, tensors: Mapping[str, StoredTensor]) -> Description:
     """Qwen2 and Qwen2.5: biases on queries, keys and values; stored as they are."""
-    return _described(_config(attributes, tensors, qkv_bias=True), tensors)
+    return _described(read_config(attributes, tensors, qkv_bias=True), tensors)
+
+
+def _qwen3(attributes: Attributes, tensors: Mapping[str, StoredTensor]) -> Description:
+    """Qwen3: normed heads."""
+    config = read_config(attributes, tensors, query_key_norm=QueryKeyNorm.HEAD)
+    return _described(config, tensors)
+
+
+def _phi3(attributes: Attributes, tensors: Mapping[str, StoredTensor]) -> Description:
+    """Phi-3: the packed tensors of Hugging Face; `ffn_up` holds the gate as well."""
+    window = attributes.take("attention.sliding_window", int, 0)
+    turning = attributes.take("rope.dimension_count", int)
+    config = read_config(attributes, tensors, rotary_width=turning)
+    config = _with_windows(config, window, range(config.layers if window else 0))
+    qkv = {("layers", "attention", name): QKV for name in ("query", "key", "value")}
+    up = {leaf: "blk.{layer}.ffn_up.weight" for leaf in (GATE, UP)}
+    neurons = one_after_another(config.neurons, config.neurons)
+    views = dict(zip(qkv, _heads_in_a_row(config), strict=True))
+    views |= dict(zip(up, neurons, strict=True))
+    return _described(config, tensors, stored=NAMES | qkv | up, views=views)
+
+
+def _gpt2(attributes: Attributes, tensors: Mapping[str, StoredTensor]) -> Description:
+    """GPT-2: matrices are turned to [output, input]; heads stay packed."""
+    config = read_config(
+        attributes,
+        tensors,
+        norm=Norm.LAYER,
+        norm_epsilon=attributes.take("attention.layer_norm_epsilon", float),
+        activation=Activation.GELU_TANH,
+        gated=False,
+        learned_positions=True,
+        rotary_width=0,
+        qkv_bias=True,
+    )
+    stored, views = dict(NAMES), {}
+    parts = zip(("query", "key", "value"), _heads_in_a_row(config), strict=True)
+    for name, part in parts:
+        for leaf, tensor in ((name, QKV), (f"{name}_bias", QKV_BIAS)):
+            stored["layers", "attention", leaf] = tensor
+            views["layers", "attention", leaf] = part
+    return _described(config, tensors, stored=stored, views=views)
+
+
+def _gemma2(attributes: Attributes, tensors: Mapping[str, StoredTensor]) -> Description:
+    """Gemma 2: norms on both sides, caps, windows in every other layer."""
+    config = _gemma(
+        attributes,
+        tensors,
+        largest=46,
+        every=2,
+        score_cap=attributes.take("attn_logit_softcapping", float, None),
+        logit_cap=attributes.take("final_logit_softcapping", float, None),
+    )
+    return _described(config, tensors, stored=NAMES | FOUR_NORMS)
+
+
+def _gemma3(attributes: Attributes, tensors: Mapping[str, StoredTensor]) -> Description:
+    """Gemma 3: normed heads; windowed layers rotate by 10,000, which goes unsaid."""
+    config = _gemma(
+        attributes,
+        tensors,
+        largest=62,
+        every=attributes.take("attention.sliding_window_pattern", int, 6),
+        query_key_norm=QueryKeyNorm.HEAD,
+        windowed_rope_base=attributes.take("rope.freq_base_swa", float, 10_000.0),
+    )
+    return _described(config, tensors, stored=NAMES | FOUR_NORMS)
+
+
+def _gemma(
+    attributes: Attributes,
+    tensors: Mapping[str, StoredTensor],
+    *,
+    largest: int,
+    every: int,
+    **own: Any,
+) -> ModelConfig:
+    """What Gemma 2 and 3 share; gains are stored as they multiply, 1 + w."""
+    window = attributes.take("attention.sliding_window", int)
+    config = read_config(
+        attributes,
+        tensors,
+        activation=Activation.GELU_TANH,
+        post_norm=True,
+        **own,
+    )
+    config = dataclasses.replace(config, embedding_scale=config.width**0.5)
+    if config.layers == largest:
+        raise ValueError(
+            f"{attributes.source} has {largest} layers: the one size whose scores have "
+            "a scale of their own, which the file does not say; give the model as a "
+            "Hugging Face folder instead."
+        )
+    windowed = [i for i in range(config.layers) if (i + 1) % every]
+    return _with_windows(config, window, windowed)
 
 
 _ARCHITECTURES: dict[
     str, Callable[[Attributes, Mapping[str, StoredTensor]], Description]
-] = {"llama": _llama, "qwen2": _qwen2}
+] = {
+    "llama": _llama,
+    "qwen2": _qwen2,
+    "qwen3": _qwen3,
+    "phi3": _phi3,
+    "gpt2": _gpt2,
+    "gemma2": _gemma2,
+    "gemma3": _gemma3,
+}
 
 
-def _config(
-    attributes: Attributes, tensors: Mapping[str, StoredTensor], *, qkv_bias: bool
+def _with_windows(
+    config: ModelConfig, window: int, layers: Sequence[int]
 ) -> ModelConfig:
-    width = attributes.take("embedding_length", int)
-    heads = attributes.take("attention.head_count", int)
-    kv_heads = attributes.take("attention.head_count_kv", int, heads)
-    if min(width, heads, kv_heads) < 1 or heads % kv_heads:
-        raise ValueError(
-            f"{heads} heads and {kv_heads} key/value heads in {attributes.source}; "
-            "the second must divide the first."
-        )
-    head_width = attributes.take("attention.key_length", int, width // heads)
-    attributes.expect("attention.value_length", head_width)
-    attributes.expect("rope.dimension_count", head_width)
-    attributes.expect("attention.sliding_window", 0)
-    attributes.expect("attention.causal", True)
-    attributes.expect("expert_count", 0)
-    attributes.expect("expert_used_count", 0)
-    vocabulary = attributes.take("vocab_size", int, _rows(tensors))
-    config = ModelConfig(
-        layers=attributes.take("block_count", int),
-        width=width,
-        kv_heads=kv_heads,
-        group=heads // kv_heads,
-        head_width=head_width,
-        neurons=attributes.take("feed_forward_length", int),
-        vocabulary=vocabulary,
-        context=attributes.take("context_length", int),
-        norm_epsilon=attributes.take("attention.layer_norm_rms_epsilon", float),
-        qkv_bias=qkv_bias,
-        attention_output_bias="blk.0.attn_output.bias" in tensors,
-        mlp_bias="blk.0.ffn_down.bias" in tensors,
-        rotary_width=head_width,
-        rope_base=attributes.take("rope.freq_base", float, 10_000.0),
-    )
-    return _with_rope_factors(_with_rope_scaling(config, attributes), tensors)
-
-
-def _rows(tensors: Mapping[str, StoredTensor]) -> int:
-    """The vocabulary, padding included: rows of the embedding (0 if it is missing)."""
-    table = tensors.get("token_embd.weight")
-    return table.shape[0] if table else 0
-
-
-def _with_rope_scaling(config: ModelConfig, attributes: Attributes) -> ModelConfig:
-    kind = attributes.take("rope.scaling.type", str, "none")
-    factor = attributes.take("rope.scaling.factor", float, 1.0)
-    attributes.expect("rope.scaling.attn_factor", 1.0)
-    # Only other kinds of scaling read these two.
-    attributes.ignore("rope.scaling.original_context_length", "rope.scaling.finetuned")
-    if kind == "none":
+    if not layers:
         return config
-    if kind == "linear":
-        return dataclasses.replace(
-            config, rope_scaling=RopeScaling.LINEAR, rope_factor=factor
-        )
-    raise ValueError(
-        f"rope.scaling.type is {kind!r} in {attributes.source}; only 'none' and "
-        "'linear' are supported."
-    )
+    return dataclasses.replace(config, window=window, windowed_layers=tuple(layers))
 
 
-# Divisors of the rotary frequencies, which stand for Llama 3's scaling.
-_ROPE_FACTORS = "rope_freqs.weight"
-
-
-def _with_rope_factors(
-    config: ModelConfig, tensors: Mapping[str, StoredTensor]
-) -> ModelConfig:
-    """Recognises Llama 3's scaling, whose settings the converter leaves out."""
-    if _ROPE_FACTORS not in tensors:
-        return config
-    tensor = tensors[_ROPE_FACTORS]
-    factors = tensor.read(0, tensor.shape[0])
-    # 1, 4 and 8192 are the published values of all Llama 3.x models.
-    scaled = dataclasses.replace(
-        config, rope_scaling=RopeScaling.LLAMA3, rope_factor=float(factors.max())
-    )
-    ours, plain = rotary_frequencies(scaled), rotary_frequencies(config)
-    fits = factors.shape == ours.shape and np.allclose(plain / factors, ours, rtol=1e-4)
-    if not fits or config.rope_scaling is not RopeScaling.NONE:
-        raise ValueError(
-            f"Tensor {_ROPE_FACTORS} scales the rotary frequencies by factors between "
-            f"{factors.min():g} and {factors.max():g}, which are not those of Llama 3; "
-            "give the model as a Hugging Face folder instead."
-        )
-    return scaled
+def _heads_in_a_row(config: ModelConfig) -> list[View]:
+    keys = config.kv_heads * config.head_width
+    return one_after_another(config.heads * config.head_width, keys, keys)
 
 
 def _described(
     config: ModelConfig,
     tensors: Mapping[str, StoredTensor],
     *,
-    interleaved: frozenset[str] = frozenset(),
+    stored: Mapping[Leaf, str] | None = None,
+    **how: Any,
 ) -> Description:
+    stored = NAMES if stored is None else stored
     return Description(
         config=config,
-        names=Names(stored=_NAMES, ignored=(_ROPE_FACTORS,), interleaved=interleaved),
-        is_tied=_NAMES[UNEMBED_TABLE] not in tensors,
+        names=Names(stored=stored, ignored=(ROPE_FACTORS,), **how),
+        is_tied=NAMES[UNEMBED_TABLE] not in tensors,
     )
-
-
-_NAMES: dict[Leaf, str] = {
-    ("embed", "~", "table"): "token_embd.weight",
-    ("unembed", "~", "norm_gain"): "output_norm.weight",
-    UNEMBED_TABLE: "output.weight",
-} | {
-    ("layers", module, name): "blk.{layer}." + stored
-    for module, name, stored in (
-        ("attention", "norm_gain", "attn_norm.weight"),
-        ("attention", "query", "attn_q.weight"),
-        ("attention", "query_bias", "attn_q.bias"),
-        ("attention", "key", "attn_k.weight"),
-        ("attention", "key_bias", "attn_k.bias"),
-        ("attention", "value", "attn_v.weight"),
-        ("attention", "value_bias", "attn_v.bias"),
-        ("attention", "output", "attn_output.weight"),
-        ("attention", "output_bias", "attn_output.bias"),
-        ("feedforward", "norm_gain", "ffn_norm.weight"),
-        ("feedforward", "gate", "ffn_gate.weight"),
-        ("feedforward", "gate_bias", "ffn_gate.bias"),
-        ("feedforward", "up", "ffn_up.weight"),
-        ("feedforward", "up_bias", "ffn_up.bias"),
-        ("feedforward", "down", "ffn_down.weight"),
-        ("feedforward", "down_bias", "ffn_down.bias"),
-    )
-}

@@ -75,7 +75,7 @@ def _once(name: str, rope: Attributes, outside: float | None, default: float) ->
     inside = rope.take(name, float, outside)
     if outside is not None and inside != outside:
         raise ValueError(
-            f"{rope.source} give {name} {inside} and {outside}; remove the one that "
+            f"{rope.source} give {name} {outside} and {inside}; remove the one that "
             "does not hold."
         )
     return default if inside is None else inside

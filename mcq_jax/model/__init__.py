@@ -18,6 +18,7 @@ from mcq_jax.model.parameters import (
     stack_layers,
 )
 from mcq_jax.model.presence import sites_of
+from mcq_jax.model.presets import chinchilla
 from mcq_jax.model.readers import read_by
 from mcq_jax.model.run import Output, forward
 
@@ -32,6 +33,7 @@ __all__ = [
     "Parameters",
     "QueryKeyNorm",
     "RopeScaling",
+    "chinchilla",
     "forward",
     "generate",
     "initialise",

@@ -25,8 +25,7 @@ def attention(
     config: ModelConfig,
     tap: Tap,
 ) -> tuple[axes.Residual, Block]:
-    """Returns what attention adds to the residual, before any norm of it, and its own
-    block."""
+    """Returns what attention adds (before any norm of it) and its own block."""
     heads = (config.kv_heads, config.head_width)
     query_heads = (config.kv_heads, config.group, config.head_width)
     q = tap(Site.Q, _project("query", x, query_heads, config.qkv_bias))

@@ -4,10 +4,14 @@ from mcq_jax.model.config import ModelConfig
 
 
 def layer_flops(config: ModelConfig, *, keys: int) -> float:
-    """Returns the FLOPs of one token through one layer, reading `keys` keys."""
+    """Returns the FLOPs of one token through one layer, reading `keys` keys.
+
+    Relative positions read every distance as if it were a second key; their
+    projection, which all rows and tokens share, is left out.
+    """
     heads = config.heads * config.head_width
     projections = config.width * (2 * heads + 2 * config.kv_heads * config.head_width)
-    attention = 2 * keys * heads
+    attention = (3 if config.relative_positions else 2) * keys * heads
     feedforward = (3 if config.gated else 2) * config.width * config.neurons
     return 2.0 * (projections + attention + feedforward)
 
@@ -48,7 +52,9 @@ def node_sweep_bytes(config: ModelConfig, *, rows: int, tokens: int) -> float:
 def _temporaries(config: ModelConfig, *, keys: int) -> int:
     """Numbers alive at once for one token in one layer, rounded up.
 
-    Residual and its copies, neurons with gate and product, scores and pattern; about a
-    third more than the compiler was seen to take for a 1.5B model.
+    Residual and its copies, neurons with gate and product, scores and pattern (and
+    scores by distance); about a third more than the compiler was seen to take for a
+    1.5B model.
     """
-    return 6 * config.width + 3 * config.neurons + 2 * config.heads * keys
+    scores = (3 if config.relative_positions else 2) * config.heads * keys
+    return 6 * config.width + 3 * config.neurons + scores

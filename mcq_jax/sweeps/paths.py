@@ -95,12 +95,13 @@ def _check(
     positions: Mapping[Edge, Indices],
     config: ModelConfig,
 ) -> None:
-    if config.post_norm or config.parallel:
-        raise ValueError(
-            "path patching is exact for blocks that read and write the residual stream "
-            "one after the other; this model has norms behind its blocks, or both "
-            "blocks of a layer read the same. Patch its nodes and residuals instead."
-        )
+    for name in ("parallel", "post_norm"):
+        if getattr(config, name):
+            raise ValueError(
+                f"path patching in a model with {name}=True; it takes for granted that "
+                "attention comes before the feed-forward block, and that what heads "
+                "write is added as it is."
+            )
     for site in PATH_SITES:
         if site not in clean or site not in source:
             raise ValueError(

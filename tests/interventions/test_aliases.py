@@ -85,7 +85,7 @@ def test_an_unknown_name_suggests_the_nearest(name: str, nearest: str):
 
 
 def test_a_name_like_no_other_lists_the_sites():
-    with pytest.raises(ValueError, match="Sites are EMBED, RESID_PRE"):
+    with pytest.raises(ValueError, match="Sites are EMBED, POS_EMBED, RESID_PRE"):
         Site.parse("@")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mcq_jax.interventions import Capture, Edit, Site, patch
-from mcq_jax.model import ModelConfig, forward, initialise, parameter_shapes
+from mcq_jax.model import ModelConfig, Norm, forward, initialise, parameter_shapes
 from tests import tiny
 
 CONFIG = tiny.CASES["every head its own keys, full rotation"]
@@ -104,12 +104,30 @@ def test_a_gate_that_a_model_does_not_have_is_refused():
         ({"kv_heads": -2}, "kv_heads is -2"),
         ({"rotary_width": 3}, "rotary_width is 3; give an even number"),
         ({"rotary_width": 8}, r"between 0 and head_width \(6\)"),
+        ({"post_norm": True, "norm": Norm.NONE}, "post_norm with Norm.NONE"),
+        ({"relative_positions": True, "width": 9}, "width of 9; give an even one"),
+        ({"window": 3}, r"windowed_layers \(\) with a window of 3"),
+        ({"window": 0, "windowed_layers": (1,)}, "window is 0; give at least 1"),
+        ({"unrotated_layers": (3,)}, r"layers \[3\] in a model of 3"),
     ],
     ids=str,
 )
 def test_a_config_that_describes_no_model_is_refused(change, message: str):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(CONFIG, **change)
+
+
+@pytest.mark.parametrize(
+    ("site", "reason"),
+    [
+        (Site.POS_EMBED, "no learned positions"),
+        (Site.Q_SCALE, "does not norm its queries and keys"),
+        (Site.MLP_OUT_SCALE, "does not norm what its blocks write"),
+    ],
+)
+def test_a_site_of_other_families_is_refused(site: Site, reason: str):
+    with pytest.raises(ValueError, match=f"{site}, but this model .*{reason}"):
+        _run(capture=[site])
 
 
 def test_a_config_is_hashable_and_counts_its_nodes():

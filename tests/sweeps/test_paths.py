@@ -179,6 +179,13 @@ def test_a_saved_circuits_edges_are_patched_as_they_are():
     _assert_close(_logits(_edits(circuit.edges)), _logits(_edits(edges[::-1])))
 
 
+@pytest.mark.parametrize("feature", ["parallel", "post_norm"])
+def test_models_whose_paths_are_others_are_refused(feature: str):
+    config = dataclasses.replace(CONFIG, **{feature: True})
+    with pytest.raises(ValueError, match=f"a model with {feature}=True"):
+        patch_paths(_parameters(CONFIG), {}, {}, [], config=config)
+
+
 def test_edges_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="from L1MLP back to L1H0"):
         Edge(Node(1), Node(1, 0), Site.Q)
@@ -205,14 +212,4 @@ def test_sets_of_edges_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="Site.Z is missing from"):
         patch_paths(
             _parameters(CONFIG), clean, source, [Edge(None, None)], config=CONFIG
-        )
-
-
-@pytest.mark.parametrize("change", [{"parallel": True}, {"post_norm": True}])
-def test_models_whose_blocks_do_not_take_turns_are_refused(change):
-    clean = dict(_seen(CONFIG, of_source=False))
-    config = dataclasses.replace(CONFIG, **change)
-    with pytest.raises(ValueError, match="one after the other"):
-        patch_paths(
-            _parameters(CONFIG), clean, clean, [Edge(None, None)], config=config
         )

@@ -1,0 +1,56 @@
+"""Relative positions, against a loop over queries and keys written out."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mcq_jax.model.relative import score_bias, with_content_bias
+from tests import tiny
+
+CONFIG = tiny.CASES["as Chinchilla: relative positions"]
+KEYS, FIRST_QUERY = 6, 3
+
+
+def _drawn():
+    """Random queries at positions 3, 4 and 5, and the layer's own parameters."""
+    generator = np.random.default_rng(0)
+    heads = (CONFIG.kv_heads, CONFIG.group, CONFIG.head_width)
+    names = {"relative": (CONFIG.width, *heads)}
+    names |= dict.fromkeys(("content_bias", "position_bias"), heads)
+    drawn = {name: generator.normal(size=shape) for name, shape in names.items()}
+    return generator.normal(size=(KEYS - FIRST_QUERY, *heads)), drawn
+
+
+def _by_hand(query, drawn, head, distance: int) -> float:
+    """(q + v) . W r of one head, with r wave by wave."""
+    half = CONFIG.width // 2
+    angles = [distance / 10_000 ** (2 * i / CONFIG.width) for i in range(half)]
+    waves = np.array([*map(np.sin, angles), *map(np.cos, angles)])
+    return (query + drawn["position_bias"][head]) @ (
+        waves @ drawn["relative"][:, *head]
+    )
+
+
+def test_the_bias_of_a_score_is_that_of_its_distance():
+    q, drawn = _drawn()
+    positions = jnp.arange(FIRST_QUERY, KEYS)
+
+    def biases(q):
+        return score_bias(q, positions, jnp.arange(KEYS), CONFIG), with_content_bias(
+            q, CONFIG
+        )
+
+    run = hk.without_apply_rng(hk.transform(biases))
+    parameters = {"~": jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), drawn)}
+    found, content = run.apply(parameters, jnp.asarray(q, jnp.float32))
+    expected_content = q + drawn["content_bias"]
+    np.testing.assert_allclose(content, expected_content, rtol=1e-5)
+    assert found.shape == (CONFIG.kv_heads, CONFIG.group, len(q), KEYS)
+    for index, position in enumerate(np.asarray(positions)):
+        for key in range(position + 1):  # those in sight
+            for head in np.ndindex(CONFIG.kv_heads, CONFIG.group):
+                one = _by_hand(q[index, *head], drawn, head, position - key)
+                np.testing.assert_allclose(
+                    found[*head, index, key], one, rtol=1e-4, atol=1e-5
+                )
