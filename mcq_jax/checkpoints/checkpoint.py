@@ -5,11 +5,13 @@ This file knows where things lie on disk; what is in them is the business of
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -22,10 +24,12 @@ from mcq_jax.checkpoints import (
     hub,
     huggingface,
     safetensors,
+    saving,
 )
 from mcq_jax.checkpoints.errors import CheckpointError, naming
 from mcq_jax.checkpoints.links import check_links
 from mcq_jax.checkpoints.shardings import Shardings
+from mcq_jax.checkpoints.streaming import StoredTensor
 from mcq_jax.model import ModelConfig, Parameters, segment_sizes
 from mcq_jax.prompts import Tokenizer, TokenizerFile
 
@@ -70,13 +74,11 @@ def load(
     contents = _open(path)
     with naming(path):
         _check_sizes(contents)
-        conversion.check_tensors(contents.tensors, contents.description)
-    config = contents.description.config
+        contents.check()
+    config = contents.config
     with ThreadPoolExecutor(1) as pool:
         content_hash = pool.submit(_hash, contents.files)
-        parameters = conversion.build_parameters(
-            contents.tensors,
-            contents.description,
+        parameters = contents.build(
             dtype=target,
             sizes=segment_sizes(config) if sizes is None else sizes,
             shardings=shardings,
@@ -85,18 +87,45 @@ def load(
             parameters=parameters,
             config=config,
             tokenizer=contents.tokenizer,
-            name=name,
+            name=contents.name or name,
             content_hash=content_hash.result(),
         )
+
+
+def save_checkpoint(folder: str | os.PathLike, checkpoint: Checkpoint) -> None:
+    """Saves a model so that `load(folder)` copies it without converting, bit by bit.
+
+    It keeps its dtype on disk; give `load` the same one to have the same numbers. The
+    content hash is that of the new files.
+    """
+    if not isinstance(checkpoint.tokenizer, TokenizerFile):
+        raise ValueError(
+            f"The tokenizer of {checkpoint.name} is a "
+            f"{type(checkpoint.tokenizer).__name__}; only those of published "
+            "checkpoints (TokenizerFile) are saved."
+        )
+    saving.write_folder(
+        pathlib.Path(folder).expanduser(),
+        checkpoint.parameters,
+        checkpoint.config,
+        checkpoint.tokenizer,
+        checkpoint.name,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Contents:
     """A checkpoint whose weights are still on disk."""
 
-    description: conversion.Description
-    tensors: Mapping[str, conversion.StoredTensor]
+    config: ModelConfig
+    tensors: Mapping[str, StoredTensor]
+    # Raises ValueError where tensors and config do not fit.
+    check: Callable[[], None]
+    # build(dtype=, sizes=, shardings=) reads the tensors.
+    build: Callable[..., Parameters]
     tokenizer: Tokenizer
+    # The model's name, where a file gives one.
+    name: str | None = None
     # What the content hash covers.
     files: Sequence[pathlib.Path]
 
@@ -143,8 +172,7 @@ def _open_gguf(path: pathlib.Path) -> _Contents:
     with naming(path):
         file = gguf_file.read_gguf(path)
         return _Contents(
-            description=gguf.describe(file),
-            tensors=file.tensors,
+            **_converted(gguf.describe(file), file.tensors),
             tokenizer=gguf_tokenizer.read_tokenizer(file.metadata),
             files=(path,),
         )
@@ -152,6 +180,8 @@ def _open_gguf(path: pathlib.Path) -> _Contents:
 
 def _open_folder(folder: pathlib.Path) -> _Contents:
     check_links(folder)
+    if (folder / saving.DESCRIPTION).is_file():
+        return _open_saved(folder)
     if not (folder / "config.json").is_file():
         inside = [file.name for file in sorted(folder.glob("*.gguf"))]
         hint = f"; for a GGUF model give one of {', '.join(inside)}" if inside else ""
@@ -167,16 +197,45 @@ def _open_folder(folder: pathlib.Path) -> _Contents:
         description = huggingface.describe(folder, tensors)
     files = [folder / name for name in _DESCRIPTIONS if (folder / name).is_file()]
     return _Contents(
-        description=description,
-        tensors=tensors,
+        **_converted(description, tensors),
         tokenizer=tokenizer,
         files=(*files, *safetensors.weight_files(folder)),
     )
 
 
+def _open_saved(folder: pathlib.Path) -> _Contents:
+    tokenizer = TokenizerFile.from_file(folder)
+    path = folder / saving.DESCRIPTION
+    with naming(path):
+        description = saving.read_description(safetensors.read_json(path))
+    with naming(folder):
+        tensors = safetensors.read_safetensors(folder)
+    return _Contents(
+        config=description.config,
+        tensors=tensors,
+        check=functools.partial(saving.check_tensors, tensors, description),
+        build=functools.partial(saving.restore, tensors, description),
+        tokenizer=tokenizer,
+        name=description.name,
+        files=sorted(file for file in folder.iterdir() if file.is_file()),
+    )
+
+
+def _converted(
+    description: conversion.Description, tensors: Mapping[str, StoredTensor]
+) -> dict[str, Any]:
+    """What `_Contents` has of a published model."""
+    return {
+        "config": description.config,
+        "tensors": tensors,
+        "check": functools.partial(conversion.check_tensors, tensors, description),
+        "build": functools.partial(conversion.build_parameters, tensors, description),
+    }
+
+
 def _check_sizes(contents: _Contents) -> None:
     """Refuses sizes beyond the stored tensors', before anything is made of them."""
-    config = contents.description.config
+    config = contents.config
     filled = [t.shape for t in contents.tensors.values() if 0 not in t.shape]
     longest = max((size for shape in filled for size in shape), default=0)
     bounds = {"layers": len(filled)} | dict.fromkeys(_AXES, longest)

@@ -64,7 +64,7 @@ def build_parameters(
     config, names = description.config, description.names
     is_tied = description.is_tied
     shapes = _leaf_shapes(config)
-    _check_sizes(sizes, config)
+    check_sizes(sizes, config)
     check_tensors(tensors, description)
     targets = sharding_of_each(shardings, config, sizes=sizes, dtype=dtype)
 
@@ -127,7 +127,8 @@ def _refuse(what: str, bad: list[str], expected: int) -> None:
         )
 
 
-def _check_sizes(sizes: Sequence[int], config: ModelConfig) -> None:
+def check_sizes(sizes: Sequence[int], config: ModelConfig) -> None:
+    """Raises ValueError for segments that do not make up the model."""
     if sum(sizes) != config.layers or min(sizes) < 1:
         raise ValueError(
             f"segments of {tuple(sizes)} layers for {config.layers} layers; give sizes "

@@ -18,7 +18,7 @@ from mcq_jax.checkpoints.errors import CheckpointError
 from mcq_jax.checkpoints.streaming import StoredTensor
 
 # By safetensors' names for them: the types whose numbers become ours.
-_TYPES = {
+TYPES = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
@@ -93,7 +93,7 @@ def _place(path: pathlib.Path, name: str, entry: Any) -> _Place:
     if not is_sound or len(offsets) != 2 or len(shape) > _MOST_AXES:
         raise _broken(path, f"the header's entry for tensor {name} is malformed")
     start, stop = offsets
-    size = math.prod(shape) * _TYPES[kind].itemsize if kind in _TYPES else stop - start
+    size = math.prod(shape) * TYPES[kind].itemsize if kind in TYPES else stop - start
     if stop - start != size:
         raise _broken(
             path, f"tensor {name} needs {size} bytes and is given {stop - start}"
@@ -128,12 +128,12 @@ def _tensor(
     path: pathlib.Path, data: mmap.mmap, start: int, place: _Place
 ) -> StoredTensor:
     def read(first: int, last: int) -> np.ndarray:
-        if place.kind not in _TYPES:
+        if place.kind not in TYPES:
             raise CheckpointError(
                 f"Tensor {place.name} of {path} holds {place.kind}; supported are "
-                f"{', '.join(_TYPES)}. Use the checkpoint's unquantised weights."
+                f"{', '.join(TYPES)}. Use the checkpoint's unquantised weights."
             )
-        dtype, inner = _TYPES[place.kind], place.shape[1:]
+        dtype, inner = TYPES[place.kind], place.shape[1:]
         row = math.prod(inner)
         offset = start + place.start + first * row * dtype.itemsize
         values = np.frombuffer(data, dtype, (last - first) * row, offset)

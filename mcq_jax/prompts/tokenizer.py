@@ -96,6 +96,18 @@ class TokenizerFile:
             prepend=_missing_bos(tokenizer, config, special),
         )
 
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes the files from which `from_file` makes this tokenizer again."""
+        self._tokenizer.save(str(folder / "tokenizer.json"))
+        config: dict = dict(self.special_tokens)
+        if self._prepend is not None:
+            first = self._tokenizer.id_to_token(self._prepend)
+            config |= {"bos_token": first, "add_bos_token": True}
+        if self.chat_template is not None:
+            config["chat_template"] = self.chat_template
+        text = json.dumps(config, indent=1)
+        (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
+
     @property
     def vocabulary_size(self) -> int:
         return self._tokenizer.get_vocab_size(with_added_tokens=True)

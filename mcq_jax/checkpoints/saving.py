@@ -1,0 +1,200 @@
+"""Converted checkpoints on disk in our own layout, so that loading them is a copy.
+
+A folder of `mcq_jax.json` (the config), `model.safetensors` (layer by layer, named by
+their places in `Parameters`: "layers/3/attention/query") and the tokenizer's files.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from mcq_jax.checkpoints.conversion import check_sizes
+from mcq_jax.checkpoints.safetensors_file import TYPES
+from mcq_jax.checkpoints.saved_config import from_json, to_json
+from mcq_jax.checkpoints.shardings import Shardings, sharding_of_each, stacked_shapes
+from mcq_jax.checkpoints.streaming import Layout, StoredTensor, stream
+from mcq_jax.model import ModelConfig, Parameters
+from mcq_jax.prompts import TokenizerFile
+
+DESCRIPTION = "mcq_jax.json"
+
+
+def write_folder(
+    folder: pathlib.Path,
+    parameters: Parameters,
+    config: ModelConfig,
+    tokenizer: TokenizerFile,
+    name: str,
+) -> None:
+    """Writes all files beside the folder's place, then moves them there as one."""
+    if folder.exists():
+        raise FileExistsError(f"{folder} is already there; give a new folder.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = pathlib.Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
+    try:
+        arrays, same = _named_arrays(parameters)
+        _write_tensors(beside / "model.safetensors", arrays)
+        tokenizer.save(beside)
+        description = {"name": name, "config": to_json(config), "same": same}
+        text = json.dumps(description, indent=1)
+        (beside / DESCRIPTION).write_text(text, encoding="utf-8")
+        beside.chmod(0o755)
+        os.rename(beside, folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SavedDescription:
+    """What `mcq_jax.json` says."""
+
+    name: str
+    config: ModelConfig
+    # Arrays that are other ones' own (a tied table): their names to those names.
+    same: Mapping[str, str]
+
+
+def read_description(content: Mapping[str, Any]) -> SavedDescription:
+    """Checks the content of `mcq_jax.json`."""
+    name, config, same = (content.get(key) for key in ("name", "config", "same"))
+    is_sound = isinstance(name, str) and isinstance(config, dict)
+    if not is_sound or not isinstance(same, dict) or not _are_texts(same.values()):
+        raise ValueError(
+            "name, config or same is missing or malformed; save the checkpoint again."
+        )
+    config = from_json(ModelConfig, config)
+    return SavedDescription(name=name, config=config, same=same)
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def check_tensors(
+    tensors: Mapping[str, StoredTensor], description: SavedDescription
+) -> None:
+    """Raises ValueError for tensors that are missing, unknown or misshapen."""
+    config, same = description.config, description.same
+    sizes = (1,) * config.layers
+    shapes = stacked_shapes(config, sizes=sizes, dtype=np.dtype(np.float32))
+    expected = {}
+    for path, leaf in jax.tree.leaves_with_path(shapes):
+        (name,) = _names(path, sizes)
+        expected[name] = leaf.shape[1:] if _is_stack(path) else leaf.shape
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    for name, other in same.items():
+        if other not in found or name in found or name.startswith("layers/"):
+            raise ValueError(f"{name} is said to be {other}; save the model again.")
+        found[name] = found[other]
+    names = expected.keys() | found.keys()
+    differing = sorted(n for n in names if expected.get(n) != found.get(n))
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"{len(differing)} tensors do not fit the config, such as {name}: the "
+            f"config asks for shape {expected.get(name)}, found is {found.get(name)}; "
+            "save the model again."
+        )
+
+
+def restore(
+    tensors: Mapping[str, StoredTensor],
+    description: SavedDescription,
+    *,
+    dtype: np.dtype,
+    sizes: Sequence[int],
+    shardings: Shardings = None,
+) -> Parameters:
+    """Returns the parameters as device arrays, in segments of the given sizes."""
+    config, same = description.config, description.same
+    check_sizes(sizes, config)
+    made: dict[str, jax.Array] = {}
+
+    def one(path: tuple, leaf: jax.ShapeDtypeStruct, sharding: Any) -> jax.Array:
+        names = _names(path, sizes)
+        if names[0] in same:
+            return made[same[names[0]]]
+        is_stack = _is_stack(path)
+        stored = [tensors[name] for name in names]
+        made[names[0]] = stream(
+            stored if is_stack else stored[0],
+            Layout(shape=leaf.shape[1:] if is_stack else leaf.shape),
+            dtype=dtype,
+            sharding=sharding,
+        )
+        return made[names[0]]
+
+    shapes = stacked_shapes(config, sizes=sizes, dtype=dtype)
+    targets = sharding_of_each(shardings, config, sizes=sizes, dtype=dtype)
+    return jax.tree.map_with_path(one, shapes, targets)
+
+
+def _is_stack(path: tuple) -> bool:
+    return path[0].name == "layers"
+
+
+def _names(path: tuple, sizes: Sequence[int]) -> list[str]:
+    """The tensors of a leaf of `Parameters`: one, or one per layer of its segment."""
+    part, *rest = path
+    if not _is_stack(path):
+        return ["/".join([part.name, *(key.key for key in rest)])]
+    segment, *rest = rest
+    start = sum(sizes[: segment.idx])
+    places = "/".join(key.key for key in rest)
+    return [f"layers/{start + i}/{places}" for i in range(sizes[segment.idx])]
+
+
+def _named_arrays(
+    parameters: Parameters,
+) -> tuple[dict[str, tuple[jax.Array, int | None]], dict[str, str]]:
+    """Returns arrays and, for stacks, indices by name; and which are others' own."""
+    sizes = [jax.tree.leaves(group)[0].shape[0] for group in parameters.layers]
+    arrays, same, name_of = {}, {}, {}
+    for path, array in jax.tree.leaves_with_path(parameters):
+        if not array.is_fully_addressable:
+            raise ValueError(
+                "The parameters are spread over several processes; save them from a "
+                "process that holds all of them."
+            )
+        names = _names(path, sizes)
+        if id(array) in name_of:
+            same[names[0]] = name_of[id(array)]
+            continue
+        name_of[id(array)] = names[0]
+        is_stack = _is_stack(path)
+        for index, name in enumerate(names):
+            arrays[name] = (array, index if is_stack else None)
+    return arrays, same
+
+
+def _write_tensors(
+    path: pathlib.Path, arrays: Mapping[str, tuple[jax.Array, int | None]]
+) -> None:
+    """Writes one array (of one layer) after the other: no second copy of the model."""
+    kinds = {dtype: kind for kind, dtype in TYPES.items()}
+    header, end = {}, 0
+    for name, (array, index) in arrays.items():
+        shape = array.shape if index is None else array.shape[1:]
+        dtype = np.dtype(array.dtype)
+        stop = end + int(np.prod(shape)) * dtype.itemsize
+        place = {"shape": shape, "data_offsets": [end, stop]}
+        header[name] = {"dtype": kinds[dtype], **place}
+        end = stop
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # numbers begin at a multiple of their size
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array, index in arrays.values():
+            values = np.asarray(array if index is None else array[index])
+            file.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+        file.flush()
+        os.fsync(file.fileno())
