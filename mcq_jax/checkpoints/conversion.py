@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mcq_jax.checkpoints.shardings import Shardings, sharding_of_each
+from mcq_jax.checkpoints.shardings import Shardings, dtype_of, sharding_of_each
 from mcq_jax.checkpoints.streaming import Layout, StoredTensor, stream
 from mcq_jax.checkpoints.views import View
 from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
@@ -81,7 +81,7 @@ def build_parameters(
             group.setdefault(module, {})[own_name] = stream(
                 tensor(0) if layers is None else [tensor(i) for i in layers],
                 _layout(leaf, shape, names, config),
-                dtype=_dtype_of(leaf, dtype),
+                dtype=dtype_of(own_name, dtype),
                 sharding=target[module][own_name],
             )
         return group
@@ -186,11 +186,6 @@ def _view(leaf: Leaf, names: Names) -> View:
 
 
 _AS_IT_IS = View()
-
-
-def _dtype_of(leaf: Leaf, dtype: np.dtype) -> np.dtype:
-    """Gains stay in float32: they are few, and 1 + w would lose the bits of w."""
-    return np.dtype(np.float32) if leaf[2].endswith("_gain") else dtype
 
 
 def _is_matrix(leaf: Leaf) -> bool:

@@ -128,7 +128,7 @@ def restore(
         made[names[0]] = stream(
             stored if is_stack else stored[0],
             Layout(shape=leaf.shape[1:] if is_stack else leaf.shape),
-            dtype=dtype,
+            dtype=np.dtype(leaf.dtype),
             sharding=sharding,
         )
         return made[names[0]]

@@ -47,12 +47,19 @@ def stacked_shapes(
     shapes = parameter_shapes(config)
 
     def typed(tree: Any, *axes: int) -> Any:
-        return jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((*axes, *leaf.shape), dtype), tree
-        )
+        def one(path, leaf):
+            own = dtype_of(path[-1].key, dtype)
+            return jax.ShapeDtypeStruct((*axes, *leaf.shape), own)
+
+        return jax.tree.map_with_path(one, tree)
 
     return Parameters(
         embed=typed(shapes.embed),
         layers=tuple(typed(shapes.layers[0], size) for size in sizes),
         unembed=typed(shapes.unembed),
     )
+
+
+def dtype_of(name: str, dtype: np.dtype) -> np.dtype:
+    """Gains stay in float32: they are few, and 1 + w would lose the bits of w."""
+    return np.dtype(np.float32) if name.endswith("_gain") else dtype

@@ -65,7 +65,7 @@ ROPE_ODD = {"rope_type": "linear", "factor": 4.0, "beta": 2}
         ({"rope_scaling": ROPE_YARN}, "'yarn'"),
         ({"rope_scaling": ROPE_ODD}, "beta"),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "low_freq_factor"),
-        ({"rope_parameters": {"rope_theta": 5.0}}, "rope_theta 5.0 and 1000.0"),
+        ({"rope_parameters": {"rope_theta": 5.0}}, "rope_theta 1000.0 and 5.0"),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
         ({"num_hidden_layers": 3}, r"missing: model\.layers\.2\."),
         ({"num_hidden_layers": 1}, r"unknown: model\.layers\.1\."),
