@@ -1,4 +1,4 @@
-"""The pages about interventions: every snippet runs, every site is there."""
+"""The pages for users: every snippet runs, every site is there."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,11 @@ def _page(name: str) -> str:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param("interventions.md", marks=pytest.mark.slow), "migrating.md"],
+    [
+        pytest.param("interventions.md", marks=pytest.mark.slow),
+        pytest.param("sweeps.md", marks=pytest.mark.slow),
+        "migrating.md",
+    ],
 )
 def test_every_snippet_of_the_page_runs(name: str):
     page = _page(name)

@@ -125,8 +125,15 @@ KINDS = {
 # What has a direction cannot be said of scores: those of keys to come are infinite.
 OF_DIRECTIONS = ("project onto", "project out", "set features", "scale features")
 
+# The first four models differ in what attention and blocks are; the others, families
+# built of these, take longer than `make fast` should.
 every_kind_and_model = pytest.mark.parametrize(
-    ("case", "kind"), [(case, kind) for case in CASES for kind in KINDS]
+    ("case", "kind"),
+    [
+        pytest.param(case, kind, marks=[pytest.mark.slow] * (index >= 4))
+        for index, case in enumerate(CASES)
+        for kind in KINDS
+    ],
 )
 
 
