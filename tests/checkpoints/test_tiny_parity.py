@@ -61,6 +61,7 @@ def test_generation_from_a_cache_equals_the_references_cache(pair):
         steps=STEPS,
         keep_logits=True,
     )
+    assert found.logits is not None
     for row, length in enumerate(LENGTHS):
         fed, cache = torch.tensor(tokens[[row], :length]), None
         for step in range(STEPS):
