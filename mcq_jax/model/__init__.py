@@ -4,6 +4,7 @@ from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import Activation, ModelConfig, Norm, RopeScaling
 from mcq_jax.model.constants import LayerConstants, layer_constants
 from mcq_jax.model.generation import Generated, generate
+from mcq_jax.model.int8 import Int8Weight, dequantise
 from mcq_jax.model.parameters import (
     Parameters,
     initialise,
@@ -18,12 +19,14 @@ __all__ = [
     "Activation",
     "Block",
     "Generated",
+    "Int8Weight",
     "LayerConstants",
     "ModelConfig",
     "Norm",
     "Output",
     "Parameters",
     "RopeScaling",
+    "dequantise",
     "forward",
     "generate",
     "initialise",

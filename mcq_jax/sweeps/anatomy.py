@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mcq_jax import metrics
 from mcq_jax.axes import AnyArray
 from mcq_jax.model.config import ModelConfig, Norm
+from mcq_jax.model.int8 import dequantise
 from mcq_jax.model.parameters import Parameters
 from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
 
@@ -129,7 +130,7 @@ def _layers(parameters: Parameters):
 
 @functools.partial(jax.jit, static_argnames="config")
 def _contributions(group, index, nodes, embedding, directions, config):
-    attention = jax.tree.map(lambda w: w[index], group["attention"])
+    attention = dequantise(jax.tree.map(lambda w: w[index], group["attention"]))
     bias = attention.get("output_bias", jnp.zeros(config.width, nodes.mlp.dtype))
 
     def one(z, mlp, embedding, directions):
@@ -150,7 +151,8 @@ def _contributions(group, index, nodes, embedding, directions, config):
 def _attention(
     output, index, values, value_index, pattern, directions, keys, key_classes
 ):
-    output, values = output[index], values[value_index]
+    output = dequantise(jax.tree.map(lambda w: w[index], output))
+    values = values[value_index]
 
     def one(values, pattern, directions, keys):
         norms = metrics.value_output_norms(values, output)
