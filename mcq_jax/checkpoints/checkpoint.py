@@ -54,6 +54,7 @@ def load(
     dtype: str = "float32",
     sizes: Sequence[int] | None = None,
     shardings: Shardings = None,
+    weights: str = "full",
 ) -> Checkpoint:
     """Loads a Hugging Face folder, a GGUF file, or a model by its name `org/name`.
 
@@ -68,7 +69,11 @@ def load(
       shardings: where the parameters go: a `Parameters` of jax shardings, one for
         whole branches of it, or a function from their shapes to either. Each process
         reads what its own devices hold; by default all is on jax's default device.
+      weights: "full", or "int8" to keep the matrices of the layers as int8 with a
+        scale per output channel; each is turned into the dtype when its layer runs.
     """
+    if weights not in ("full", "int8"):
+        raise ValueError(f"weights is {weights!r}; give 'full' or 'int8'.")
     target = _dtype(dtype)
     path, name = _locate(path)
     contents = _open(path)
@@ -82,6 +87,7 @@ def load(
             dtype=target,
             sizes=segment_sizes(config) if sizes is None else sizes,
             shardings=shardings,
+            is_int8=weights == "int8",
         )
         return Checkpoint(
             parameters=parameters,
@@ -121,7 +127,7 @@ class _Contents:
     tensors: Mapping[str, StoredTensor]
     # Raises ValueError where tensors and config do not fit.
     check: Callable[[], None]
-    # build(dtype=, sizes=, shardings=) reads the tensors.
+    # build(dtype=, sizes=, shardings=, is_int8=) reads the tensors.
     build: Callable[..., Parameters]
     tokenizer: Tokenizer
     # The model's name, where a file gives one.

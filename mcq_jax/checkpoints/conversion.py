@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mcq_jax.checkpoints.quantising import stream_int8
 from mcq_jax.checkpoints.shardings import Shardings, dtype_of, sharding_of_each
 from mcq_jax.checkpoints.streaming import Layout, StoredTensor, stream
 from mcq_jax.checkpoints.views import View
@@ -59,8 +60,12 @@ def build_parameters(
     dtype: np.dtype,
     sizes: Sequence[int],
     shardings: Shardings = None,
+    is_int8: bool = False,
 ) -> Parameters:
-    """Returns the parameters as device arrays, in segments of the given sizes."""
+    """Returns the parameters as device arrays, in segments of the given sizes.
+
+    With `is_int8`, the matrices of the layers are `Int8Weight`s.
+    """
     config, names = description.config, description.names
     is_tied = description.is_tied
     shapes = _leaf_shapes(config)
@@ -78,12 +83,17 @@ def build_parameters(
             def tensor(layer: int, leaf: Leaf = leaf, shape=shape) -> StoredTensor:
                 return _stored(leaf, shape, names, tensors, layer)
 
-            group.setdefault(module, {})[own_name] = stream(
-                tensor(0) if layers is None else [tensor(i) for i in layers],
-                _layout(leaf, shape, names, config),
-                dtype=dtype_of(own_name, dtype),
-                sharding=target[module][own_name],
-            )
+            layout = _layout(leaf, shape, names, config)
+            to = {
+                "dtype": dtype_of(own_name, dtype),
+                "sharding": target[module][own_name],
+            }
+            if layers is None:
+                array = stream(tensor(0), layout, **to)
+            else:
+                place = stream_int8 if is_int8 and _is_matrix(leaf) else stream
+                array = place([tensor(i) for i in layers], layout, **to)
+            group.setdefault(module, {})[own_name] = array
         return group
 
     embed, unembed = part("embed", targets.embed), part("unembed", targets.unembed)

@@ -21,7 +21,7 @@ from mcq_jax.checkpoints.safetensors_file import TYPES
 from mcq_jax.checkpoints.saved_config import from_json, to_json
 from mcq_jax.checkpoints.shardings import Shardings, sharding_of_each, stacked_shapes
 from mcq_jax.checkpoints.streaming import Layout, StoredTensor, stream
-from mcq_jax.model import ModelConfig, Parameters
+from mcq_jax.model import Int8Weight, ModelConfig, Parameters
 from mcq_jax.prompts import TokenizerFile
 
 DESCRIPTION = "mcq_jax.json"
@@ -66,13 +66,13 @@ class SavedDescription:
 def read_description(content: Mapping[str, Any]) -> SavedDescription:
     """Checks the content of `mcq_jax.json`."""
     name, config, same = (content.get(key) for key in ("name", "config", "same"))
-    is_sound = isinstance(name, str) and isinstance(config, dict)
-    if not is_sound or not isinstance(same, dict) or not _are_texts(same.values()):
+    is_sound = isinstance(same, dict) and _are_texts(same.values())
+    if not isinstance(name, str) or not isinstance(config, dict) or not is_sound:
         raise ValueError(
             "name, config or same is missing or malformed; save the checkpoint again."
         )
-    config = from_json(ModelConfig, config)
-    return SavedDescription(name=name, config=config, same=same)
+    made = from_json(ModelConfig, config)
+    return SavedDescription(name=name, config=made, same=dict(same or {}))
 
 
 def _are_texts(values: Iterable[Any]) -> bool:
@@ -113,8 +113,14 @@ def restore(
     dtype: np.dtype,
     sizes: Sequence[int],
     shardings: Shardings = None,
+    is_int8: bool = False,
 ) -> Parameters:
     """Returns the parameters as device arrays, in segments of the given sizes."""
+    if is_int8:
+        raise ValueError(
+            "A saved checkpoint is read as it is; for int8 weights give the one that "
+            "it was converted from."
+        )
     config, same = description.config, description.same
     check_sizes(sizes, config)
     made: dict[str, jax.Array] = {}
@@ -153,13 +159,21 @@ def _names(path: tuple, sizes: Sequence[int]) -> list[str]:
     return [f"layers/{start + i}/{places}" for i in range(sizes[segment.idx])]
 
 
+def _is_int8(leaf: Any) -> bool:
+    return isinstance(leaf, Int8Weight)
+
+
 def _named_arrays(
     parameters: Parameters,
 ) -> tuple[dict[str, tuple[jax.Array, int | None]], dict[str, str]]:
     """Returns arrays and, for stacks, indices by name; and which are others' own."""
     sizes = [jax.tree.leaves(group)[0].shape[0] for group in parameters.layers]
     arrays, same, name_of = {}, {}, {}
-    for path, array in jax.tree.leaves_with_path(parameters):
+    for path, array in jax.tree.leaves_with_path(parameters, is_leaf=_is_int8):
+        if _is_int8(array):
+            raise ValueError(
+                "int8 weights are not saved; save the model that they come from."
+            )
         if not array.is_fully_addressable:
             raise ValueError(
                 "The parameters are spread over several processes; save them from a "

@@ -57,6 +57,9 @@ class RunConfig:
 
     # Weights and activations: float32, or bfloat16 on accelerators.
     dtype: str = "float32"
+    # How the layers' matrices are kept: full (in dtype), or int8 with a scale per
+    # output channel, for models that would not fit.
+    weights_as: str = "full"
     # Prompts in one batch of plain passes.
     batch: int = 8
     # Questions whose nodes are patched, out of those that pass the filter.

@@ -70,9 +70,14 @@ def run(
 def open_model(config: RunConfig) -> tuple[Checkpoint, planted.Truth | None]:
     """Returns the checkpoint, and the truth about it if it is a planted one."""
     if config.model != "planted":
-        return load(config.model, dtype=config.dtype), None
+        options = {"dtype": config.dtype, "weights": config.weights_as}
+        return load(config.model, **options), None
     if config.dtype != "float32":
         raise ValueError(f"planted models are float32, not {config.dtype!r}.")
+    if config.weights_as != "full":
+        raise ValueError(
+            f"planted models have full weights, not {config.weights_as!r}."
+        )
     model = planted.plant(
         config.planted_seed,
         choices=config.planted_choices,

@@ -10,6 +10,7 @@ from mcq_jax.model.config import (
 )
 from mcq_jax.model.constants import LayerConstants, layer_constants
 from mcq_jax.model.generation import Generated, generate
+from mcq_jax.model.int8 import Int8Weight, dequantise
 from mcq_jax.model.parameters import (
     Parameters,
     initialise,
@@ -26,6 +27,7 @@ __all__ = [
     "Activation",
     "Block",
     "Generated",
+    "Int8Weight",
     "LayerConstants",
     "ModelConfig",
     "Norm",
@@ -34,6 +36,7 @@ __all__ = [
     "QueryKeyNorm",
     "RopeScaling",
     "chinchilla",
+    "dequantise",
     "forward",
     "generate",
     "initialise",

@@ -13,6 +13,7 @@ from mcq_jax.interventions import Site, Tap
 from mcq_jax.model.arithmetic import contract, scaled, soft_cap
 from mcq_jax.model.attention import attention
 from mcq_jax.model.feedforward import feedforward
+from mcq_jax.model.int8 import dequantise
 from mcq_jax.model.norms import norm, norm_before, norm_behind
 
 
@@ -63,7 +64,12 @@ def _table(name, rows, config):
 
 def _function(part):
     """A Haiku transform without randomness: `init(key, …)`, `apply(parameters, …)`."""
-    return hk.without_apply_rng(hk.transform(part))
+    inner = hk.without_apply_rng(hk.transform(part))
+
+    def apply(parameters, *inputs, **named):
+        return inner.apply(dequantise(parameters), *inputs, **named)
+
+    return hk.Transformed(inner.init, apply)
 
 
 # Each is called as f.apply(parameters, …); shapes as in `axes`, for one sequence.

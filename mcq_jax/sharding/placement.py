@@ -76,7 +76,7 @@ def gather_weights(group: Any) -> Any:
         return group
 
     def gather(path, weight):
-        spec = rules.whole_over_data(path[-1].key, weight, sizes)
+        spec = rules.whole_over_data(path, weight, sizes)
         return jax.lax.with_sharding_constraint(weight, spec)
 
     return jax.tree_util.tree_map_with_path(gather, group)

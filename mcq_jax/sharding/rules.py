@@ -5,7 +5,7 @@ Nothing else decides where weights go. Activations follow from them: rows are la
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -69,13 +69,23 @@ def parameter_shardings(
     """
 
     def place(path, parameter):
-        axes = parameter_axes(path[-1].key)
+        axes = axes_of(path, parameter)
         is_matrix = len(axes) > 1 and not {"vocabulary", "context"} & set(axes)
         extra = FULLY_SHARDED if fully_sharded and is_matrix else {}
         spec = _spec(axes, parameter, dict(mesh.shape), extra)
         return NamedSharding(mesh, spec)
 
     return jax.tree_util.tree_map_with_path(place, parameters)
+
+
+def axes_of(path: Sequence[Any], parameter: Any) -> tuple[str, ...]:
+    """Returns the axes of a leaf. A weight kept as int8 is two: values and scale."""
+    name = next(key.key for key in reversed(path) if hasattr(key, "key"))
+    axes = parameter_axes(name)
+    if getattr(path[-1], "name", None) != "scale":
+        return axes
+    shape = parameter.shape[parameter.ndim - len(axes) :]
+    return tuple("one" if n == 1 else a for a, n in zip(axes, shape, strict=True))
 
 
 def parameter_axes(name: str) -> tuple[str, ...]:
@@ -88,9 +98,9 @@ def parameter_axes(name: str) -> tuple[str, ...]:
     return PARAMETER_AXES[name]
 
 
-def whole_over_data(name: str, parameter: Any, sizes: Mapping[str, int]):
+def whole_over_data(path: Sequence[Any], parameter: Any, sizes: Mapping[str, int]):
     """Returns the partition of a parameter where a layer uses it."""
-    return _spec(parameter_axes(name), parameter, sizes, {})
+    return _spec(axes_of(path, parameter), parameter, sizes, {})
 
 
 def _spec(axes, parameter, sizes: Mapping[str, int], extra) -> PartitionSpec:

@@ -14,6 +14,7 @@ from mcq_jax import metrics
 from mcq_jax.axes import AnyArray
 from mcq_jax.model.arithmetic import contract
 from mcq_jax.model.config import ModelConfig, Norm
+from mcq_jax.model.int8 import dequantise
 from mcq_jax.model.parameters import Parameters
 from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
 
@@ -157,7 +158,8 @@ def _layers(parameters: Parameters):
 
 def _written_by_heads(group, index, config):
     """A layer's output matrix and bias, with the gain of the norm behind them in."""
-    attention = jax.tree.map(lambda w: w[index].astype(jnp.float32), group["attention"])
+    attention = dequantise(jax.tree.map(lambda w: w[index], group["attention"]))
+    attention = jax.tree.map(lambda w: w.astype(jnp.float32), attention)
     output = attention["output"]
     bias = attention.get("output_bias", jnp.zeros(config.width))
     if config.post_norm:
