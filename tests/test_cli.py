@@ -219,7 +219,7 @@ def test_help_is_printed(arguments: list[str], capsys):
 
 def test_an_unknown_command_is_a_usage_error(capsys):
     assert cli.main(["fly"]) == 2
-    assert "no command 'fly'; there are run and report" in capsys.readouterr().out
+    assert "no command 'fly'; there are run, plan and report" in capsys.readouterr().out
 
 
 def test_help_loads_nothing_heavy():
@@ -236,6 +236,21 @@ def test_help_loads_nothing_heavy():
     )
     assert "mcq-jax run CONFIG" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "needs a model first"),
+        (["no-such-model"], "no shape 'no-such-model'; give a folder"),
+        (["chinchilla-7b", "--topology", "v5e:4x4"], "install mcq-jax[tpu]"),
+    ],
+)
+def test_plans_that_cannot_be_made_are_refused(
+    refusal, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+):
+    monkeypatch.setitem(sys.modules, "libtpu", None)  # as if it were not installed
+    assert said in refusal("plan", *arguments)
 
 
 def test_a_report_is_written_again_from_the_findings(tmp_path: pathlib.Path, capsys):

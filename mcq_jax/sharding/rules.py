@@ -52,6 +52,9 @@ MESH_AXES: dict[str, tuple[str, ...]] = {
     "vocabulary": ("kv", "group"),
 }
 
+# What users call the axes of the mesh.
+_AXIS_OF = {"data": "data", "kv": "model", "group": "model"}
+
 # Where parameters are fully sharded, layers also split this axis over "data".
 FULLY_SHARDED = {"width": ("data",)}
 
@@ -122,6 +125,6 @@ def _part(axis: str, size: int, sizes: Mapping[str, int], table):
     if size % count:
         raise ValueError(
             f"an axis of {size} {axis}s does not split evenly over {count} devices; "
-            f"choose a mesh whose model axis divides {size}."
+            f"choose a mesh whose {_AXIS_OF[names[0]]} axis divides {size}."
         )
     return names if len(names) > 1 else names[0]
