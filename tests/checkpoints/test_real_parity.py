@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mcq_jax import checkpoints, model
-from mcq_jax.checkpoints import gguf_file, gguf_tokenizer
+from mcq_jax.checkpoints import conversion, gguf, gguf_file, gguf_tokenizer
 from tests.checkpoints import texts
 
 pytestmark = [
@@ -81,6 +81,27 @@ def test_logits_equal_the_reference(model_file, name):
         np.testing.assert_array_equal(
             one.argmax(-1)[is_clear], two.argmax(-1)[is_clear]
         )
+
+
+def test_gemmas_logits_equal_the_reference(model_file):
+    """By token ids behind the first token that it requires, without a tokenizer."""
+    path = model_file("gemma3-270m")
+    drawn = np.random.default_rng(0).integers(100, 200_000, 39)
+    tokens = [2, *map(int, drawn)]
+    (expected,), _ = reference_logits(path, [tokens], with_double=False)
+    gc.collect()
+    file = gguf_file.read_gguf(path)
+    description = gguf.describe(file)
+    parameters = conversion.build_parameters(
+        file.tensors,
+        description,
+        dtype=np.dtype(np.float32),
+        sizes=(1,) * description.config.layers,
+    )
+    ids = jnp.asarray([tokens], jnp.int32)
+    ours = model.forward(parameters, ids, config=description.config).logits[0]
+    assert np.abs(ours - expected).max() <= TOLERANCE
+    np.testing.assert_array_equal(ours.argmax(-1), expected.argmax(-1))
 
 
 def logits_of(loaded: checkpoints.Checkpoint, ids: list[int]) -> np.ndarray:
