@@ -70,8 +70,8 @@ def run(
 def open_model(config: RunConfig) -> tuple[Checkpoint, planted.Truth | None]:
     """Returns the checkpoint, and the truth about it if it is a planted one."""
     if config.model != "planted":
-        options = {"dtype": config.dtype, "weights": config.weights_as}
-        return load(config.model, **options), None
+        checkpoint = load(config.model, dtype=config.dtype, weights=config.weights_as)
+        return checkpoint, None
     if config.dtype != "float32":
         raise ValueError(f"planted models are float32, not {config.dtype!r}.")
     if config.weights_as != "full":

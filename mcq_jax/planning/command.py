@@ -105,7 +105,7 @@ def read_shape(model: str) -> ModelConfig:
             f"no shape {model!r}; give a folder with a config.json, or one of "
             f"{', '.join(PRESETS)}."
         )
-    return read_config(file)[0]
+    return read_config(file)[1]
 
 
 def _find_chips(topology: str | None) -> tuple[Chip, list[jax.Device]]:

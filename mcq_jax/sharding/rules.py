@@ -127,4 +127,4 @@ def _part(axis: str, size: int, sizes: Mapping[str, int], table):
             f"an axis of {size} {axis}s does not split evenly over {count} devices; "
             f"choose a mesh whose {_AXIS_OF[names[0]]} axis divides {size}."
         )
-    return names if len(names) > 1 else names[0]
+    return names[0] if len(names) == 1 else names
