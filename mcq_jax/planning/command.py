@@ -8,6 +8,8 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 
@@ -108,7 +110,7 @@ def read_shape(model: str) -> ModelConfig:
     return read_config(file)[1]
 
 
-def _find_chips(topology: str | None) -> tuple[Chip, list[jax.Device]]:
+def _find_chips(topology: str | None) -> tuple[Chip, Sequence[Any]]:
     if topology is None:
         devices = jax.devices()
         return chip_of(devices[0].device_kind), devices

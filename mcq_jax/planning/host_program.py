@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.extend import core
 
 from mcq_jax.sharding import Collective, collectives
 
@@ -76,7 +77,7 @@ class _Walk:
         self.peak_bytes = self.temporary_bytes = 0
 
     def read(self, variable) -> jax.ShapeDtypeStruct:
-        if isinstance(variable, jax.extend.core.Literal):
+        if isinstance(variable, core.Literal):
             return _shape_of(np.asarray(variable.val))
         return self.shapes[variable]
 
@@ -108,7 +109,7 @@ class _Walk:
             count=1,
             flops=max(0.0, cost.get("flops", 0.0)),
             bytes=cost.get("bytes accessed", 0.0),
-            collectives=tuple(collectives(compiled.as_text())),
+            collectives=tuple(collectives(compiled.as_text() or "")),
         )
 
     def _note_memory(self, step: int, compiled) -> None:
@@ -144,7 +145,7 @@ def tree_bytes(tree: Any) -> int:
 
 def _as_function(call) -> Callable:
     if "jaxpr" in call.params and call.primitive.name in ("jit", "pjit"):
-        return jax.extend.core.jaxpr_as_fun(call.params["jaxpr"])
+        return core.jaxpr_as_fun(call.params["jaxpr"])
     return lambda *inputs: call.primitive.bind(*inputs, **call.params)
 
 
@@ -164,7 +165,7 @@ def _variables(call):
 
 
 def _is_variable(variable) -> bool:
-    return not isinstance(variable, jax.extend.core.Literal)
+    return not isinstance(variable, core.Literal)
 
 
 def _shape_of(array: np.ndarray) -> jax.ShapeDtypeStruct:

@@ -56,8 +56,9 @@ class Plan:
     # The compiler's count against the formulas of `sweeps.cost`.
     prompt_pass_flops_ratio: float
     patching_flops_ratio: float
-    # Of the whole sweep, by resuming; and with one full pass for every patch.
+    # Of the whole sweep, at the roofline.
     seconds: float
+    # The same by one full pass per patch, at the chips' peak: no batch is faster.
     seconds_without_engine: float
 
     @property
@@ -99,6 +100,7 @@ def make_plan(
         2 * prompt_pass.seconds + patching.seconds * sweep.sources / chunk.sources
     )
     nodes = passes.config.layers * passes.config.nodes
+    full_passes = whole_chunks * sweep.sources * nodes
     return Plan(
         chips=devices,
         mesh=str(sharding.shape_of(passes.mesh)),
@@ -111,10 +113,7 @@ def make_plan(
         prompt_pass_flops_ratio=prompt_pass.flops * devices / by_formula[0],
         patching_flops_ratio=patching.flops * devices / by_formula[1],
         seconds=seconds,
-        seconds_without_engine=whole_chunks
-        * prompt_pass.seconds
-        * nodes
-        * sweep.sources,
+        seconds_without_engine=full_passes * prompt_pass.flops / chip.peak_flops,
     )
 
 

@@ -76,7 +76,7 @@ def _sent(program: Program) -> float:
 
 
 def _exchanges(programs: list[tuple[Program, float]]) -> tuple[Exchange, ...]:
-    counts, sizes = collections.Counter(), collections.Counter()
+    counts, sizes = (collections.defaultdict[str, float](float) for _ in range(2))
     for program, times in programs:
         for exchange in program.collectives:
             counts[exchange.kind] += times

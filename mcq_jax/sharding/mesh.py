@@ -9,7 +9,7 @@ device then has one key/value head, and its own part of the query heads that rea
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -17,6 +17,9 @@ from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
 AXES = ("data", "kv", "group")
+
+# Of `jax.Device`, which type checkers take for a variable.
+Devices = Sequence[Any]
 
 # Weights may take so much of a device before they are split over more devices.
 _WEIGHTS_SHARE = 0.6
@@ -72,7 +75,7 @@ def make_mesh(
     heads: Heads,
     shape: MeshShape | str | None = None,
     *,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Devices | None = None,
     parameter_bytes: int = 0,
     device_bytes: int | None = None,
 ) -> Mesh:
@@ -143,13 +146,13 @@ def shape_of(mesh: Mesh) -> MeshShape:
     return MeshShape(mesh.shape["data"], mesh.shape["kv"] * mesh.shape["group"])
 
 
-def memory_of(device: jax.Device) -> int | None:
+def memory_of(device: Any) -> int | None:
     """Returns a device's memory in bytes, or None where it does not say."""
     stats = device.memory_stats()
     return stats.get("bytes_limit") if stats else None
 
 
-def _in_order(sizes: tuple[int, int, int], devices: Sequence[jax.Device]) -> np.ndarray:
+def _in_order(sizes: tuple[int, int, int], devices: Devices) -> np.ndarray:
     """Devices on a grid in the order of their links; slices of a pod lie along data."""
     slices = len({getattr(device, "slice_index", 0) for device in devices})
     if slices == 1:

@@ -118,7 +118,7 @@ def _spec(axes, parameter, sizes: Mapping[str, int], extra) -> PartitionSpec:
 
 def _part(axis: str, size: int, sizes: Mapping[str, int], table):
     """The mesh axes of one array axis, or None for one that stays whole."""
-    names = tuple(name for name in table.get(axis, ()) if sizes.get(name, 1) > 1)
+    names = [name for name in table.get(axis, ()) if sizes.get(name, 1) > 1]
     count = math.prod(sizes[name] for name in names)
     if not names or (axis == "vocabulary" and size % count):
         return None  # a table of uneven length is replicated
@@ -127,4 +127,4 @@ def _part(axis: str, size: int, sizes: Mapping[str, int], table):
             f"an axis of {size} {axis}s does not split evenly over {count} devices; "
             f"choose a mesh whose {_AXIS_OF[names[0]]} axis divides {size}."
         )
-    return names[0] if len(names) == 1 else names
+    return tuple(names) if len(names) > 1 else names[0]

@@ -23,7 +23,7 @@ from mcq_jax.planning import (
 from mcq_jax.planning.passes import mean_rows
 from mcq_jax.planning.plan import chunk_sizes
 from mcq_jax.planning.printing import describe
-from mcq_jax.sweeps.cost import layer_flops
+from mcq_jax.sweeps.cost import layer_flops, unembed_flops
 
 CONFIG = ModelConfig(
     layers=4, width=64, kv_heads=2, group=2, head_width=32, neurons=512,
@@ -67,7 +67,7 @@ def test_an_average_layer_costs_what_the_joining_rows_do():
 
 def test_the_flops_of_answers_are_those_of_the_vocabulary():
     answers, rows = _passes().read_answers(PROMPTS)
-    formula = rows * sweeps.cost.unembed_flops(CONFIG)
+    formula = rows * unembed_flops(CONFIG)
     assert _flops(answers) == pytest.approx(formula, rel=0.1)
 
 
@@ -129,6 +129,7 @@ def test_the_largest_chunk_fits_and_the_next_does_not(room: int):
         return 50 + 20 * chunk.prompts + 3 * chunk.prompts * chunk.sources
 
     found, following, size = largest_fitting(chunks, measure, room)
+    assert size is not None
     assert measure(found) <= room < size == measure(following)
     assert chunks.index(following) == chunks.index(found) + 1
     assert len(asked) <= 12
@@ -151,6 +152,7 @@ def test_a_plan_is_made_and_described():
     chip = dataclasses.replace(CHIP, memory=8e6)
     sweep = Sweep(prompts=20, sources=SOURCES, tokens=TOKENS)
     plan = make_plan(_passes(), sweep, chip, say=lambda text: None)
+    assert plan.next_bytes is not None
     assert plan.memory.total <= chip.memory < plan.next_bytes
     assert plan.prompt_pass_flops_ratio == pytest.approx(1, rel=0.05)
     # Rows join in steps, so that a few run before they are born.

@@ -145,8 +145,7 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
             placed.unembed, final, np.zeros((PROMPTS, CHOICES), np.int32),
             config=config, chunk=64,
         )  # fmt: skip
-        programs = (layers, resumed, answers)
-        return [p.compile().as_text() or "" for p in programs]
+        return [p.compile().as_text() or "" for p in (layers, resumed, answers)]
 
 
 # Masks of rows are a few bits, and may go anywhere.
