@@ -8,6 +8,7 @@ from mcq_jax.sweeps.anatomy import (
     contributions,
     dissect,
 )
+from mcq_jax.sweeps.bank import batch_of
 from mcq_jax.sweeps.cost import (
     node_sweep_bytes,
     node_sweep_flops,
@@ -15,6 +16,17 @@ from mcq_jax.sweeps.cost import (
     prompt_pass_bytes,
 )
 from mcq_jax.sweeps.full_pass import run_fully
+from mcq_jax.sweeps.named_plans import (
+    cumulative,
+    every_layer,
+    every_node,
+    every_position,
+    every_span,
+    every_unit,
+    leave_one_out,
+    node_sets,
+    pairs,
+)
 from mcq_jax.sweeps.outcomes import (
     Answers,
     Metric,
@@ -26,20 +38,7 @@ from mcq_jax.sweeps.outcomes import (
 )
 from mcq_jax.sweeps.path_walk import PATH_SITES
 from mcq_jax.sweeps.paths import patch_paths, paths_from
-from mcq_jax.sweeps.plans import (
-    NodeSets,
-    Patches,
-    Plan,
-    cumulative,
-    every_layer,
-    every_node,
-    every_position,
-    every_span,
-    every_unit,
-    leave_one_out,
-    node_sets,
-    pairs,
-)
+from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
 from mcq_jax.sweeps.prompt_pass import (
     NodeOutputs,
     Prefill,
@@ -54,7 +53,6 @@ from mcq_jax.sweeps.sweeping import (
     EFFECTS,
     Ablation,
     Direction,
-    batch_of,
     sweep,
 )
 

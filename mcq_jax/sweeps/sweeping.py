@@ -18,11 +18,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from mcq_jax import prompts
 from mcq_jax.interventions import Site
 from mcq_jax.model import ModelConfig, Parameters
-from mcq_jax.prompts import TokenBatch, TokenisedPrompt
+from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.results import RunFolder
+from mcq_jax.sweeps.bank import (
+    Bank,
+    batch_of,
+    check_that_sources_differ,
+    fill_bank,
+)
 from mcq_jax.sweeps.full_pass import run_fully
 from mcq_jax.sweeps.outcomes import (
     Answers,
@@ -60,15 +65,6 @@ class Direction(enum.Enum):
     DENOISE = "the source, from the prompt: does the node suffice?"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Bank:
-    """What the patched sites hold in every prompt, and how each answers."""
-
-    # `[layer, prompt, …]`; of sets of nodes what they write, else the site.
-    held: Any
-    final: np.ndarray  # [prompt, width]
-
-
 def sweep(
     parameters: Parameters,
     asked: Sequence[TokenisedPrompt],
@@ -104,9 +100,9 @@ def sweep(
     """
     count = len(sources.index) if isinstance(sources, Sources) else len(asked)
     _check(asked, plan, sources, direction, count)
-    bank = _fill_bank(parameters, asked, plan, config, prompts_at_once)
+    bank = fill_bank(parameters, asked, plan, config, prompts_at_once)
     if isinstance(sources, Sources):
-        _check_that_sources_differ(bank, sources)
+        check_that_sources_differ(bank, sources)
     run = _Sweep(
         parameters=parameters, asked=asked, plan=plan, sources=sources, bank=bank,
         config=config, metrics=tuple(metrics.items()), direction=direction,
@@ -256,47 +252,6 @@ def _answers(read: tuple[Array, Array | None]) -> Answers:
     return Answers(logits=read[0], log_normaliser=read[1])
 
 
-def batch_of(chosen: Sequence[TokenisedPrompt]) -> TokenBatch:
-    """Returns one padded batch of prompts, in the order given."""
-    (batch,) = prompts.batches(chosen, size=len(chosen))
-    order = np.argsort(batch.index)
-    columns = {
-        field.name: getattr(batch, field.name)[order]
-        for field in dataclasses.fields(batch)
-    }
-    return TokenBatch(**columns)
-
-
-def _fill_bank(parameters, asked, plan: Plan, config, at_once: int) -> Bank:
-    """Runs every prompt once."""
-    sites = plan.sites if isinstance(plan, Patches) else ()
-    held, final = [], []
-    for first in range(0, len(asked), at_once):
-        batch = batch_of(asked[first : first + at_once])
-        run = prefill(
-            parameters, batch.ids, batch.lengths, config=config,
-            suffix=plan.suffix, sites=sites,
-        )  # fmt: skip
-        one = run.activations[plan.site] if isinstance(plan, Patches) else run.nodes
-        held.append(jax.tree.map(np.asarray, one))
-        final.append(np.asarray(run.final))
-    if sites == (Site.PATTERN,):
-        held = _padded_keys(held)
-    join = functools.partial(np.concatenate, axis=1)
-    return Bank(
-        held=jax.tree.map(lambda *parts: join(parts), *held),
-        final=np.concatenate(final),
-    )
-
-
-def _padded_keys(held: list[np.ndarray]) -> list[np.ndarray]:
-    """Patterns of differently padded batches, to one number of keys."""
-    keys = max(a.shape[-1] for a in held)
-    return [
-        np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, keys - a.shape[-1])]) for a in held
-    ]
-
-
 def _read_from(here: Plan, plan: Plan, index: np.ndarray) -> Plan:
     """A plan whose places differ by prompt reads each source at the source's own."""
     if isinstance(here, NodeSets) or isinstance(plan, NodeSets):
@@ -349,15 +304,3 @@ def _check(asked, plan: Plan, sources, direction: Direction, count: int) -> None
                 "a pattern can be patched only from a prompt of the same length; "
                 "choose such sources."
             )
-
-
-def _check_that_sources_differ(bank: Bank, sources: Sources) -> None:
-    """A source that holds the same everywhere would be a patch that does nothing."""
-    leaves = jax.tree.leaves(bank.held)
-    for prompt, row in enumerate(sources.index):
-        for kind, source in zip(sources.kinds, row, strict=True):
-            if all((a[:, prompt] == a[:, source]).all() for a in leaves):
-                raise ValueError(
-                    f"prompt {prompt} and its source {source} ({kind}) hold the same "
-                    "wherever the plan patches: nothing would change. Choose another."
-                )

@@ -1,0 +1,78 @@
+"""`Bank`: what the patched sites hold in every prompt, each other's sources."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from mcq_jax import prompts
+from mcq_jax.interventions import Site
+from mcq_jax.prompts import TokenBatch, TokenisedPrompt
+from mcq_jax.sweeps.plans import Patches, Plan
+from mcq_jax.sweeps.prompt_pass import prefill
+from mcq_jax.sweeps.sources import Sources
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bank:
+    """What the patched sites hold in every prompt, and how each answers."""
+
+    # `[layer, prompt, …]`; of sets of nodes what they write, else the site.
+    held: Any
+    final: np.ndarray  # [prompt, width]
+
+
+def fill_bank(parameters, asked, plan: Plan, config, at_once: int) -> Bank:
+    """Runs every prompt once and keeps what the plan's sources may need."""
+    sites = plan.sites if isinstance(plan, Patches) else ()
+    held, final = [], []
+    for first in range(0, len(asked), at_once):
+        batch = batch_of(asked[first : first + at_once])
+        run = prefill(
+            parameters, batch.ids, batch.lengths, config=config,
+            suffix=plan.suffix, sites=sites,
+        )  # fmt: skip
+        one = run.activations[plan.site] if isinstance(plan, Patches) else run.nodes
+        held.append(jax.tree.map(np.asarray, one))
+        final.append(np.asarray(run.final))
+    if sites == (Site.PATTERN,):
+        held = _padded_keys(held)
+    join = functools.partial(np.concatenate, axis=1)
+    return Bank(
+        held=jax.tree.map(lambda *parts: join(parts), *held),
+        final=np.concatenate(final),
+    )
+
+
+def _padded_keys(held: list[np.ndarray]) -> list[np.ndarray]:
+    """Patterns of differently padded batches, to one number of keys."""
+    keys = max(a.shape[-1] for a in held)
+    return [
+        np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, keys - a.shape[-1])]) for a in held
+    ]
+
+
+def check_that_sources_differ(bank: Bank, sources: Sources) -> None:
+    """A source that holds the same everywhere would be a patch that does nothing."""
+    leaves = jax.tree.leaves(bank.held)
+    for prompt, row in enumerate(sources.index):
+        for kind, source in zip(sources.kinds, row, strict=True):
+            if all((a[:, prompt] == a[:, source]).all() for a in leaves):
+                raise ValueError(
+                    f"prompt {prompt} and its source {source} ({kind}) hold the same "
+                    "wherever the plan patches: nothing would change. Choose another."
+                )
+
+
+def batch_of(chosen: Sequence[TokenisedPrompt]) -> TokenBatch:
+    """Returns one padded batch of prompts, in the order given."""
+    (batch,) = prompts.batches(chosen, size=len(chosen))
+    order = np.argsort(batch.index)
+    columns = {
+        field.name: getattr(batch, field.name)[order]
+        for field in dataclasses.fields(batch)
+    }
+    return TokenBatch(**columns)
