@@ -91,7 +91,8 @@ def test_equal_calls_are_compiled_once_and_counted():
             x = double(x)
         return x[0]
 
-    found = compile_all(run, jax.ShapeDtypeStruct((8, 8), "float32"))
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    found = compile_all(run, jax.ShapeDtypeStruct((8, 8), "float32", sharding=here))
     counts = {program.name: program.count for program in found.programs}
     assert counts["double"] == 3
     assert found.result.shape == (8,)
