@@ -38,12 +38,8 @@ def test_behind_a_closed_gate_there_is_no_circuit_to_find(
     assert not (folder.path / "tables" / "effects").exists()
 
 
-@pytest.mark.parametrize("questions", [3, 4])
-def test_too_few_questions_are_not_explained(tmp_path: pathlib.Path, questions: int):
-    # Of 4, three fall into one half under this seed.
-    config = planted_config(
-        tmp_path, question_count=questions, effect_questions=4, seed=0
-    )
+def test_too_few_questions_are_not_explained(tmp_path: pathlib.Path):
+    config = planted_config(tmp_path, question_count=3, effect_questions=4, seed=0)
     findings, _ = run(config, quiet())
     assert findings.gate.open
     assert findings.verdict.startswith("An effect, but too few questions")
