@@ -24,14 +24,16 @@ from mcq_jax.model.attention import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.parameters import Parameters
+from mcq_jax.sweeps.cost import layer_flops
 from mcq_jax.sweeps.plans import Plan
 from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
 from mcq_jax.sweeps.row_edits import Here, RowEdits, row_edits, rows_at
 
-# Rows join in this many steps: more follow the births closely and compile longer.
+# Rows join in at most so many steps, and those of different first position run in at
+# most so many groups: more follow the patches closely, and compile longer.
 STAGES = 8
-# Rows of different first position run in this many groups, each of one length.
-SUFFIXES = 8
+# FLOPs that one more step has to be worth; small models are done before it compiles.
+_WORTH_A_STAGE = 5e9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +55,7 @@ def resume(
     config: ModelConfig,
     keep_nodes: bool = False,
     rows_at_once: int | None = None,
+    stages: int | None = None,
 ) -> Resumed:
     """Runs every prompt on under every row's patches, for every source.
 
@@ -66,9 +69,13 @@ def resume(
             position).
         rows_at_once: rows that advance together, fewer where memory is short. Those
             that run over many tokens are cut into as many.
+        stages: steps in which rows join; by default as many as pay for compiling.
     """
     finals, kept, order = [], [], []
-    for suffix, rows in _groups(plan, rows_at_once):
+    if stages is None:
+        prompts, per_prompt = jax.tree.leaves(sources)[0].shape[1:3]
+        stages = _stages(plan, prompts * per_prompt, config)
+    for suffix, rows in _groups(plan, rows_at_once, stages):
         some = _run_rows(
             parameters,
             _last(start, suffix),
@@ -76,6 +83,7 @@ def resume(
             plan.take(rows),
             config=config,
             keep_nodes=keep_nodes,
+            stages=stages,
         )
         finals.append(some.final)
         kept.append(some.nodes)
@@ -88,12 +96,19 @@ def resume(
     return Resumed(final, nodes)
 
 
-def _groups(plan: Plan, rows_at_once: int | None):
+def _stages(plan: Plan, copies: int, config: ModelConfig) -> int:
+    """How many steps pay, for so many copies of the plan's rows."""
+    tokens = copies * int(plan.starts.sum())
+    work = tokens * config.layers * layer_flops(config, keys=0)
+    return int(np.clip(work / _WORTH_A_STAGE, 1, STAGES))
+
+
+def _groups(plan: Plan, rows_at_once: int | None, most: int):
     """Yields (suffix, rows): rows in order of birth that run over as many tokens."""
     starts = plan.starts
     lengths = np.unique(starts)
-    if len(lengths) > SUFFIXES:
-        lengths = np.quantile(starts, np.arange(1, SUFFIXES + 1) / SUFFIXES)
+    if len(lengths) > most:
+        lengths = np.quantile(starts, np.arange(1, most + 1) / most)
         lengths = np.unique(np.ceil(lengths).astype(int))
     group = np.searchsorted(lengths, starts)
     for index, suffix in enumerate(lengths):
@@ -116,7 +131,9 @@ def _last(start: Prefill, suffix: int) -> Prefill:
     return dataclasses.replace(start, resid_pre=start.resid_pre[:, :, -suffix:])
 
 
-def _run_rows(parameters, start, sources, plan, *, config, keep_nodes) -> Resumed:
+def _run_rows(
+    parameters, start, sources, plan, *, config, keep_nodes, stages
+) -> Resumed:
     """Rows in order of birth, over one number of last tokens."""
     births, suffix = plan.births, start.suffix
     if keep_nodes:
@@ -127,7 +144,7 @@ def _run_rows(parameters, start, sources, plan, *, config, keep_nodes) -> Resume
     kept, layer = [], 0
     for group, blocks in zip(parameters.layers, start.blocks, strict=True):
         for index in range(jax.tree.leaves(group)[0].shape[0]):
-            alive = _alive(births, layer)
+            alive = _alive(births, layer, stages)
             if alive > x.shape[2]:
                 x = _join(x, start.resid_pre, births[x.shape[2] : alive])
             if alive:
@@ -150,9 +167,9 @@ def _run_rows(parameters, start, sources, plan, *, config, keep_nodes) -> Resume
     return Resumed(x[:, :, :, -1], nodes)
 
 
-def _alive(births: Int[np.ndarray, " row"], layer: int) -> int:
+def _alive(births: Int[np.ndarray, " row"], layer: int, stages: int) -> int:
     """Rows present in a layer: those born, rounded up to a whole stage."""
-    stage = -(-len(births) // STAGES)
+    stage = -(-len(births) // stages)
     born = int((births <= layer).sum())
     return min(len(births), -(-born // stage) * stage)
 

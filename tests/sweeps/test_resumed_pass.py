@@ -8,6 +8,7 @@ import pytest
 
 from mcq_jax.interventions import Site, all_nodes
 from mcq_jax.sweeps import NodeSets, every_node, prefill, resume
+from mcq_jax.sweeps.resumed_pass import STAGES
 from tests import tiny
 from tests.sweeps.full_runs import (
     LENGTHS,
@@ -41,7 +42,9 @@ def _model(case: str, sizes: tuple[int, ...]):
 def _assert_equals_full_runs(case: str, sizes: tuple[int, ...], masks: np.ndarray):
     config, parameters, start = _model(case, sizes)
     sources = random_sources(config)
-    resumed = resume(parameters, start, sources, NodeSets(masks), config=config)
+    resumed = resume(
+        parameters, start, sources, NodeSets(masks), config=config, stages=STAGES
+    )
     assert resumed.final.shape == (len(LENGTHS), SOURCES, len(masks), config.width)
     assert resumed.nodes is None
     unrolled = tiny.random_parameters(config, sizes=(1, 1, 1))
