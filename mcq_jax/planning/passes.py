@@ -86,7 +86,12 @@ class Passes:
 
         def run(parameters, start, sources):
             return sweeps.resume(
-                parameters, start, sources, node_sets, config=self.config
+                parameters,
+                start,
+                sources,
+                node_sets,
+                config=self.config,
+                stages=STAGES,
             ).final
 
         values = jax.tree.map(lambda n: _with_sources(n, sources), start.nodes)
