@@ -72,8 +72,8 @@ class RunConfig:
     selection_share: float = 0.8
     # Sets of random nodes that the chosen ones are held against.
     random_sets: int = 10
-    # Also patch every node at all earlier positions, for so many questions (costs half
-    # a pass per node and prompt: for small models).
+    # Also patch every node at all earlier positions, by full passes, for so many
+    # questions (costs nodes × questions passes: for small models).
     earlier_position_questions: int = 0
     # What makes a head a correct-letter head, an amplifier, …; fixed before looking.
     thresholds: Thresholds = Thresholds()

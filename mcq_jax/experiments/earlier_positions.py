@@ -1,21 +1,22 @@
 """Which nodes matter before the answer position: each patched at all earlier tokens.
 
-It finds what no patch at the last token can: heads that mark options or count lines on
-the way. Rows run over the whole prompt from their layer on, so this costs half a pass
-per node and prompt.
+By plain full passes with per-row edits, so for small models only: resuming rows over
+whole prompts would halve the work and compile a program for every length. It finds what
+no patch at the last token can: heads that mark options or count lines on the way.
 """
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from mcq_jax import sweeps
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.study import Study
-from mcq_jax.interventions import Site
+from mcq_jax.interventions import Edit, Site, patch
+from mcq_jax.model import forward
 from mcq_jax.prompts import TokenBatch
 from mcq_jax.sweeps import batch_of
 
@@ -50,31 +51,33 @@ def patch_earlier_positions(
 def _largest_change(
     checkpoint: Checkpoint, batch: TokenBatch, is_zero: bool
 ) -> np.ndarray:
-    """Of the batch's first prompt, patched from its second or with zeros."""
-    config, length = checkpoint.config, int(batch.lengths[0])
-    before = range(-length, -1)
-    plans = (
-        sweeps.every_unit(Site.Z, config, offsets=before),
-        sweeps.every_layer(Site.MLP_OUT, config, offsets=before),
+    config = checkpoint.config
+    last = int(batch.lengths[0]) - 1
+    patched, clean = _patch_all(
+        checkpoint.parameters, jnp.asarray(batch.ids), last, is_zero, config=config
     )
-    sites = [plan.site for plan in plans]
-    parameters, lengths = checkpoint.parameters, batch.lengths
-    run = sweeps.prefill(
-        parameters, batch.ids, lengths, config=config, suffix=length, sites=sites
+    ids = batch.answer_ids[0]
+    change = np.abs(np.asarray(patched)[:, ids] - np.asarray(clean)[ids])
+    return change.max(axis=1).reshape(config.layers, config.nodes)
+
+
+@functools.partial(jax.jit, static_argnames=("config",))
+def _patch_all(parameters, tokens, last, is_zero, *, config):
+    """Last-token logits with each node patched before `last`, and without."""
+    sites = (Site.Z, Site.MLP_OUT)
+    source = forward(parameters, tokens[1:], config=config, capture=sites).activations
+    source = jax.tree.map(lambda a: jnp.where(is_zero, 0.0, a), source)
+    clean = forward(parameters, tokens[:1], config=config).logits[0, last]
+    rows = config.layers * config.nodes
+    mask = jnp.eye(rows).reshape(rows, config.layers, config.nodes)
+    mask = jnp.moveaxis(mask, 0, 1)[:, :, None]  # [layer, row, 1, node]
+    before = jnp.arange(tokens.shape[1]) < last
+    mask = jnp.where(before[None, None, :, None], mask, 0.0)
+    heads = mask[..., :-1].reshape(*mask.shape[:3], config.kv_heads, config.group, 1)
+    layers = range(config.layers)
+    edits: tuple[Edit, ...] = (
+        patch(Site.Z, source[Site.Z], layers=layers, weight=heads),
+        patch(Site.MLP_OUT, source[Site.MLP_OUT], layers=layers, weight=mask[..., -1:]),
     )
-    clean = run.take(np.array([0]))
-    read = functools.partial(
-        sweeps.read_answers,
-        parameters.unembed,
-        answer_ids=batch.answer_ids[:1],
-        config=config,
-    )
-    unpatched, _ = read(clean.final)
-    by_node = []
-    for plan in plans:
-        source = run.activations[plan.site][:, None, 1:]  # [layer, prompt, source, …]
-        source = jnp.zeros_like(source) if is_zero else source
-        rows = sweeps.resume(parameters, clean, source, plan, config=config).final
-        change = jnp.abs(read(rows)[0] - unpatched[:, None, None]).max(axis=-1)
-        by_node.append(np.asarray(change).reshape(config.layers, -1))
-    return np.concatenate(by_node, axis=1)
+    repeated = jnp.broadcast_to(tokens[:1], (rows, tokens.shape[1]))
+    return forward(parameters, repeated, edits, config=config).logits[:, last], clean

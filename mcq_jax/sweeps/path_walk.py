@@ -13,6 +13,7 @@ from mcq_jax.interventions.circuits import FINAL, HEAD_INPUTS, Input
 from mcq_jax.interventions.selection import Indices
 from mcq_jax.model import ModelConfig, Parameters, read_by
 from mcq_jax.model.arithmetic import contract
+from mcq_jax.model.int8 import dequantise
 from mcq_jax.model.parameters import Group
 from mcq_jax.model.run import run_layers
 
@@ -125,7 +126,8 @@ class Walk:
         kv_head, group = divmod(node.head or 0, self.config.group)
         clean = self.clean[Site.Z][node.layer]
         change = _minus(z[:, :, kv_head, group], clean[:, :, kv_head, group])
-        output = self._layer(node.layer)["attention"]["output"][0, kv_head, group]
+        attention = dequantise(self._layer(node.layer)["attention"])
+        output = attention["output"][0, kv_head, group]
         return contract("rph,hw->rpw", change, output.astype(jnp.float32))
 
     def _at_clean(self, site: Site, layer: int) -> Edit:
