@@ -103,4 +103,4 @@ def test_what_is_not_asked_for_takes_no_memory(sizes: tuple[int, ...]):
     (bare, bare_temporary), (some, temporary) = memory(()), memory(wishes)
     padding = 64 * len(wishes)  # alignment and pointers
     assert wanted <= some - bare <= wanted + padding
-    assert temporary - bare_temporary < one_layer
+    assert temporary - bare_temporary < 2 * one_layer  # of 16
