@@ -44,7 +44,8 @@ def score_bias(
     waves = jnp.asarray(_sinusoids(distances, config.width), q.dtype)
     directions = contract("dw,wkgh->dkgh", waves, weight)
     q = q + _bias("position_bias", q)
-    by_distance = contract("qkgh,dkgh->kgqd", q, directions, out=jnp.float32)
+    q = jnp.moveaxis(q, 0, 2)
+    by_distance = contract("kgqh,dkgh->kgqd", q, directions, out=jnp.float32)
     distance = query_positions[:, None] - key_positions[None]
     index = jnp.clip(distance, 0, distances - 1)  # keys still to come are masked
     return jnp.take_along_axis(by_distance, index[None, None], axis=-1)
