@@ -12,6 +12,7 @@ from mcq_jax.sharding.mesh import (
     split_model,
 )
 from mcq_jax.sharding.placement import (
+    fill_data_axis,
     gather_weights,
     on_every_host,
     rows_over_data,
@@ -27,6 +28,7 @@ __all__ = [
     "MeshShape",
     "choose_shape",
     "collectives",
+    "fill_data_axis",
     "gather_weights",
     "is_first_host",
     "join_hosts",

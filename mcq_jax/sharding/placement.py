@@ -40,12 +40,20 @@ def on_every_host(tree: Any) -> Any:
 
     For results (logits, effects): what comes back is held by each host in full.
     """
-    mesh = jax.sharding.get_mesh()
-    if mesh.empty:
+    if jax.process_count() == 1:
         return jax.tree.map(np.asarray, tree)
-    whole = jax.sharding.NamedSharding(mesh, PartitionSpec())
-    copied = jax.jit(lambda tree: tree, out_shardings=whole)(tree)
+    whole = jax.sharding.NamedSharding(jax.sharding.get_mesh(), PartitionSpec())
+    copied = jax.jit(_same, out_shardings=whole)(tree)
     return jax.tree.map(lambda a: np.asarray(a.addressable_data(0)), copied)
+
+
+def fill_data_axis(prompts: np.ndarray) -> np.ndarray:
+    """Returns a batch's prompts, the last repeated until "data" divides their number.
+
+    The repetitions are dummies: drop their rows. Without a mesh there are none.
+    """
+    missing = -len(prompts) % _mesh_sizes().get("data", 1)
+    return np.concatenate([prompts, np.repeat(prompts[-1:], missing)])
 
 
 def rows_over_data(tree: Any, *, leading: int = 1) -> Any:
@@ -80,6 +88,11 @@ def gather_weights(group: Any) -> Any:
         return jax.lax.with_sharding_constraint(weight, spec)
 
     return jax.tree_util.tree_map_with_path(gather, group)
+
+
+def _same(tree):
+    """At the top of the module, so that it is compiled once for every kind of tree."""
+    return tree
 
 
 def _place(leaf, sharding):

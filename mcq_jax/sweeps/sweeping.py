@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from mcq_jax import sharding
 from mcq_jax.interventions import Site
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.prompts import TokenisedPrompt
@@ -117,7 +118,8 @@ def sweep(
     for part, chunk in track(list(enumerate(chunks))):
         if folder is not None and folder.has_part(name, part):
             continue
-        values = run.chunk(chunk)
+        values = run.chunk(sharding.fill_data_axis(chunk))
+        values = {m: value[: len(chunk)] for m, value in values.items()}
         if folder is None:
             found.append(values)
         else:
@@ -227,7 +229,7 @@ class _Sweep:
         before = read(jnp.asarray(self.bank.final[own]))
         other = None if source is None else read(jnp.asarray(self.bank.final[source]))
         found = _reduce(read(final), before, other, clean.gold, metrics=self.metrics)
-        return jax.tree.map(np.asarray, found)
+        return sharding.on_every_host(found)
 
 
 @functools.partial(jax.jit, static_argnames="metrics")
