@@ -83,9 +83,10 @@ def _run(arguments: list[str]) -> None:
     from mcq_jax import experiments
 
     findings, folder = experiments.run(config)
-    page = write_report(findings, folder.path)
+    with folder.storage.as_local() as here:
+        page = write_report(findings, here)
     print_summary(findings)
-    print(f"\nReport: {page}")
+    print(f"\nReport: {folder.path}/{page.name}")
 
 
 def _plan(arguments: list[str]) -> int:
@@ -107,16 +108,18 @@ def _report(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise ValueError("report needs one run folder, e.g. mcq-jax report runs/demo")
     from mcq_jax.report import write_report
-    from mcq_jax.results import Findings
+    from mcq_jax.results import Findings, Storage
 
-    file = pathlib.Path(arguments[0]) / "findings.json"
-    if not file.exists():
+    storage = Storage.at(arguments[0])
+    if not storage.exists("findings.json"):
         raise FileNotFoundError(
-            f"{file} is not there: the run has not finished. `mcq-jax run` with the "
-            "same config goes on with it."
+            f"{storage.path}/findings.json is not there: the run has not finished. "
+            "`mcq-jax run` with the same config goes on with it."
         )
-    findings = Findings.from_json(file.read_text(encoding="utf-8"))
-    print(write_report(findings, file.parent))
+    findings = Findings.from_json(storage.read("findings.json").decode())
+    with storage.as_local() as here:
+        page = write_report(findings, here)
+    print(f"{storage.path}/{page.name}")
 
 
 def _read_config(path: pathlib.Path) -> "RunConfig":

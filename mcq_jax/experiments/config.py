@@ -20,7 +20,8 @@ class RunConfig:
     # word_copy, copy_colour, a JSONL file, MMLU's CSV file or folder; "planted" for a
     # planted model's own questions. A JSONL file of pairs if `are_pairs`.
     questions: str
-    # Folder of the run; runs/<title> where left out. A run started again resumes.
+    # Folder of the run, local or gs://bucket/…, s3://bucket/…; runs/<title> where left
+    # out. A run started again resumes.
     out: str | None = None
 
     # Whether `questions` are pairs of a clean and a source prompt.

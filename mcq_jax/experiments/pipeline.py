@@ -5,7 +5,6 @@ takes long writes its parts as it goes; a run that was stopped picks up where it
 """
 
 import dataclasses
-import pathlib
 import re
 
 import numpy as np
@@ -94,10 +93,10 @@ def open_model(config: RunConfig) -> tuple[Checkpoint, planted.Truth | None]:
     return checkpoint, model.truth
 
 
-def run_path(config: RunConfig) -> pathlib.Path:
-    """Returns the run's folder."""
+def run_path(config: RunConfig) -> str:
+    """Returns the run's folder: a local path, or a URI of an object store."""
     name = re.sub(r"[^a-z0-9]+", "-", config.title.lower()).strip("-")
-    return pathlib.Path(config.out or pathlib.Path("runs") / name)
+    return config.out or f"runs/{name}"
 
 
 def _judge(

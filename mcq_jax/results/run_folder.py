@@ -1,54 +1,79 @@
 """`RunFolder`: where a run's tables live, so that a run killed at any moment resumes.
 
-A table is a folder of Parquet parts, one per finished chunk. A part is written to a
-temporary file, synced and renamed, so that a part that exists is whole. The manifest
-says what was run; a folder made by another run is refused, never mixed with.
+A table is a folder of Parquet parts, one per finished chunk. A part counts if its
+footer can be read; `Storage` writes whole files only. The manifest says what was run;
+a folder made by another run is refused, never mixed with.
 """
 
 import hashlib
+import io
 import json
 import os
-import pathlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mcq_jax.results.storage import Storage
+
 Columns = Mapping[str, np.ndarray]
+
+# Footers read at once: in an object store each takes as long as a packet to there.
+_READERS = 16
 
 
 class RunFolder:
     """The folder of one run: manifest, tables, figures and report."""
 
-    def __init__(self, path: pathlib.Path):
-        self.path = path
+    def __init__(self, storage: Storage):
+        self.storage = storage
 
     @classmethod
-    def open(cls, path: str | pathlib.Path, manifest: Mapping) -> "RunFolder":
+    def open(cls, path: str | os.PathLike | Storage, manifest: Mapping) -> "RunFolder":
         """Creates the folder, or enters it again to go on with the same run.
 
         Two runs are the same if the `identity` parts of their manifests are: the
         checkpoint's content, the prompts, the plan, the dtype. Versions and machine
         are recorded and may differ.
+
+        Args:
+            path: local, or gs://bucket/…, s3://bucket/….
         """
-        folder = cls(pathlib.Path(path))
-        folder.path.mkdir(parents=True, exist_ok=True)
-        file = folder.path / "manifest.json"
-        if file.exists():
-            found = json.loads(file.read_text())
+        storage = path if isinstance(path, Storage) else Storage.at(path)
+        folder = cls(storage)
+        if storage.exists(_MANIFEST):
+            found = folder.manifest()
             _check_same_run(folder.path, found["identity"], manifest["identity"])
         else:
-            folder.write_text("manifest.json", json.dumps(manifest, indent=2))
+            folder.write_text(_MANIFEST, json.dumps(manifest, indent=2))
         return folder
 
+    @property
+    def path(self) -> str:
+        """The folder as the user named it."""
+        return self.storage.path
+
     def manifest(self) -> dict:
-        return json.loads((self.path / "manifest.json").read_text())
+        return json.loads(self.storage.read(_MANIFEST))
+
+    def missing_parts(self, table: str, count: int) -> list[int]:
+        """Returns which of a table's `count` parts are not there, or not whole."""
+        there = set(self.storage.names(_folder(table)))
+        found = [part for part in range(count) if _part(table, part) in there]
+        with ThreadPoolExecutor(_READERS) as pool:
+            whole = pool.map(lambda part: self.has_part(table, part), found)
+            done = {
+                part for part, is_whole in zip(found, whole, strict=True) if is_whole
+            }
+        return [part for part in range(count) if part not in done]
 
     def has_part(self, table: str, part: int) -> bool:
         """Whether the part is there and whole (its footer reads)."""
         try:
-            pq.read_metadata(self._part(table, part))
+            with self.storage.open(_part(table, part)) as file:
+                pq.read_metadata(file)
         except (FileNotFoundError, pa.ArrowInvalid):
             return False
         return True
@@ -56,37 +81,44 @@ class RunFolder:
     def write_part(self, table: str, part: int, columns: Columns) -> None:
         """Writes one finished chunk. Columns with more than one axis become lists."""
         arrow = pa.table({name: _to_arrow(array) for name, array in columns.items()})
-        target = self._part(table, part)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_suffix(f".{os.getpid()}.tmp")
-        with open(temporary, "wb") as file:
-            pq.write_table(arrow, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        content = io.BytesIO()
+        pq.write_table(arrow, content, compression="zstd")
+        self.storage.write(_part(table, part), content.getvalue())
 
     def read(self, table: str) -> dict[str, np.ndarray]:
         """Returns a table's columns, parts in order, lists as further axes."""
-        parts = sorted((self.path / "tables" / table).glob("part-*.parquet"))
+        names = self.storage.names(_folder(table))
+        parts = [name for name in names if name.endswith(".parquet")]
         if not parts:
             raise FileNotFoundError(
                 f"table {table!r} of {self.path} has no parts; run the experiment that "
                 "makes it first."
             )
-        arrow = pa.concat_tables([pq.read_table(part) for part in parts])
+        with ThreadPoolExecutor(_READERS) as pool:
+            arrow = pa.concat_tables(pool.map(self._read_part, parts))
         return {name: _to_numpy(arrow[name]) for name in arrow.column_names}
 
-    def write_text(self, name: str, text: str) -> pathlib.Path:
-        """Writes a whole text file of the folder at once."""
-        target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
-        return target
+    def read_text(self, name: str) -> str:
+        return self.storage.read(name).decode()
 
-    def _part(self, table: str, part: int) -> pathlib.Path:
-        return self.path / "tables" / table / f"part-{part:05d}.parquet"
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a whole text file of the folder at once."""
+        self.storage.write(name, text.encode())
+
+    def _read_part(self, name: str) -> pa.Table:
+        with self.storage.open(name) as file:
+            return pq.ParquetFile(file).read()
+
+
+_MANIFEST = "manifest.json"
+
+
+def _folder(table: str) -> str:
+    return f"tables/{table}"
+
+
+def _part(table: str, part: int) -> str:
+    return f"{_folder(table)}/part-{part:05d}.parquet"
 
 
 def content_hash(*parts: object) -> str:
@@ -95,7 +127,7 @@ def content_hash(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _check_same_run(path: pathlib.Path, found: Mapping, asked: Mapping) -> None:
+def _check_same_run(path: str, found: Mapping, asked: Mapping) -> None:
     asked = json.loads(json.dumps(asked))
     names = sorted(set(found) | set(asked))
     differing = [name for name in names if found.get(name) != asked.get(name)]
