@@ -3,20 +3,27 @@
 A table is a folder of Parquet parts, one per finished chunk. A part counts if its
 footer can be read; `Storage` writes whole files only. The manifest says what was run;
 a folder made by another run is refused, never mixed with.
+
+Of several hosts the first one alone touches files, and tells the others what it finds:
+so all agree on what is missing, and they need no disk in common.
 """
 
+import functools
 import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mcq_jax import sharding
 from mcq_jax.results.storage import Storage
+from mcq_jax.sharding.chunks import Chunk, Track
 
 Columns = Mapping[str, np.ndarray]
 
@@ -41,13 +48,10 @@ class RunFolder:
         Args:
             path: local, or gs://bucket/…, s3://bucket/….
         """
-        storage = path if isinstance(path, Storage) else Storage.at(path)
-        folder = cls(storage)
-        if storage.exists(_MANIFEST):
-            found = folder.manifest()
-            _check_same_run(folder.path, found["identity"], manifest["identity"])
-        else:
-            folder.write_text(_MANIFEST, json.dumps(manifest, indent=2))
+        folder = cls(path if isinstance(path, Storage) else Storage.at(path))
+        text = json.dumps(manifest, indent=2).encode()
+        found = json.loads(sharding.on_first_host(lambda: folder._enter(text)))
+        _check_same_run(folder.path, found["identity"], manifest["identity"])
         return folder
 
     @property
@@ -56,10 +60,38 @@ class RunFolder:
         return self.storage.path
 
     def manifest(self) -> dict:
-        return json.loads(self.storage.read(_MANIFEST))
+        return json.loads(self.read_text(_MANIFEST))
+
+    def complete(
+        self,
+        table: str,
+        chunks: Sequence[Chunk],
+        work: Callable[[Chunk], Any],
+        columns: Callable[[Chunk, Any], Columns],
+        *,
+        track: Track = iter,
+    ) -> dict[str, np.ndarray]:
+        """Runs the chunks whose parts are missing, and returns the whole table.
+
+        Args:
+            work: from prompts to arrays `[prompt, …]`, as for `sharding.run_chunks`.
+            columns: from a chunk and its arrays to its part of the table.
+        """
+        missing = self.missing_parts(table, len(chunks))
+        done = sharding.run_chunks([chunks[p] for p in missing], work, track=track)
+        for part, found in zip(missing, done, strict=True):
+            self.write_part(table, part, columns(chunks[part], found))
+        return self.read(table)
 
     def missing_parts(self, table: str, count: int) -> list[int]:
         """Returns which of a table's `count` parts are not there, or not whole."""
+
+        def look() -> bytes:
+            return json.dumps(self._missing(table, count)).encode()
+
+        return json.loads(sharding.on_first_host(look))
+
+    def _missing(self, table: str, count: int) -> list[int]:
         there = set(self.storage.names(_folder(table)))
         found = [part for part in range(count) if _part(table, part) in there]
         with ThreadPoolExecutor(_READERS) as pool:
@@ -80,6 +112,8 @@ class RunFolder:
 
     def write_part(self, table: str, part: int, columns: Columns) -> None:
         """Writes one finished chunk. Columns with more than one axis become lists."""
+        if not sharding.is_first_host():
+            return
         arrow = pa.table({name: _to_arrow(array) for name, array in columns.items()})
         content = io.BytesIO()
         pq.write_table(arrow, content, compression="zstd")
@@ -87,27 +121,46 @@ class RunFolder:
 
     def read(self, table: str) -> dict[str, np.ndarray]:
         """Returns a table's columns, parts in order, lists as further axes."""
-        names = self.storage.names(_folder(table))
-        parts = [name for name in names if name.endswith(".parquet")]
+        parts = self._parts(table)
         if not parts:
             raise FileNotFoundError(
                 f"table {table!r} of {self.path} has no parts; run the experiment that "
                 "makes it first."
             )
-        with ThreadPoolExecutor(_READERS) as pool:
-            arrow = pa.concat_tables(pool.map(self._read_part, parts))
+        arrow = pa.concat_tables(
+            pq.ParquetFile(pa.BufferReader(content)).read()
+            for content in self._contents(parts)
+        )
         return {name: _to_numpy(arrow[name]) for name in arrow.column_names}
 
     def read_text(self, name: str) -> str:
-        return self.storage.read(name).decode()
+        return sharding.on_first_host(lambda: self.storage.read(name)).decode()
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a whole text file of the folder at once."""
-        self.storage.write(name, text.encode())
+        if sharding.is_first_host():
+            self.storage.write(name, text.encode())
 
-    def _read_part(self, name: str) -> pa.Table:
-        with self.storage.open(name) as file:
-            return pq.ParquetFile(file).read()
+    def _enter(self, manifest: bytes) -> bytes:
+        """Returns the manifest that is there, or leaves this one and returns it."""
+        if not self.storage.exists(_MANIFEST):
+            self.storage.write(_MANIFEST, manifest)
+        return self.storage.read(_MANIFEST)
+
+    def _parts(self, table: str) -> list[str]:
+        def look() -> bytes:
+            names = self.storage.names(_folder(table))
+            return json.dumps([n for n in names if n.endswith(".parquet")]).encode()
+
+        return json.loads(sharding.on_first_host(look))
+
+    def _contents(self, names: Sequence[str]) -> Iterator[bytes]:
+        """Files in order; the first host reads ahead and tells the others."""
+        mine = names if sharding.is_first_host() else ()
+        with ThreadPoolExecutor(_READERS) as pool:
+            ahead = pool.map(self.storage.read, mine)
+            for _ in names:
+                yield sharding.on_first_host(functools.partial(next, ahead))
 
 
 _MANIFEST = "manifest.json"
