@@ -16,6 +16,7 @@ from mcq_jax.sharding.placement import (
     on_every_host,
     rows_over_data,
     shard_parameters,
+    shares_to_fill_data,
     use_mesh,
 )
 from mcq_jax.sharding.rules import MESH_AXES, PARAMETER_AXES, parameter_shardings
@@ -38,6 +39,7 @@ __all__ = [
     "rows_over_data",
     "shape_of",
     "shard_parameters",
+    "shares_to_fill_data",
     "split_model",
     "use_mesh",
 ]

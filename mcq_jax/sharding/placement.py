@@ -6,6 +6,7 @@ without a mesh.
 """
 
 import contextlib
+import math
 from typing import Any
 
 import jax
@@ -51,7 +52,7 @@ def on_every_host(tree: Any) -> Any:
 def rows_over_data(tree: Any, *, leading: int = 1) -> Any:
     """Lays the first of the leading axes that divides evenly over "data".
 
-    Too few rows to go round stay whole: every part of the mesh then runs all of them.
+    What does not go round evenly stays whole: every part of the mesh then runs all.
 
     Args:
         leading: how many leading axes are independent runs, the best to split first.
@@ -67,6 +68,17 @@ def rows_over_data(tree: Any, *, leading: int = 1) -> Any:
         return jax.lax.with_sharding_constraint(array, PartitionSpec(*axes))
 
     return jax.tree.map(lay, tree)
+
+
+def shares_to_fill_data(prompts: int, sources: int) -> int:
+    """Returns into how many shares the rows of each source are split, at the least.
+
+    With these, one of the two axes divides evenly over "data".
+    """
+    parts = _mesh_sizes().get("data", 1)
+    if prompts % parts == 0:
+        return 1
+    return parts // math.gcd(sources, parts)
 
 
 def gather_weights(group: Any) -> Any:

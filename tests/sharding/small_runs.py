@@ -95,6 +95,31 @@ def sweep(shape: str, parameters: Parameters):
     return start, patched.final, answers, kept.final, kept.nodes
 
 
+def lone_prompt(shape: str, parameters: Parameters):
+    """One prompt patched from three sources: neither fills a mesh, so rows must."""
+    config, last = config_of(shape), 2
+    tokens, lengths = (a[:1] for a in prompts_of(config))
+    start = sweeps.prefill(parameters, tokens, lengths, config=config, suffix=last)
+    heads = (config.kv_heads, config.group, config.head_width)
+    nodes = sweeps.NodeOutputs(
+        _draw(5, config.layers, 1, 3, *heads),
+        _draw(6, config.layers, 1, 3, config.width),
+    )
+    residuals = _draw(7, config.layers, 1, 3, last, config.width)
+    every_place = sweeps.Patches(
+        site=Site.RESID_PRE,
+        layers=np.repeat(np.arange(config.layers), last),
+        offsets=np.tile(-1 - np.arange(last), config.layers)[None, :, None],
+    )
+    patched = functools.partial(sweeps.resume, parameters, start, config=config)
+    pair = sweeps.NodeSets(sweeps.every_node(config).masks[:3])
+    return (
+        patched(nodes, sweeps.every_node(config), stages=2).final,
+        patched(residuals, every_place, stages=2).final,
+        patched(nodes, pair, keep_nodes=True).nodes,
+    )
+
+
 def assert_equal(found, expected) -> None:
     """Asserts that trees of arrays are the same but for the order of sums."""
     paths = jax.tree_util.tree_leaves_with_path(expected)

@@ -151,6 +151,12 @@ def test_exchanges_are_read_from_a_compiled_program(line, kind, size, devices):
     assert (found.kind, found.bytes, found.devices) == (kind, size, devices)
 
 
+def test_an_exchange_beside_several_computations_counts_once():
+    line = "%g{} = f32[8] all-gather(%x), channel_id={}, replica_groups={{{{0,1}}}}"
+    text = "\n".join(line.format(*names) for names in [(1, 4), (2, 4), (3, 5)])
+    assert len(sharding.collectives(text)) == 2
+
+
 def test_results_that_merely_read_an_exchange_do_not_count_as_one():
     line = "%f = f32[2] fusion(%all-reduce.9, %all-gather), kind=kLoop, calls=%c"
     assert not sharding.collectives(line)
