@@ -17,7 +17,7 @@ from mcq_jax import sharding
 from mcq_jax.checkpoints.huggingface import read_config
 from mcq_jax.model import ModelConfig, parameter_shapes
 from mcq_jax.planning.chips import Chip, Topology, chip_of
-from mcq_jax.planning.passes import Passes
+from mcq_jax.planning.passes import Chunk, Passes
 from mcq_jax.planning.plan import Sweep, make_plan
 from mcq_jax.planning.presets import PRESETS
 from mcq_jax.planning.printing import describe
@@ -38,6 +38,8 @@ class PlanOptions:
     sources: int = 10
     # Tokens of a prompt.
     tokens: int = 1024
+    # As 4x10x1300: prompts, sources, rows at once; the largest that fits, if left out.
+    chunk: str | None = None
     # Of weights and activations.
     dtype: str = "bfloat16"
 
@@ -66,7 +68,13 @@ def print_plan(model: str, options: PlanOptions) -> None:
         prompts=options.prompts, sources=options.sources, tokens=options.tokens
     )
     print(f"{model} on {options.topology or 'the local devices'}", flush=True)
-    found = make_plan(passes, sweep, chip, say=lambda text: print(text, flush=True))
+    found = make_plan(
+        passes,
+        sweep,
+        chip,
+        chunk=None if options.chunk is None else Chunk.parse(options.chunk),
+        say=lambda text: print(text, flush=True),
+    )
     print(describe(found, sweep, chip))
 
 

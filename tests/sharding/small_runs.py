@@ -105,7 +105,7 @@ def lone_prompt(shape: str, parameters: Parameters):
         _draw(5, config.layers, 1, 3, *heads),
         _draw(6, config.layers, 1, 3, config.width),
     )
-    residuals = _draw(7, config.layers, 1, 3, last, config.width)
+    residuals = jnp.asarray(_draw(7, config.layers, 1, 3, last, config.width))
     every_place = sweeps.Patches(
         site=Site.RESID_PRE,
         layers=np.repeat(np.arange(config.layers), last),
