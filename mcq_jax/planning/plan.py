@@ -196,8 +196,9 @@ def largest_fitting(
         size = found[0]
         needs = "more memory than" if size is None else f"{size / 1e9:.1f} GB of"
         raise ValueError(
-            f"the smallest chunk tried, {chunks[0]}, needs {needs} the {room / 1e9:.1f} GB "
-            "of a chip; use a larger slice, a larger model axis, or --fully-sharded."
+            f"the smallest chunk tried, {chunks[0]}, needs {needs} the "
+            f"{room / 1e9:.1f} GB of a chip; use a larger slice, a larger model axis, "
+            "or --fully-sharded."
         )
     following = chunks[high] if high < len(chunks) else None
     return chunks[low], following, found.get(high)

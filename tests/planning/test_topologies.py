@@ -60,4 +60,4 @@ def test_a_small_sweep_is_planned_for_a_slice(checkpoint: str, capfd):
 def test_a_chunk_that_does_not_fit_is_refused_in_one_line(checkpoint: str, capfd):
     options = PlanOptions(topology="v5e:1x1", tokens=128, chunk="400x1000x36")
     assert plan_in_own_process(checkpoint, options) == 1
-    assert "the smallest chunk tried, 400 prompts x 1000 sources" in capfd.readouterr().out
+    assert "400 prompts x 1000 sources x 36 rows, needs" in capfd.readouterr().out
