@@ -93,7 +93,7 @@ def _scores(
     ]
     scores = jnp.concatenate(parts, -1)
     if config.relative_positions:
-        scores = scores + score_bias(q, positions, keys, config)
+        scores = scores + score_bias(q, positions, blocks, config)
     scores = soft_cap(scores * constants.score_scale, config.score_cap)
     is_real = jnp.concatenate([_is_real(block) for block in blocks])
     is_readable = is_real[None] & _in_sight(positions, keys, constants.window)

@@ -9,12 +9,14 @@ are each layer's own). Gopher and Chinchilla have these positions and no others.
 """
 
 import haiku as hk
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mcq_jax import axes
 from mcq_jax.model.arithmetic import contract
+from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 
 
@@ -28,7 +30,7 @@ def with_content_bias(q: axes.Queries, config: ModelConfig) -> axes.Queries:
 def score_bias(
     q: axes.Queries,
     query_positions: Int[Array, " query"],
-    key_positions: Int[Array, " key"],
+    blocks: tuple[Block, ...],
     config: ModelConfig,
 ) -> axes.Pattern:
     """Returns (q + v) . W r of every query and key, in float32.
@@ -36,7 +38,7 @@ def score_bias(
     W r is made once for every distance, which rows and queries share; the blocks hold
     all keys before a query, so that no distance exceeds their number.
     """
-    distances = key_positions.shape[0]
+    distances = sum(block.positions.shape[0] for block in blocks)
     shape = (config.width, *q.shape[1:])
     weight = hk.get_parameter(
         "relative", shape, init=hk.initializers.RandomNormal(0.05)
@@ -45,9 +47,35 @@ def score_bias(
     directions = contract("dw,wkgh->dkgh", waves, weight)
     q = q + _bias("position_bias", q)
     by_distance = contract("qkgh,dkgh->kgqd", q, directions, out=jnp.float32)
-    distance = query_positions[:, None] - key_positions[None]
-    index = jnp.clip(distance, 0, distances - 1)  # keys still to come are masked
-    return jnp.take_along_axis(by_distance, index[None, None], axis=-1)
+    first = query_positions[0]
+    parts = [
+        _by_key(by_distance, first - block.positions[0], block.positions.shape[0])
+        for block in blocks
+    ]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def _by_key(
+    by_distance: Float[Array, "kv_head group query distance"],
+    offset: Int[Array, ""],
+    keys: int,
+) -> axes.Pattern:
+    """Picks the distance offset + i - j for query i and key j of a block.
+
+    Queries stand side by side, and so do keys: a query's numbers are a stretch of its
+    distances, backwards, and one further on for the next query. Cut and shifted as a
+    whole they cost a copy, where picked one by one a TPU reads a line for each.
+    """
+    heads, (queries, distances) = by_distance.shape[:2], by_distance.shape[2:]
+    backwards = jnp.pad(
+        by_distance[..., ::-1], [(0, 0)] * 3 + [(queries - 1, keys)]
+    )  # keys still to come get 0, and are masked
+    stretch = jax.lax.dynamic_slice_in_dim(
+        backwards, distances - 1 - offset, keys + queries, axis=3
+    )
+    # Read in rows that are shorter by one, every next query begins one further on.
+    flat = stretch.reshape(*heads, -1)[..., queries - 1 : -1]
+    return flat.reshape(*heads, queries, -1)[..., :keys]
 
 
 def _bias(name: str, q: axes.Queries) -> Array:
