@@ -32,8 +32,8 @@ def score_bias(
     query_positions: Int[Array, " query"],
     blocks: tuple[Block, ...],
     config: ModelConfig,
-) -> axes.Pattern:
-    """Returns (q + v) . W r of every query and key, in float32.
+) -> list[axes.Pattern]:
+    """Returns (q + v) . W r of every query and key in float32, block by block.
 
     W r is made once for every distance, which rows and queries share; the blocks hold
     all keys before a query, so that no distance exceeds their number.
@@ -46,36 +46,44 @@ def score_bias(
     waves = jnp.asarray(_sinusoids(distances, config.width), q.dtype)
     directions = contract("dw,wkgh->dkgh", waves, weight)
     q = q + _bias("position_bias", q)
-    by_distance = contract("qkgh,dkgh->kgqd", q, directions, out=jnp.float32)
-    first = query_positions[0]
-    parts = [
-        _by_key(by_distance, first - block.positions[0], block.positions.shape[0])
-        for block in blocks
-    ]
-    return jnp.concatenate(parts, axis=-1)
+
+    def of_block(block):
+        stretch = _stretch(directions, query_positions, block.positions)
+        scores = contract("qkgh,dkgh->kgqd", q, stretch, out=jnp.float32)
+        return _by_key(scores, block.positions.shape[0])
+
+    return [of_block(block) for block in blocks]
+
+
+def _stretch(
+    directions: Float[Array, "distance kv_head group head_width"],
+    queries: Int[Array, " query"],
+    keys: Int[Array, " key"],
+) -> Float[Array, "stretch kv_head group head_width"]:
+    """Cuts out all distances of a block's keys, those of the last query first.
+
+    Queries stand side by side, and so do keys. Those still to come get 0: they are
+    masked.
+    """
+    distances, before, after = len(directions), len(queries) - 1, len(keys) - 1
+    padded = jnp.pad(directions[::-1], [(before, after), (0, 0), (0, 0), (0, 0)])
+    start = distances - 1 - (queries[0] - keys[0])
+    return jax.lax.dynamic_slice_in_dim(padded, start, before + len(keys))
 
 
 def _by_key(
-    by_distance: Float[Array, "kv_head group query distance"],
-    offset: Int[Array, ""],
-    keys: int,
+    scores: Float[Array, "kv_head group query stretch"], keys: int
 ) -> axes.Pattern:
-    """Picks the distance offset + i - j for query i and key j of a block.
+    """Each query's own part of the stretch, one further back than that before it.
 
-    Queries stand side by side, and so do keys: a query's numbers are a stretch of its
-    distances, backwards, and one further on for the next query. Cut and shifted as a
-    whole they cost a copy, where picked one by one a TPU reads a line for each.
+    Read in rows shorter by one, numbers come to stand where they belong: a copy, where
+    a TPU reads a line of memory for every number that is picked by its index.
     """
-    heads, (queries, distances) = by_distance.shape[:2], by_distance.shape[2:]
-    backwards = jnp.pad(
-        by_distance[..., ::-1], [(0, 0)] * 3 + [(queries - 1, keys)]
-    )  # keys still to come get 0, and are masked
-    stretch = jax.lax.dynamic_slice_in_dim(
-        backwards, distances - 1 - offset, keys + queries, axis=3
-    )
-    # Read in rows that are shorter by one, every next query begins one further on.
-    flat = stretch.reshape(*heads, -1)[..., queries - 1 : -1]
-    return flat.reshape(*heads, queries, -1)[..., :keys]
+    *heads, queries, stretch = scores.shape
+    if queries == 1:
+        return scores
+    flat = scores.reshape(*heads, -1)[..., queries - 1 : -1]
+    return flat.reshape(*heads, queries, stretch - 1)[..., :keys]
 
 
 def _bias(name: str, q: axes.Queries) -> Array:

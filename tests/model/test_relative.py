@@ -55,7 +55,7 @@ def test_the_bias_of_a_score_is_that_of_its_distance(parts: list[range]):
 
     def biases(q):
         bias = score_bias(q, positions, blocks, CONFIG)
-        return bias, with_content_bias(q, CONFIG)
+        return jnp.concatenate(bias, -1), with_content_bias(q, CONFIG)
 
     run = hk.without_apply_rng(hk.transform(biases))
     parameters = {"~": jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), drawn)}
