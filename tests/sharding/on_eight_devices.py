@@ -90,6 +90,22 @@ def test_split_rows_grow_where_they_lie(mesh: str):
         assert len(exchanges) == (2 if model.model > 1 else 0)
 
 
+def _flops_of_a_device(devices: int, prompts: int) -> float:
+    config = runs.config_of(GROUPED)
+    mesh = sharding.make_mesh(config, "model=1", devices=jax.devices()[:devices])
+    passes = planning.Passes(config=config, mesh=mesh, tokens=TOKENS, dtype="float32")
+    start = passes.prefill(prompts)
+    resumed = passes.resume(start.result, SOURCES)
+    return sum(p.count * p.flops for p in (*start.programs, *resumed.programs))
+
+
+def test_a_device_does_its_share_of_the_work_and_no_more():
+    alone = _flops_of_a_device(1, PROMPTS)
+    split = _flops_of_a_device(8, PROMPTS)
+    assert 8 * split == pytest.approx(alone, rel=0.02)
+    assert split == pytest.approx(_flops_of_a_device(1, PROMPTS // 8), rel=0.02)
+
+
 def test_a_mesh_of_one_device_changes_no_bit():
     config, parameters = runs.model_of(GROUPED)
     mesh = sharding.make_mesh(config, "model=1", devices=jax.devices()[:1])
