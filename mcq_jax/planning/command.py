@@ -48,13 +48,14 @@ def print_plan(model: str, options: PlanOptions) -> None:
     """Prints the plan for a preset or a Hugging Face folder, on real or named chips."""
     config = read_shape(model)
     chip, devices = _find_chips(options.topology)
-    layer = parameter_shapes(config)
     size = jax.numpy.dtype(options.dtype).itemsize
+    layer, everything = _weights(config)
     mesh = sharding.make_mesh(
         config,
         options.mesh,
         devices=devices,
-        parameter_bytes=size * _weights(layer, config.layers),
+        parameter_bytes=size * everything,
+        layer_bytes=size * layer if options.fully_sharded else None,
         device_bytes=int(chip.memory),
     )
     passes = Passes(
@@ -132,7 +133,9 @@ def _find_chips(topology: str | None) -> tuple[Chip, Sequence[Any]]:
     return named.figures, list(slice_of_pod.devices)
 
 
-def _weights(shapes, layers: int) -> int:
-    """Weights of a whole model, from shapes with one layer."""
+def _weights(config: ModelConfig) -> tuple[int, int]:
+    """How many weights one layer has, and the whole model."""
+    shapes = parameter_shapes(config)
+    layer = sum(s.size for s in jax.tree.leaves(shapes.layers))
     once = sum(s.size for s in jax.tree.leaves((shapes.embed, shapes.unembed)))
-    return once + layers * sum(s.size for s in jax.tree.leaves(shapes.layers))
+    return layer, once + config.layers * layer

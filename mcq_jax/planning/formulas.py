@@ -1,5 +1,7 @@
 """What a chunk costs and takes by formula: beside what the compiler counts."""
 
+import dataclasses
+
 import jax
 
 from mcq_jax.model import ModelConfig
@@ -41,7 +43,16 @@ def chunk_bytes(passes: Passes, chunk: Chunk) -> float:
     kept = chunk.prompts * passes.tokens * _block_numbers(config)
     # The formulas of `cost` are of four bytes a number.
     running = cost.node_sweep_bytes(config, rows=rows, tokens=passes.tokens) / 4
-    return tree_bytes(passes.parameters()) + size * (kept + running) / passes.mesh.size
+    spread = size * (kept + running) / passes.mesh.size
+    return tree_bytes(passes.parameters()) + _gathered_bytes(passes) + spread
+
+
+def _gathered_bytes(passes: Passes) -> float:
+    """Two layers that are whole over "data", where weights are fully sharded."""
+    if not passes.fully_sharded:
+        return 0.0
+    whole = dataclasses.replace(passes, fully_sharded=False).parameters()
+    return 2 * tree_bytes(whole.layers) / passes.config.layers
 
 
 def _block_numbers(config: ModelConfig) -> int:

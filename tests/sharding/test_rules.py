@@ -72,6 +72,21 @@ def test_the_model_is_split_no_further_than_its_weights_demand():
     assert chosen(10_000) == sharding.MeshShape(1, 32)
 
 
+def test_fully_sharded_weights_split_the_model_only_for_the_layers_in_use():
+    def chosen(layer_bytes):
+        return sharding.choose_shape(
+            Heads(8, 8),
+            32,
+            parameter_bytes=160,  # 5 on each device
+            layer_bytes=layer_bytes,
+            device_bytes=16,
+        )
+
+    assert chosen(2) == sharding.MeshShape(32, 1)
+    assert chosen(4) == sharding.MeshShape(16, 2)
+    assert chosen(1000) == sharding.MeshShape(1, 32)
+
+
 def _specs(config: ModelConfig, mesh, **options):
     shapes = parameter_shapes(config)
     placed = sharding.parameter_shardings(shapes, mesh, **options)
