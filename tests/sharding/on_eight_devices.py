@@ -23,9 +23,11 @@ jax.config.update("jax_num_cpu_devices", 8)
 
 MESHES = ("data=8,model=1", "data=1,model=8", "data=2,model=4", "data=4,model=2")
 GROUPED = "grouped heads, one stack"
+RELATIVE = "relative positions, one stack"
 CASES = [
     *(("every head its own keys, one stack", mesh) for mesh in MESHES),
     *((GROUPED, mesh) for mesh in MESHES),
+    *((RELATIVE, mesh) for mesh in MESHES[1::2]),
     *(("grouped heads, single layers", mesh) for mesh in MESHES[2:]),
     *(("one key head, single layers", mesh) for mesh in MESHES[1::2]),
 ]
@@ -211,6 +213,7 @@ def _large(exchanges, *, least: int) -> list[sharding.Collective]:
     ("shape", "mesh"),
     [
         ("every head its own keys, one stack", MESHES[2]),
+        (RELATIVE, MESHES[2]),
         *((GROUPED, m) for m in MESHES),
     ],
 )

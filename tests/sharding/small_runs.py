@@ -16,6 +16,7 @@ ROUNDING = 2e-5
 # Key/value heads, query heads of each, segments of layers.
 SHAPES = {
     "every head its own keys, one stack": (8, 1, (2,)),
+    "relative positions, one stack": (8, 1, (2,)),
     "grouped heads, one stack": (2, 4, (2,)),
     "grouped heads, single layers": (2, 4, (1, 1)),
     "one key head, single layers": (1, 8, (1, 1)),
@@ -24,9 +25,11 @@ SHAPES = {
 
 def config_of(shape: str) -> ModelConfig:
     kv_heads, group, _ = SHAPES[shape]
+    relative = shape.startswith("relative")
     return ModelConfig(
         layers=2, width=24, kv_heads=kv_heads, group=group, head_width=4, neurons=40,
-        vocabulary=48, context=16, rotary_width=4, qkv_bias=True,
+        vocabulary=48, context=16, qkv_bias=True, relative_positions=relative,
+        rotary_width=0 if relative else 4,
     )  # fmt: skip
 
 
