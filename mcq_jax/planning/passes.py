@@ -131,20 +131,22 @@ class Passes:
             return compile_all(function, *arguments)
 
 
-def rows_by_layer(config: ModelConfig, rows_at_once: int) -> Int[np.ndarray, " pass"]:
+def rows_by_layer(
+    config: ModelConfig, rows_at_once: int, *, steps: int = STAGES
+) -> Int[np.ndarray, " pass"]:
     """Returns how many rows run whenever a layer does, as they join in steps.
 
     Every node is a row, and rows go in groups that begin with the layer of their first.
     """
     births = np.repeat(np.arange(config.layers), config.nodes)
     pieces = np.array_split(births, math.ceil(len(births) / rows_at_once))
-    running = [_running(piece, np.arange(config.layers)) for piece in pieces]
+    running = [_running(piece, config.layers, steps) for piece in pieces]
     return np.concatenate([some[some > 0] for some in running])
 
 
-def _running(births, layers):
-    step = math.ceil(len(births) / STAGES)
-    born = np.searchsorted(births, layers, side="right")
+def _running(births, layers: int, steps: int):
+    step = math.ceil(len(births) / steps)
+    born = np.searchsorted(births, np.arange(layers), side="right")
     return np.minimum(-(-born // step) * step, len(births))
 
 

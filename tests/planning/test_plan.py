@@ -60,20 +60,19 @@ def test_an_average_layer_costs_what_the_joining_rows_do():
     counted = _flops(_passes().resume(start.result, SOURCES))
     running = rows_by_layer(CONFIG, EVERY_ROW)
     stand_in = _passes().resume(start.result, SOURCES, rows=round(running.mean()))
-    # 13 rows stand for 13.25.
+    # 13 rows stand for about as many.
     assert _flops(stand_in) == pytest.approx(counted, rel=0.02)
     formula = PROMPTS * SOURCES * running.sum() * layer_flops(CONFIG, keys=TOKENS)
     assert counted == pytest.approx(formula, rel=0.05)
 
 
 def test_rows_join_in_steps_in_groups_of_their_own():
-    # Five nodes in each of four layers, in eight steps of three rows.
-    assert rows_by_layer(CONFIG, EVERY_ROW).tolist() == [6, 12, 15, 20]
+    running = functools.partial(rows_by_layer, CONFIG, steps=8)
+    # Five nodes in each of four layers, in steps of three rows.
+    assert running(EVERY_ROW).tolist() == [6, 12, 15, 20]
     # Ten rows in five steps of two: the later ten begin in the third layer.
-    assert rows_by_layer(CONFIG, 10).tolist() == [6, 10, 10, 10, 6, 10]
-    alone = rows_by_layer(CONFIG, 1)
-    assert len(alone) == sum(CONFIG.nodes * n for n in (1, 2, 3, 4))
-    assert set(alone) == {1}
+    assert running(10).tolist() == [6, 10, 10, 10, 6, 10]
+    assert running(1).tolist() == [1] * CONFIG.nodes * (4 + 3 + 2 + 1)
 
 
 def test_formulas_of_patching_differ_by_the_rows_that_run_before_they_are_born():
@@ -81,9 +80,9 @@ def test_formulas_of_patching_differ_by_the_rows_that_run_before_they_are_born()
     born = formulas.patching_flops(_passes(), everything)
     assert formulas.staged_patching_flops(_passes(), single) == pytest.approx(born)
     more = formulas.staged_patching_flops(_passes(), everything) - born
-    early = (6 + 12 + 15 + 20) - CONFIG.nodes * (1 + 2 + 3 + 4)
+    early = rows_by_layer(CONFIG, EVERY_ROW).sum() - CONFIG.nodes * (4 + 3 + 2 + 1)
     by_hand = PROMPTS * SOURCES * early * layer_flops(CONFIG, keys=TOKENS)
-    assert more == pytest.approx(by_hand)
+    assert more == pytest.approx(by_hand) and more > 0
 
 
 def test_prompts_share_the_projection_of_relative_positions():
