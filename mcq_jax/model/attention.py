@@ -91,9 +91,10 @@ def _scores(
         contract("kgqh,skh->kgqs", content, block.keys, out=jnp.float32)
         for block in blocks
     ]
-    scores = _joined(parts)
     if config.relative_positions:
-        scores = scores + score_bias(q, positions, keys, config)
+        biases = score_bias(q, positions, blocks, config)
+        parts = [part + bias for part, bias in zip(parts, biases, strict=True)]
+    scores = _joined(parts)
     scores = soft_cap(scores * constants.score_scale, config.score_cap)
     is_real = jnp.concatenate([_is_real(block) for block in blocks])
     is_readable = is_real[None] & _in_sight(positions, keys, constants.window)

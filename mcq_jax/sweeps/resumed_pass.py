@@ -28,6 +28,7 @@ from mcq_jax.sweeps.cost import layer_flops
 from mcq_jax.sweeps.plans import Plan
 from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
 from mcq_jax.sweeps.row_edits import Here, RowEdits, row_edits, rows_at
+from mcq_jax.sweeps.row_shares import RowShares
 
 # Rows join in at most so many steps, and those of different first position run in at
 # most so many groups: more follow the patches closely, and compile longer.
@@ -140,6 +141,9 @@ def _run_rows(
         births = np.zeros_like(births)
     constants = layer_constants(config)
     shape = jax.tree.leaves(sources)[0].shape[1:3]  # prompts, sources
+    shares = RowShares.that_fill(shape, rows=len(births))
+    births, sources = shares.earliest(births), shares.repeat_sources(sources)
+    shape = jax.tree.leaves(sources)[0].shape[1:3]
     x = jnp.zeros((*shape, 0, suffix, config.width), start.resid_pre.dtype)
     kept, layer = [], 0
     for group, blocks in zip(parameters.layers, start.blocks, strict=True):
@@ -148,7 +152,7 @@ def _run_rows(
             if alive > x.shape[2]:
                 x = _join(x, start.resid_pre, births[x.shape[2] : alive])
             if alive:
-                rows = rows_at(plan, layer)
+                rows = shares.deal_rows(rows_at(plan, layer))
                 x, nodes = _advance(
                     (group, blocks, np.int32(index)),
                     (constants, sources, np.int32(layer)),
@@ -162,8 +166,8 @@ def _run_rows(
                 )
                 kept.append(nodes)
             layer += 1
-    nodes = jax.tree.map(lambda *n: jnp.stack(n), *kept)
-    return Resumed(x[:, :, :, -1], nodes)
+    nodes = jax.tree.map(lambda *n: shares.join(jnp.stack(n), axis=2), *kept)
+    return Resumed(shares.join(x[:, :, :, -1], axis=1), nodes)
 
 
 def _alive(births: Int[np.ndarray, " row"], layer: int, stages: int) -> int:
