@@ -1,0 +1,143 @@
+"""How long does our plain forward pass take beside PyTorch's, on the same weights?
+
+    python -m benchmarks.plain_forward [--gguf MODEL.gguf] [--tokens 50 150 512]
+
+SmolLM2-135M's shape with random weights, or a published checkpoint; float32, one
+prompt. Ours (`forward`, and the layers alone) against `transformers` and against the
+same layers written in plain torch for speed. GFLOP/s stand beside those of one large
+matrix product of each framework: the limit. Needs the peers extra.
+
+Typical output: see benchmarks/README.md.
+"""
+
+import argparse
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from benchmarks.peers import models, torch_layers
+from benchmarks.side_by_side import Times, race, use_cores
+from mcq_jax.model import forward
+from mcq_jax.model.run import run_embed, run_layers
+from mcq_jax.sweeps import prefill, prefill_flops
+from mcq_jax.sweeps.cost import unembed_flops
+
+# Of the largest logit: all compute in float32, and add in other orders.
+TOLERANCE = 1e-3
+
+
+def main() -> None:
+    """Prints one table per prompt length."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gguf", type=pathlib.Path)
+    parser.add_argument("--layers", type=int, help="only the first so many")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[50, 150, 512])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--cores", type=int, default=2)
+    asked = parser.parse_args()
+    use_cores(asked.cores)
+    torch.set_num_threads(asked.cores)
+    twins = models.from_gguf(asked.gguf) if asked.gguf else models.smollm2_shape()
+    if asked.layers:
+        twins = twins.first_layers(asked.layers)
+    _print_products(asked.rounds)
+    weights = torch_layers.fuse(twins.torch_model)
+    for tokens in asked.tokens:
+        _print_passes(twins, weights, tokens, asked.rounds)
+
+
+def _print_products(rounds: int) -> None:
+    """The rate of a large matrix product, the limit of everything else."""
+    size = 1536
+    a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
+    ours, theirs = jnp.asarray(a), torch.from_numpy(a)
+    product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
+    contenders = {
+        "jax": lambda: product(ours).block_until_ready(),
+        "torch": lambda: theirs @ theirs,
+    }
+    for name, times in race(contenders, rounds).items():
+        rates = [2 * size**3 / s / 1e9 for s in (times.median, times.best)]
+        print(f"{name} matrix product: {rates[0]:.0f} GFLOP/s, at best {rates[1]:.0f}")
+
+
+def _print_passes(twins, weights, tokens: int, rounds: int) -> None:
+    ids = np.random.default_rng(1).integers(0, twins.config.vocabulary, (1, tokens))
+    whole, layers = _contenders(twins, weights, ids)
+    _check(whole)
+    flops = prefill_flops(twins.config, tokens=tokens)
+    unembedding = tokens * unembed_flops(twins.config)
+    times = race(whole | layers, rounds)
+    print(f"\n{twins.name}, {twins.config.layers} layers, {tokens} tokens")
+    print("                               median s   best s  spread  / torch   GFLOP/s")
+    _print_rows({name: times[name] for name in whole}, flops + unembedding)
+    _print_rows({name: times[name] for name in layers}, flops)
+
+
+def _print_rows(times: dict[str, Times], flops: float) -> None:
+    """Ratios are to the fastest torch program in the group, medians and best rounds."""
+    torches = [t for name, t in times.items() if not name.startswith("ours")]
+    median, best = (min(getattr(t, k) for t in torches) for k in ("median", "best"))
+    for name, t in times.items():
+        print(
+            f"  {name:28s} {t.median:8.3f} {t.best:8.3f} {t.spread:6.0%}  "
+            f"{t.median / median:4.2f} {t.best / best:4.2f}  {flops / t.best / 1e9:6.0f}",
+            flush=True,
+        )
+
+
+def _contenders(twins, weights, ids):
+    """Two groups: with logits of all positions, and the layers alone."""
+    config, parameters, model = twins.config, twins.parameters, twins.torch_model
+    tokens, theirs = jnp.asarray(ids), torch.from_numpy(ids)
+    lengths = np.array([ids.shape[1]])
+
+    def our_layers():
+        positions = jnp.arange(ids.shape[1])[None]
+        x, _ = run_embed(parameters.embed, tokens, positions, config=config)
+        return run_layers(parameters, x, positions, config=config).residual
+
+    def our_prefill():
+        return prefill(parameters, tokens, lengths, config=config).final
+
+    def transformers_logits():
+        with torch.inference_mode():
+            return model(theirs, use_cache=False).logits
+
+    def transformers_layers():
+        with torch.inference_mode():
+            return model.model(theirs, use_cache=False).last_hidden_state
+
+    whole = {
+        "ours, logits": lambda: _ready(
+            forward(parameters, tokens, config=config).logits
+        ),
+        "transformers, logits": transformers_logits,
+        "torch layers, logits": lambda: torch_layers.run_logits(weights, theirs),
+    }
+    layers = {
+        "ours, layers": lambda: _ready(our_layers()),
+        "ours, prefill": lambda: _ready(our_prefill()),
+        "transformers, layers": transformers_layers,
+        "torch layers, layers": lambda: torch_layers.run_layers(weights, theirs),
+    }
+    return whole, layers
+
+
+def _ready(x):
+    return jax.block_until_ready(x)
+
+
+def _check(contenders) -> None:
+    """All give the same logits."""
+    (first, *others) = (np.asarray(run()) for run in contenders.values())
+    for name, other in zip(list(contenders)[1:], others, strict=True):
+        error = abs(other - first).max() / abs(first).max()
+        assert error < TOLERANCE, f"{name} is off by {error:.1e} of the largest logit"
+
+
+if __name__ == "__main__":
+    main()
