@@ -33,7 +33,6 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2)
     asked = parser.parse_args()
     use_cores(asked.cores)
-    torch.set_num_threads(asked.cores)
     for shape in asked.shape:
         for tokens in asked.tokens:
             _print_operations(shape, tokens, asked.rounds)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks.peers import models, torch_layers
-from benchmarks.side_by_side import Times, race, use_cores
+from benchmarks.side_by_side import Times, product_rate, race, use_cores
 from mcq_jax.model import forward
 from mcq_jax.model.run import run_embed, run_layers
 from mcq_jax.sweeps import prefill, prefill_flops
@@ -39,29 +39,14 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2)
     asked = parser.parse_args()
     use_cores(asked.cores)
-    torch.set_num_threads(asked.cores)
     twins = models.from_gguf(asked.gguf) if asked.gguf else models.smollm2_shape()
     if asked.layers:
         twins = twins.first_layers(asked.layers)
-    _print_products(asked.rounds)
+    for name, rate in product_rate(asked.rounds).items():
+        print(f"{name}, a large matrix product: {rate / 1e9:.0f} GFLOP/s")
     weights = torch_layers.fuse(twins.torch_model)
     for tokens in asked.tokens:
         _print_passes(twins, weights, tokens, asked.rounds)
-
-
-def _print_products(rounds: int) -> None:
-    """The rate of a large matrix product, the limit of everything else."""
-    size = 1536
-    a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
-    ours, theirs = jnp.asarray(a), torch.from_numpy(a)
-    product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
-    contenders = {
-        "jax": lambda: product(ours).block_until_ready(),
-        "torch": lambda: theirs @ theirs,
-    }
-    for name, times in race(contenders, rounds).items():
-        rates = [2 * size**3 / s / 1e9 for s in (times.median, times.best)]
-        print(f"{name} matrix product: {rates[0]:.0f} GFLOP/s, at best {rates[1]:.0f}")
 
 
 def _print_passes(twins, weights, tokens: int, rounds: int) -> None:

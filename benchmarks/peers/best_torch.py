@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.peers import torch_layers
+from benchmarks.peers.task import Contender, Task
 from benchmarks.peers.torch_layers import LayerWeights, TorchWeights
 
 
@@ -129,3 +130,19 @@ def _add_feedforward(x: Tensor, layer: LayerWeights, weights: TorchWeights) -> N
     h = torch_layers.normed(x, layer.mlp_gain, weights)
     gate, up = F.linear(h, layer.gate_up).chunk(2, -1)
     _add_product(x, F.silu(gate).mul_(up), layer.down)
+
+
+def contender(task: Task) -> Contender:
+    """The whole sweep, all prompts together."""
+    weights = torch_layers.fuse(task.twins.torch_model)
+    ids, source_ids = torch.from_numpy(task.ids), torch.from_numpy(task.source_ids)
+    answers = torch.from_numpy(task.answer_ids)
+    start, sources = run_prompts(weights, ids), run_prompts(weights, source_ids)
+    return Contender(
+        name="best-effort torch",
+        sweep=lambda: sweep(weights, start, sources, answers).numpy(),
+        nodes=task.nodes,
+        prompts=len(ids),
+        prompt_pass=lambda: run_prompts(weights, ids),
+        rival="best",
+    )

@@ -6,10 +6,12 @@ import tempfile
 
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import models
+from tokenizers import Tokenizer as WordLevelTokenizer
 
 import mcq_jax
 from mcq_jax.model import ModelConfig, Parameters
+from mcq_jax.prompts import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Twins:
     name: str
     parameters: Parameters
     config: ModelConfig
+    tokenizer: Tokenizer
     # LlamaForCausalLM or Qwen2ForCausalLM, in evaluation mode.
     torch_model: transformers.PreTrainedModel
 
@@ -49,10 +52,10 @@ def smollm2_shape() -> Twins:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         transformers.LlamaForCausalLM(config).save_pretrained(folder)
-        _some_tokenizer().save(str(pathlib.Path(folder) / "tokenizer.json"))
+        some_tokenizer().save_pretrained(folder)
         model = transformers.LlamaForCausalLM.from_pretrained(folder, dtype="float32")
         ours = mcq_jax.load(folder)
-    return Twins("135M", ours.parameters, ours.config, model.eval())
+    return _twins("135M", ours, model)
 
 
 def from_gguf(path: pathlib.Path) -> Twins:
@@ -61,11 +64,16 @@ def from_gguf(path: pathlib.Path) -> Twins:
         path.parent, gguf_file=path.name, dtype="float32"
     )
     ours = mcq_jax.load(path)
-    return Twins(ours.name, ours.parameters, ours.config, model.eval())
+    return _twins(ours.name, ours, model)
 
 
-def _some_tokenizer() -> Tokenizer:
-    """`load` wants one; the benchmark draws token ids."""
-    tokenizer = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return tokenizer
+def _twins(name: str, ours: mcq_jax.Checkpoint, model) -> Twins:
+    return Twins(name, ours.parameters, ours.config, ours.tokenizer, model.eval())
+
+
+def some_tokenizer() -> transformers.PreTrainedTokenizerFast:
+    """Libraries want one; the benchmark gives them token ids, all of one length."""
+    words = WordLevelTokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="a", eos_token="a"
+    )
