@@ -3,9 +3,8 @@
     python -m benchmarks.layer_operations [--shape 135M 1.5B] [--tokens 50 150 512]
 
 The operations of one layer of a Llama-like model, each compiled by itself as our layer
-writes it, beside its torch counterpart, float32, one prompt; then the whole layer, which
-compilers may fuse. It tells where to look when `plain_forward.py` is slower than torch.
-Needs the peers extra.
+writes it, beside its torch counterpart, float32, one prompt. It tells where to look
+when `plain_forward.py` is slower than torch. Needs the peers extra.
 """
 
 import argparse

@@ -67,9 +67,10 @@ def _print_rows(times: dict[str, Times], flops: float) -> None:
     torches = [t for name, t in times.items() if not name.startswith("ours")]
     median, best = (min(getattr(t, k) for t in torches) for k in ("median", "best"))
     for name, t in times.items():
+        rate = flops / t.best / 1e9
         print(
             f"  {name:28s} {t.median:8.3f} {t.best:8.3f} {t.spread:6.0%}  "
-            f"{t.median / median:4.2f} {t.best / best:4.2f}  {flops / t.best / 1e9:6.0f}",
+            f"{t.median / median:4.2f} {t.best / best:4.2f}  {rate:6.0f}",
             flush=True,
         )
 

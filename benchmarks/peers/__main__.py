@@ -1,4 +1,4 @@
-"""What does patching every head and MLP at the answer position cost, here and elsewhere?
+"""What does patching every node at the answer position cost, here and elsewhere?
 
     python -m benchmarks.peers [--tokens 50 150 512 1024] [--prompts 1 16]
     python -m benchmarks.peers --gguf MODEL.gguf [--mmlu FOLDER]

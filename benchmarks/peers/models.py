@@ -6,8 +6,8 @@ import tempfile
 
 import torch
 import transformers
-from tokenizers import models
 from tokenizers import Tokenizer as WordLevelTokenizer
+from tokenizers import models
 
 import mcq_jax
 from mcq_jax.model import ModelConfig, Parameters
@@ -50,6 +50,7 @@ def smollm2_shape() -> Twins:
         tie_word_embeddings=True,
     )
     torch.manual_seed(0)
+    transformers.utils.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         transformers.LlamaForCausalLM(config).save_pretrained(folder)
         some_tokenizer().save_pretrained(folder)
@@ -73,7 +74,9 @@ def _twins(name: str, ours: mcq_jax.Checkpoint, model) -> Twins:
 
 def some_tokenizer() -> transformers.PreTrainedTokenizerFast:
     """Libraries want one; the benchmark gives them token ids, all of one length."""
-    words = WordLevelTokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    words = WordLevelTokenizer(
+        models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]")
+    )
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=words, pad_token="a", eos_token="a"
     )

@@ -39,9 +39,7 @@ def full_passes(task: Task) -> Contender:
         )
         return _answers(task, final)
 
-    return Contender(
-        name="mcq_jax, full passes", sweep=sweep, nodes=nodes, prompts=1
-    )
+    return Contender(name="mcq_jax, full passes", sweep=sweep, nodes=nodes, prompts=1)
 
 
 def _prompt_pass(task: Task) -> sweeps.Prefill:

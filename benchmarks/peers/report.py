@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import numpy as np
+import jax
 
 from benchmarks.peers.task import Contender, Task
 from benchmarks.side_by_side import Times
@@ -62,10 +62,10 @@ def _row(contender, ours, totals, times: Mapping[str, Times]) -> str:
     marginal, whole = totals[contender.name]
     first, first_whole = totals[ours.name]
     timed = contender.prompts * len(contender.nodes)
+    ratio, ratio_whole = _times(marginal / first), _times(whole / first_whole)
     return (
-        f"  {contender.name:20s} {timed:8d}  {marginal:10.3f} {_times(marginal / first)}"
-        f"  {whole:12.3f} {_times(whole / first_whole)}  "
-        f"{times[contender.name].spread:6.0%}"
+        f"  {contender.name:20s} {timed:8d}  {marginal:10.3f} {ratio}"
+        f"  {whole:12.3f} {ratio_whole}  {times[contender.name].spread:6.0%}"
     )
 
 
@@ -82,7 +82,7 @@ def _print_limits(task: Task, rates: Rates) -> None:
     unembedded = prompts * len(task.nodes) * unembed_flops(config)
     sweep = prompts * node_sweep_flops(config, tokens=tokens, sources=1) - unembedded
     whole = sweep + prompts * prefill_flops(config, tokens=tokens)
-    weights = sum(a[0].size for a in _layer_arrays(task)) * config.layers
+    weights = sum(a.size for a in jax.tree.leaves(task.twins.parameters.layers))
     cache = 2 * prompts * tokens * config.layers * config.kv_heads * config.head_width
     read = 4 * (weights + cache)
     print(
@@ -91,12 +91,6 @@ def _print_limits(task: Task, rates: Rates) -> None:
         f"{rates.bytes / 1e9:.1f} GB/s = {read / rates.bytes:.3f} s; end to end "
         f"{whole / 1e9:.1f} GFLOP = {whole / rates.flops:.3f} s"
     )
-
-
-def _layer_arrays(task: Task) -> list[np.ndarray]:
-    import jax
-
-    return jax.tree.leaves(task.twins.parameters.layers[0])
 
 
 def _print_headline(contenders: Sequence[Contender], totals) -> None:
@@ -108,9 +102,7 @@ def _print_headline(contenders: Sequence[Contender], totals) -> None:
         if not names:
             continue
         fastest = min(names, key=lambda name: totals[name])
-        marginal, whole = (
-            a / b for a, b in zip(totals[fastest], first, strict=True)
-        )
+        marginal, whole = (a / b for a, b in zip(totals[fastest], first, strict=True))
         print(
             f"  against {words_of} ({fastest}): {_times(marginal).strip()} marginal, "
             f"{_times(whole).strip()} end to end"

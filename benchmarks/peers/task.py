@@ -46,7 +46,7 @@ class Task:
         return tuple(node for node in self.nodes if node.layer == middle)
 
     def torch_twin(self):
-        """The `transformers` model to wrap and alter, with the same weights in memory."""
+        """A `transformers` model to wrap and alter, with the same weights in memory."""
         model = self.twins.torch_model
         return copy.deepcopy(model, {id(p): p for p in model.parameters()})
 

@@ -64,4 +64,3 @@ def contender(task: Task, *, together: bool) -> Contender:
         prompts=1,
         rival="use",
     )
-

@@ -33,7 +33,8 @@ def contender(task: Task) -> Contender:
     def patched(node: Node):
         head = [] if node.head is None else [node.head]
         frame = pd.DataFrame(
-            [[node.layer, last, *head]], columns=["layer", "pos", "head"][: 2 + len(head)]
+            [[node.layer, last, *head]],
+            columns=["layer", "pos", "head"][: 2 + len(head)],
         )
         found = patching.generic_activation_patch(
             bridge,
@@ -67,7 +68,10 @@ def _logit(logits, *, token: int):
 
 def _bridge(task: Task) -> TransformerBridge:
     bridge = TransformerBridge.boot_transformers(
-        task.twins.name, hf_model=task.torch_twin(), tokenizer=some_tokenizer(), device="cpu"
+        task.twins.name,
+        hf_model=task.torch_twin(),
+        tokenizer=some_tokenizer(),
+        device="cpu",
     )
     bridge.eval()
     return bridge
