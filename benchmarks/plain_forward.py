@@ -3,9 +3,11 @@
     python -m benchmarks.plain_forward [--gguf MODEL.gguf] [--tokens 50 150 512]
 
 SmolLM2-135M's shape with random weights, or a published checkpoint; float32, one
-prompt. Ours (`forward`, and the layers alone) against `transformers` and against the
-same layers written in plain torch for speed. GFLOP/s stand beside those of one large
-matrix product of each framework: the limit. Needs the peers extra.
+prompt. Ours against `transformers`, and against the same layers written in plain torch
+for speed: with logits of all positions, and with those of the last. GFLOP/s stand
+beside those of one large matrix product of each framework: the limit. With `--cores 1`
+times are CPU seconds, which other programs on the machine hardly change. Needs the
+peers extra.
 
 Typical output: see benchmarks/README.md.
 """
@@ -21,8 +23,7 @@ import torch
 from benchmarks.peers import models, torch_layers
 from benchmarks.side_by_side import Times, product_rate, race, use_cores
 from mcq_jax.model import forward
-from mcq_jax.model.run import run_embed, run_layers
-from mcq_jax.sweeps import prefill, prefill_flops
+from mcq_jax.sweeps import answer_prompts, prefill, prefill_flops
 from mcq_jax.sweeps.cost import unembed_flops
 
 # Of the largest logit: all compute in float32, and add in other orders.
@@ -51,15 +52,15 @@ def main() -> None:
 
 def _print_passes(twins, weights, tokens: int, rounds: int) -> None:
     ids = np.random.default_rng(1).integers(0, twins.config.vocabulary, (1, tokens))
-    whole, layers = _contenders(twins, weights, ids)
+    whole, last = _contenders(twins, weights, ids)
     _check(whole)
     flops = prefill_flops(twins.config, tokens=tokens)
     unembedding = tokens * unembed_flops(twins.config)
-    times = race(whole | layers, rounds)
+    times = race(whole | last, rounds)
     print(f"\n{twins.name}, {twins.config.layers} layers, {tokens} tokens")
     print("                               median s   best s  spread  / torch   GFLOP/s")
     _print_rows({name: times[name] for name in whole}, flops + unembedding)
-    _print_rows({name: times[name] for name in layers}, flops)
+    _print_rows({name: times[name] for name in last}, flops)
 
 
 def _print_rows(times: dict[str, Times], flops: float) -> None:
@@ -76,41 +77,35 @@ def _print_rows(times: dict[str, Times], flops: float) -> None:
 
 
 def _contenders(twins, weights, ids):
-    """Two groups: with logits of all positions, and the layers alone."""
+    """Two groups: logits of all positions, and of the last one."""
     config, parameters, model = twins.config, twins.parameters, twins.torch_model
     tokens, theirs = jnp.asarray(ids), torch.from_numpy(ids)
-    lengths = np.array([ids.shape[1]])
+    lengths, answers = np.array([ids.shape[1]]), np.arange(4)[None]
 
-    def our_layers():
-        positions = jnp.arange(ids.shape[1])[None]
-        x, _ = run_embed(parameters.embed, tokens, positions, config=config)
-        return run_layers(parameters, x, positions, config=config).residual
-
-    def our_prefill():
-        return prefill(parameters, tokens, lengths, config=config).final
-
-    def transformers_logits():
+    def theirs_of(kept: int):
         with torch.inference_mode():
-            return model(theirs, use_cache=False).logits
-
-    def transformers_layers():
-        with torch.inference_mode():
-            return model.model(theirs, use_cache=False).last_hidden_state
+            return model(theirs, use_cache=False, logits_to_keep=kept).logits
 
     whole = {
         "ours, logits": lambda: _ready(
             forward(parameters, tokens, config=config).logits
         ),
-        "transformers, logits": transformers_logits,
+        "transformers, logits": lambda: theirs_of(0),
         "torch layers, logits": lambda: torch_layers.run_logits(weights, theirs),
     }
-    layers = {
-        "ours, layers": lambda: _ready(our_layers()),
-        "ours, prefill": lambda: _ready(our_prefill()),
-        "transformers, layers": transformers_layers,
-        "torch layers, layers": lambda: torch_layers.run_layers(weights, theirs),
+    last = {
+        "ours, last logits": lambda: _ready(
+            answer_prompts(parameters, tokens, lengths, answers, config=config)
+        ),
+        "ours, prefill": lambda: _ready(
+            prefill(parameters, tokens, lengths, config=config)
+        ),
+        "transformers, last logits": lambda: theirs_of(1),
+        "torch layers, last logits": lambda: torch_layers.run_logits(
+            weights, theirs, kept=1
+        ),
     }
-    return whole, layers
+    return whole, last
 
 
 def _ready(x):

@@ -31,14 +31,9 @@ class Task:
         return np.full(len(self.ids), self.ids.shape[1])
 
     def some_nodes(self) -> tuple[Node, ...]:
-        """Early and late, heads and MLPs, for contenders that pay per node."""
+        """A head and an MLP, for contenders that pay the same for every node."""
         layers, heads = self.twins.config.layers, self.twins.config.heads
-        return (
-            Node(1, 0),
-            Node(layers // 3),
-            Node(layers // 2, heads // 2),
-            Node(layers - 2),
-        )
+        return Node(layers // 3, heads // 2), Node(2 * layers // 3)
 
     def middle_layer(self) -> tuple[Node, ...]:
         """All nodes of one layer, for contenders that batch them."""

@@ -1,7 +1,7 @@
 """A Llama-like forward pass in plain torch, as an expert would write it for speed.
 
-Projections that read the same input are one matrix product, sums go into the product
-behind them, and attention is torch's own fused one.
+Projections that read the same input are one matrix product, and attention is torch's
+own fused one.
 """
 
 import dataclasses
@@ -81,22 +81,16 @@ def _joined(*linears) -> Tensor:
 
 
 @torch.inference_mode()
-def run_layers(weights: TorchWeights, ids: Tensor) -> Tensor:
-    """Returns the residual after the last layer, `[prompt, position, width]`."""
+def run_logits(weights: TorchWeights, ids: Tensor, *, kept: int = 0) -> Tensor:
+    """Returns logits `[prompt, position, vocabulary]`, of the last `kept` or of all."""
     x = weights.table[ids]
     turn = rotation(weights, torch.arange(ids.shape[1]))
     for layer in weights.layers:
         q, k, v = queries_keys_values(x, layer, weights, turn)
         z = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        x = finish_layer(x, z.transpose(1, 2).flatten(2), layer, weights)
-    return x
-
-
-@torch.inference_mode()
-def run_logits(weights: TorchWeights, ids: Tensor) -> Tensor:
-    """Returns logits of all positions, `[prompt, position, vocabulary]`."""
-    x = run_layers(weights, ids)
-    return F.linear(normed(x, weights.final_gain, weights), weights.unembed)
+        x = x + F.linear(z.transpose(1, 2).flatten(2), layer.output)
+        x = x + feedforward(x, layer, weights)
+    return F.linear(normed(x[:, -kept:], weights.final_gain, weights), weights.unembed)
 
 
 def rotation(weights: TorchWeights, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,12 +118,6 @@ def rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     cosine, sine = turn
     swapped = x.roll(x.shape[-1] // 2, -1)
     return torch.addcmul(x * cosine, swapped, sine)
-
-
-def finish_layer(x, z, layer: LayerWeights, weights: TorchWeights) -> Tensor:
-    """Adds what attention read, then the feed-forward block."""
-    x = x + F.linear(z, layer.output)
-    return x + feedforward(x, layer, weights)
 
 
 def feedforward(x, layer: LayerWeights, weights: TorchWeights) -> Tensor:

@@ -14,6 +14,8 @@ from mcq_jax.interventions import Node
 def contender(task: Task) -> Contender:
     """A few patches of one prompt."""
     model, nodes = task.torch_twin(), task.some_nodes()
+    # Its table of Qwen2 reads this, which the family's config lacks.
+    model.config.head_dim = task.twins.config.head_width
     ids, source_ids = (torch.from_numpy(a[:1]) for a in (task.ids, task.source_ids))
     answers = torch.from_numpy(task.answer_ids[0])
     intervenable = {node: _intervenable(model, node) for node in nodes}
