@@ -61,6 +61,11 @@ def test_a_sweep_is_that_of_one_device(shape, mesh):
     runs.assert_equal(_on_mesh(runs.sweep, shape, mesh), _alone(runs.sweep, shape))
 
 
+@pytest.mark.parametrize("mesh", MESHES[::2])
+def test_a_labelled_sweep_fills_up_its_chunks_and_is_that_of_one_device(mesh):
+    runs.assert_equal(_on_mesh(runs.table, GROUPED, mesh), _alone(runs.table, GROUPED))
+
+
 def test_a_mesh_of_one_device_changes_no_bit():
     config, parameters = runs.model_of(GROUPED)
     mesh = sharding.make_mesh(config, "model=1", devices=jax.devices()[:1])
