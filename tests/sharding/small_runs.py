@@ -114,7 +114,7 @@ def table(shape: str, parameters: Parameters, folder: RunFolder | None = None):
     every_node = sweeps.every_node(config)
     return sweeps.sweep(
         parameters, asked, every_node, sources, config=config, prompts_at_once=3,
-        folder=folder,
+        metrics={"patched": sweeps.patched_net}, full_vocabulary=False, folder=folder,
     ).values  # fmt: skip
 
 
