@@ -26,6 +26,7 @@ from mcq_jax.sharding.placement import (
     place,
     rows_over_data,
     shard_parameters,
+    shares_to_fill_data,
     use_mesh,
     use_mesh_of,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "run_chunks",
     "shape_of",
     "shard_parameters",
+    "shares_to_fill_data",
     "split_model",
     "stopping_on_sigterm",
     "use_mesh",

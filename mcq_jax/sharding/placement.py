@@ -72,7 +72,7 @@ def fill_data_axis(prompts: np.ndarray) -> np.ndarray:
 def rows_over_data(tree: Any, *, leading: int = 1) -> Any:
     """Lays the first of the leading axes that divides evenly over "data".
 
-    Too few rows to go round stay whole: every part of the mesh then runs all of them.
+    What does not go round evenly stays whole: every part of the mesh then runs all.
 
     Args:
         leading: how many leading axes are independent runs, the best to split first.
@@ -98,6 +98,17 @@ def data_parts() -> int:
 def devices_in_use() -> int:
     """Returns how many devices the mesh has; 1 without a mesh."""
     return math.prod(_mesh_sizes().values())
+
+
+def shares_to_fill_data(prompts: int, sources: int) -> int:
+    """Returns into how many shares the rows of each source are split, at the least.
+
+    With these, one of the two axes divides evenly over "data".
+    """
+    parts = data_parts()
+    if prompts % parts == 0:
+        return 1
+    return parts // math.gcd(sources, parts)
 
 
 def gather_weights(group: Any) -> Any:
