@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 
 from mcq_jax import sharding
 from mcq_jax.results.storage import Storage
-from mcq_jax.sharding.chunks import Chunk, Track
 
 Columns = Mapping[str, np.ndarray]
 
@@ -64,11 +63,11 @@ class RunFolder:
     def complete(
         self,
         table: str,
-        chunks: Sequence[Chunk],
-        work: Callable[[Chunk], Any],
-        columns: Callable[[Chunk, Any], Columns],
+        chunks: Sequence[sharding.Chunk],
+        work: Callable[[sharding.Chunk], Any],
+        columns: Callable[[sharding.Chunk, Any], Columns],
         *,
-        track: Track = iter,
+        track: sharding.Track = iter,
     ) -> dict[str, np.ndarray]:
         """Runs the chunks whose parts are missing, and returns the whole table.
 
