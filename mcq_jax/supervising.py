@@ -46,6 +46,8 @@ def supervise(command: Sequence[str], *, name: str) -> int:
     if code >= 0:
         return code
     died_of = signal.Signals(-code)
+    if died_of is signal.SIGTERM:  # told to stop before it had begun
+        return 128 + died_of
     why = LOST if died_of is signal.SIGABRT else _KILLED
     print(f"{name} ({died_of.name}): {why}", file=sys.stderr)
     return 1

@@ -28,6 +28,12 @@ def test_a_child_that_dies_of_a_signal_is_explained(number: str, said: str, caps
     assert f"a run ({number}): " in found and said in found
 
 
+def test_a_child_told_to_stop_before_it_listens_was_just_told_to_stop(capsys):
+    told = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+    assert _supervise(told) == 143
+    assert not capsys.readouterr().err
+
+
 def test_sigterm_is_passed_on_to_the_child():
     handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     told = "os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
