@@ -9,8 +9,7 @@ given, and a sweep that was stopped does only what is missing.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +48,6 @@ EFFECTS: Mapping[str, Metric] = {
     "loss": loss_effect,
     "kl": kl_effect,
 }
-Track = Callable[[Sequence[Any]], Iterable[Any]]
 
 
 def sweep(
@@ -67,7 +65,7 @@ def sweep(
     by_full_passes: bool = False,
     folder: RunFolder | None = None,
     name: str = "sweep",
-    track: Track = iter,
+    track: sharding.Track = iter,
     say: Callable[[str], None] | None = None,
 ) -> SweepTable:
     """Patches every prompt under every row of a plan, from every source.
