@@ -8,16 +8,18 @@
 #   make parity       logits and tokens against PyTorch and transformers (installs them)
 #   make real         the tests on published checkpoints, where their files are present
 #   make benchmark    the timings
+#   make peers        the timings beside PyTorch and other libraries (installs them)
 #   make lint         format, lint, one-way imports, types
 #   make format       rewrite the files as the formatter wants them
 #   make clean        remove the environment
 #
-# PYTHON=python3.12 chooses the interpreter, VENV=folder the environment, and
-# PYTEST_ARGS="-x -k word" goes to pytest.
+# PYTHON=python3.12 chooses the interpreter, VENV=folder the environment,
+# PYTEST_ARGS="-x -k word" goes to pytest, PEERS_ARGS="--gguf model.gguf" to the peers.
 
 VENV ?= .venv
 WORKERS ?= 2
 PYTEST_ARGS ?=
+PEERS_ARGS ?=
 
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 BIN := $(VENV)/bin
@@ -25,8 +27,8 @@ PYTEST := $(BIN)/python -m pytest
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo environment test fast parity-environment parity real benchmark lint \
-    format clean
+.PHONY: help demo environment test fast parity-environment parity real benchmark peers \
+    lint format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -55,6 +57,10 @@ real: $(VENV)/.installed-dev
 
 benchmark: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/node_sweep.py
+
+peers: $(VENV)/.installed-peers
+	$(BIN)/python -m benchmarks.plain_forward
+	$(BIN)/python -m benchmarks.peers $(PEERS_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -98,3 +104,8 @@ $(VENV)/.installed-parity: pyproject.toml | $(BIN)/python
 	@echo "Installing PyTorch and transformers into $(VENV) (for the parity tests only)"
 	@$(INSTALL) --editable ".[dev,parity]"
 	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed-demo
+
+$(VENV)/.installed-peers: pyproject.toml | $(BIN)/python
+	@echo "Installing PyTorch and other libraries into $(VENV) (for their timings only)"
+	@$(INSTALL) --editable ".[peers]"
+	@touch $@

@@ -45,11 +45,11 @@ def score_bias(
     )
     waves = jnp.asarray(_sinusoids(distances, config.width), q.dtype)
     directions = contract("dw,wkgh->dkgh", waves, weight)
-    q = q + _bias("position_bias", q)
+    q = jnp.moveaxis(q + _bias("position_bias", q), 0, 2)
 
     def of_block(block):
         stretch = _stretch(directions, query_positions, block.positions)
-        scores = contract("qkgh,dkgh->kgqd", q, stretch, out=jnp.float32)
+        scores = contract("kgqh,dkgh->kgqd", q, stretch, out=jnp.float32)
         return _by_key(scores, block.positions.shape[0])
 
     return [of_block(block) for block in blocks]

@@ -32,7 +32,7 @@ from mcq_jax.sweeps.row_shares import RowShares
 
 # Rows join in at most so many steps, and those of different first position run in at
 # most so many groups: more follow the patches closely, and compile longer.
-STAGES = 8
+STAGES = 10
 # FLOPs that one more step has to be worth; small models are done before it compiles.
 _WORTH_A_STAGE = 5e9
 
@@ -155,10 +155,9 @@ def _run_rows(
                 rows = shares.deal_rows(rows_at(plan, layer))
                 x, nodes = _advance(
                     (group, blocks, np.int32(index)),
-                    jax.tree.map(lambda c: c[layer], constants),  # noqa: B023
+                    (constants, sources, np.int32(layer)),
                     x,
-                    start.answer_position + 1 - suffix,
-                    jax.tree.map(lambda s: s[layer], sources),  # noqa: B023
+                    start.answer_position,
                     jax.tree.map(lambda a: a[:, :, :alive], rows),  # noqa: B023
                     births[:alive] <= layer,
                     edits_of=row_edits(plan),
@@ -178,6 +177,11 @@ def _alive(births: Int[np.ndarray, " row"], layer: int, stages: int) -> int:
     return min(len(births), -(-born // stage) * stage)
 
 
+def _of_layer(*stacks_and_index):
+    *stacks, index = stacks_and_index
+    return jax.tree.map(lambda a: jnp.asarray(a)[index], stacks)
+
+
 @jax.jit
 def _join(x, resid_pre, births):
     """Appends rows as copies of the clean residual at their birth layers."""
@@ -188,11 +192,10 @@ def _join(x, resid_pre, births):
 
 @functools.partial(jax.jit, static_argnames=("edits_of", "config", "keep_nodes"))
 def _advance(
-    stack,
-    constants,
+    segment,
+    model,
     x,
-    first,
-    sources,
+    answer_position,
     rows,
     is_born,
     *,
@@ -202,14 +205,20 @@ def _advance(
 ):
     """One layer for all rows `[prompt, source, row, suffix, width]`; unborn rows stay.
 
-    `first` is where the suffix begins in each prompt.
+    What it needs of the layer it picks out of stacks itself: the host would start a
+    small program for each.
+
+    Args:
+        segment: parameters and blocks of a segment, and which of its layers this is.
+        model: constants and sources of all layers, and which of those.
     """
     wishes = (Capture(site=Site.Z), Capture(site=Site.MLP_OUT)) if keep_nodes else ()
-    group, blocks, index = stack
-    group, blocks = jax.tree.map(lambda a: a[index], (group, blocks))
+    group, blocks = _of_layer(*segment)
+    constants, sources = _of_layer(*model)
     group = sharding.gather_weights(group)
     x = sharding.rows_over_data(x, leading=2)  # [prompt, source, …]
     suffix = x.shape[3]
+    first = answer_position + 1 - suffix  # where the suffix begins in each prompt
     # The keys that the longest prompt has before its suffix; shorter ones mask some.
     earlier = blocks.keys.shape[1] - suffix
     # Masks and indices that all prompts or sources share are not copied for each.

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from mcq_jax import sharding
 from mcq_jax.interventions import Site
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.prompts import TokenisedPrompt
@@ -113,23 +114,15 @@ def sweep(
         np.arange(i, min(i + prompts_at_once, count))
         for i in range(0, count, prompts_at_once)
     ]
-    found = []
-    for part, chunk in track(list(enumerate(chunks))):
-        if folder is not None and folder.has_part(name, part):
-            continue
-        values = run.chunk(chunk)
-        if folder is None:
-            found.append(values)
-        else:
-            folder.write_part(name, part, _table(run, chunk, values).columns())
-    everything = np.arange(count)
     if folder is None:
+        found = list(sharding.run_chunks(chunks, run.chunk, track=track))
         joined = {m: np.concatenate([v[m] for v in found]) for m in metrics}
     else:
-        read = folder.read(name)
+        columns = functools.partial(_columns, run)
+        read = folder.complete(name, chunks, run.chunk, columns, track=track)
         shape = (count, len(run.kinds), len(plan.births))
         joined = {m: read[m].reshape(*shape, *read[m].shape[1:]) for m in metrics}
-    return _table(run, everything, joined)
+    return _table(run, np.arange(count), joined)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,7 +147,7 @@ class _Sweep:
             return self.sources.kinds
         return (self.sources.name.lower(),)
 
-    def chunk(self, chunk: np.ndarray) -> dict[str, np.ndarray]:
+    def chunk(self, chunk: np.ndarray) -> dict[str, Array]:
         """Returns each metric of some prompts, `[prompt, source, row, …]`."""
         clean = batch_of([self.asked[i] for i in chunk])
         if isinstance(self.sources, Ablation):
@@ -226,8 +219,7 @@ class _Sweep:
         )
         before = read(jnp.asarray(self.bank.final[own]))
         other = None if source is None else read(jnp.asarray(self.bank.final[source]))
-        found = _reduce(read(final), before, other, clean.gold, metrics=self.metrics)
-        return jax.tree.map(np.asarray, found)
+        return _reduce(read(final), before, other, clean.gold, metrics=self.metrics)
 
 
 @functools.partial(jax.jit, static_argnames="metrics")
@@ -259,6 +251,10 @@ def _read_from(here: Plan, plan: Plan, index: np.ndarray) -> Plan:
     if len(plan.offsets) == 1 or plan.source_offsets is not None:
         return here
     return dataclasses.replace(here, source_offsets=plan.offsets[index])
+
+
+def _columns(run: _Sweep, chunk: np.ndarray, values) -> dict[str, np.ndarray]:
+    return _table(run, chunk, values).columns()
 
 
 def _table(run: _Sweep, chunk: np.ndarray, values) -> SweepTable:

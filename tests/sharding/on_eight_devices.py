@@ -178,19 +178,19 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
         )  # fmt: skip
         plan = sweeps.every_node(config).take(np.arange(config.nodes))
         rows = row_edits.rows_at(plan, 0)
-        here = jax.tree.map(lambda c: c[0], constants)
         final = resumed_pass._join(
             jnp.zeros((PROMPTS, SOURCES, 0, 1, config.width)),
             start.resid_pre,
             np.zeros(config.nodes, np.int32),
         )
         sources = sweeps.NodeOutputs(
-            jnp.zeros((PROMPTS, SOURCES, *start.nodes.z.shape[2:])),
-            jnp.zeros((PROMPTS, SOURCES, config.width)),
+            jnp.zeros((config.layers, PROMPTS, SOURCES, *start.nodes.z.shape[2:])),
+            jnp.zeros((config.layers, PROMPTS, SOURCES, config.width)),
         )
         resumed = resumed_pass._advance.lower(
-            (placed.layers[0], start.blocks[0], np.int32(0)), here, final,
-            start.answer_position, sources, rows, np.ones(config.nodes, bool),
+            (placed.layers[0], start.blocks[0], np.int32(0)),
+            (constants, sources, np.int32(0)), final,
+            start.answer_position, rows, np.ones(config.nodes, bool),
             edits_of=row_edits.row_edits(plan), config=config, keep_nodes=False,
         )  # fmt: skip
         answers = prompt_pass.read_answers.lower(
