@@ -126,9 +126,11 @@ def _find_chips(topology: str | None) -> tuple[Chip, Sequence[Any]]:
     from jax.experimental import topologies
 
     named = Topology.parse(topology)
+    # Else a host is taken to hold four chips.
+    host = {"chips_per_host_bounds": (1, 1, 1)} if named.chips == 1 else {}
     with contextlib.redirect_stdout(sys.stderr):
         slice_of_pod = topologies.get_topology_desc(
-            platform="tpu", topology_name=str(named)
+            platform="tpu", topology_name=str(named), **host
         )
     return named.figures, list(slice_of_pod.devices)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
 
@@ -12,6 +12,7 @@ from mcq_jax.planning import formulas
 from mcq_jax.planning.chips import Chip
 from mcq_jax.planning.passes import Chunk, Passes, rows_by_layer
 from mcq_jax.planning.roofline import Estimate, estimate
+from mcq_jax.planning.search import largest_fitting
 from mcq_jax.sweeps.host_program import HostProgram, tree_bytes
 
 # Into how many groups a prompt's rows are split where memory is short.
@@ -102,7 +103,8 @@ def make_plan(
     seconds = 2 * prompt_pass.seconds + patching.seconds * of_sources
     nodes = passes.config.layers * passes.config.nodes
     full_passes = sweep.prompts / chunk.prompts * sweep.sources * nodes
-    own = formulas.prompt_pass_flops(passes, chunk.prompts)
+    by_formula = formulas.prompt_pass_flops(passes, chunk.prompts)
+    if_born = formulas.patching_flops(passes, chunk)
     staged = formulas.staged_patching_flops(passes, chunk)
     return Plan(
         chips=devices,
@@ -113,10 +115,8 @@ def make_plan(
         next_bytes=next_bytes,
         prompt_pass=prompt_pass,
         patching=patching,
-        prompt_pass_flops_ratio=prompt_pass.flops * devices / own,
-        patching_flops_ratio=patching.flops
-        * devices
-        / formulas.patching_flops(passes, chunk),
+        prompt_pass_flops_ratio=prompt_pass.flops * devices / by_formula,
+        patching_flops_ratio=patching.flops * devices / if_born,
         staged_flops_ratio=patching.flops * devices / staged,
         seconds=chunks_in_all * seconds,
         seconds_without_engine=full_passes * prompt_pass.flops / chip.peak_flops,
@@ -159,59 +159,6 @@ def chunk_sizes(passes: Passes, sweep: Sweep) -> list[Chunk]:
     most = max(1, math.ceil(sweep.prompts / data))
     more = [Chunk(data * n, sweep.sources, rows) for n in range(2, most + 2)]
     return [*first, *more]
-
-
-def largest_fitting(
-    chunks: Sequence[Chunk],
-    measure: Callable[[Chunk], float | None],
-    room: float,
-    *,
-    expect: Callable[[Chunk], float],
-) -> tuple[Chunk, Chunk | None, float | None]:
-    """Returns the largest chunk that fits, the one after it, and what that would take.
-
-    Both are measured, unless there is only one. On the way there memory is taken to
-    grow as expected, so that few chunks need be.
-    """
-    found: dict[int, float | None] = {}
-
-    def fits(index: int) -> bool:
-        if index not in found:
-            found[index] = measure(chunks[index])
-        size = found[index]
-        return size is not None and size <= room
-
-    expected = [expect(chunk) for chunk in chunks]
-    low, high = -1, len(chunks)
-    while high - low > 1:
-        guess = _last_that_should_fit(expected, found, room)
-        if found.get(high, 0) is None:  # how much too large it was is not known
-            guess = min(guess, (low + high) // 2)
-        guess = min(max(guess, low + 1), high - 1)
-        if fits(guess):
-            low = guess
-        else:
-            high = guess
-    if low < 0:
-        size = found[0]
-        needs = "more memory than" if size is None else f"{size / 1e9:.1f} GB of"
-        raise ValueError(
-            f"the smallest chunk tried, {chunks[0]}, needs {needs} the "
-            f"{room / 1e9:.1f} GB of a chip; use a larger slice, a larger model axis, "
-            "or --fully-sharded."
-        )
-    following = chunks[high] if high < len(chunks) else None
-    return chunks[low], following, found.get(high)
-
-
-def _last_that_should_fit(expected, found, room) -> int:
-    """The last chunk whose memory, corrected by those measured, is within the room."""
-    known = sorted((expected[i], size) for i, size in found.items() if size)
-    slope, (at, size) = 1.0, known[0] if known else (0.0, 0.0)
-    if len(known) > 1:
-        slope = max(known[-1][1] - size, 1) / (known[-1][0] - at)
-    should = [i for i, e in enumerate(expected) if size + slope * (e - at) <= room]
-    return max(should, default=0)
 
 
 def _peak_bytes(passes: Passes, chunk: Chunk, say) -> float | None:
