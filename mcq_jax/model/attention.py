@@ -1,5 +1,7 @@
 """One layer's attention: every query head reads blocks of keys and values."""
 
+import functools
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -102,15 +104,19 @@ def _scores(
 
 
 def _joined(parts: list[Array]) -> Array:
-    """Parts side by side along the last axis, each key's number in its place."""
-    if len(parts) == 1:
-        return parts[0]
-    keys, start, total = sum(part.shape[-1] for part in parts), 0, 0.0
+    """Parts side by side along the last axis.
+
+    Each is padded to the whole width, and they are added: unlike a concatenation, this
+    goes into the step that comes after it, and nothing is copied.
+    """
+    keys = sum(part.shape[-1] for part in parts)
+    start, padded = 0, []
     for part in parts:
         stop = start + part.shape[-1]
-        width = [(0, 0)] * (part.ndim - 1) + [(start, keys - stop)]
-        total, start = total + jnp.pad(part, width), stop
-    return total
+        around = [(0, 0)] * (part.ndim - 1) + [(start, keys - stop)]
+        padded.append(jnp.pad(part, around))
+        start = stop
+    return functools.reduce(jnp.add, padded)
 
 
 def _is_real(block: Block) -> Bool[Array, " key"]:

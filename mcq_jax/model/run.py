@@ -114,7 +114,7 @@ def run_layers(
     """Runs all segments; keeps keys and values only if asked to.
 
     Args:
-        past: per segment, the earlier blocks `[n, row, key, …]` that it also reads.
+        past: per segment, the earlier blocks `[n, #row, key, …]` that it also reads.
         first_layer: the model's layer that these parameters begin with.
     """
     edits, capture = tuple(edits), tuple(capture)
@@ -198,15 +198,21 @@ def _layer_over_rows(x, positions, group, past, constants, edits, capture, confi
 
 
 def _over_rows(function, group, by_row, shared, edits, capture):
-    """vmaps over the rows of `by_row`, and of the edits and captures that have rows."""
+    """vmaps over the rows of `by_row`, and of the edits and captures that have rows.
+
+    In `by_row` too a row axis of size 1 is shared by all rows.
+    """
     leaves, in_axes, restore = _by_row((edits, capture))
     by_row = sharding.rows_over_data(by_row)
+    rows = jax.tree.leaves(by_row)[0].shape[0]
+    row_axes = jax.tree.map(lambda a: None if a.shape[0] == 1 < rows else 0, by_row)
+    by_row = jax.tree.map(lambda a: a[0] if a.shape[0] == 1 < rows else a, by_row)
 
     def run(leaves, by_row):
         edits, capture = restore(leaves)
         return function(group, *by_row, *shared, edits=edits, capture=capture)
 
-    return jax.vmap(run, in_axes=(in_axes, 0))(leaves, by_row)
+    return jax.vmap(run, in_axes=(in_axes, row_axes))(leaves, by_row)
 
 
 def _by_row(tree):

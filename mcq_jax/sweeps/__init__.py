@@ -48,6 +48,7 @@ from mcq_jax.sweeps.prompt_pass import (
     read_answers,
 )
 from mcq_jax.sweeps.resumed_pass import Resumed, resume
+from mcq_jax.sweeps.shared_prefix import Prefix, run_prefix
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources, choose_sources
 from mcq_jax.sweeps.sweep_table import Summary, SweepTable
 from mcq_jax.sweeps.sweeping import EFFECTS, sweep
@@ -68,6 +69,7 @@ __all__ = [
     "Patches",
     "Plan",
     "Prefill",
+    "Prefix",
     "Readout",
     "Resumed",
     "Sources",
@@ -103,5 +105,6 @@ __all__ = [
     "read_answers",
     "resume",
     "run_fully",
+    "run_prefix",
     "sweep",
 ]

@@ -128,6 +128,11 @@ def dissect(
     config: ModelConfig,
 ) -> Anatomy:
     """Returns the anatomy of prompts that have been run."""
+    if run.prefix is not None:
+        raise ValueError(
+            "prompts are taken apart by all that they look at, and these were run "
+            "behind a shared prefix; run them whole."
+        )
     nodes, rest = contributions(
         parameters, run.nodes, readout, embedding=run.embedding, config=config
     )

@@ -13,6 +13,7 @@ from mcq_jax.interventions import Site
 from mcq_jax.prompts import TokenBatch, TokenisedPrompt
 from mcq_jax.sweeps.plans import Patches, Plan
 from mcq_jax.sweeps.prompt_pass import prefill
+from mcq_jax.sweeps.shared_prefix import Prefix
 from mcq_jax.sweeps.sources import Sources
 
 
@@ -25,8 +26,10 @@ class Bank:
     final: np.ndarray  # [prompt, width]
 
 
-def fill_bank(parameters, asked, plan: Plan, config, at_once: int) -> Bank:
-    """Runs every prompt once and keeps what the plan's sources may need."""
+def fill_bank(
+    parameters, asked, plan: Plan, config, at_once: int, prefix: Prefix | None
+) -> Bank:
+    """Runs every prompt (behind the prefix) and keeps what sources may need."""
     sites = plan.sites if isinstance(plan, Patches) else ()
     held, final = [], []
     for first in range(0, len(asked), at_once):
@@ -34,7 +37,7 @@ def fill_bank(parameters, asked, plan: Plan, config, at_once: int) -> Bank:
         batch = batch_of([asked[i] for i in sharding.fill_data_axis(chunk)])
         run = prefill(
             parameters, batch.ids, batch.lengths, config=config,
-            suffix=plan.suffix, sites=sites,
+            suffix=plan.suffix, sites=sites, prefix=prefix,
         )  # fmt: skip
         one = run.activations[plan.site] if isinstance(plan, Patches) else run.nodes
         one, last = sharding.on_every_host((one, run.final))

@@ -69,6 +69,8 @@ def estimate(
 ) -> Estimate:
     """Returns what `sweep` with the same arguments takes, and runs nothing.
 
+    What a prefix shared by all prompts saves is not subtracted.
+
     Raises:
         ValueError: if not even one row at a time fits into memory.
     """

@@ -17,6 +17,7 @@ from mcq_jax.model.attention import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.parameters import Group, Parameters
 from mcq_jax.model.run import run_embed, run_layers
+from mcq_jax.sweeps.shared_prefix import Prefix
 
 
 @jax.tree_util.register_dataclass
@@ -42,9 +43,10 @@ class Prefill:
     position, whatever a prompt's length.
     """
 
-    # Keys and values of all tokens, `[n, prompt, key, …]` per segment.
+    # Keys and values of all tokens, `[n, prompt, key, …]` per segment; without those of
+    # the prefix.
     blocks: tuple[Block, ...]
-    # The answer position of each prompt: its last token.
+    # The answer position of each prompt: its last token, counted behind any prefix.
     answer_position: Int[Array, " prompt"]
     resid_pre: Float[Array, "layer prompt suffix width"]
     # Sites asked for, `[layer, prompt, *site axes]`, their positions being the suffix.
@@ -56,6 +58,8 @@ class Prefill:
     # What the norm behind attention multiplies by; 1 without one.
     head_scale: Float[Array, "layer prompt"]
     final: Float[Array, "prompt width"]
+    # What comes before the tokens of all prompts, if it was run by itself.
+    prefix: Prefix | None = None
 
     @property
     def suffix(self) -> int:
@@ -81,6 +85,7 @@ class Prefill:
             pattern=pattern,
             head_scale=head_scale,
             final=self.final[prompts],
+            prefix=self.prefix,
         )
 
 
@@ -92,12 +97,15 @@ def prefill(
     config: ModelConfig,
     suffix: int = 1,
     sites: Sequence[Site] = (),
+    prefix: Prefix | None = None,
 ) -> Prefill:
     """Runs right-padded prompts and keeps what rows are resumed and patched from.
 
     Args:
         suffix: how many tokens at the end of each prompt to keep; none may be shorter.
         sites: whose activations to keep there, as sources of patches.
+        prefix: what comes before all prompts and was run already; tokens and lengths
+            are those behind it.
     """
     if suffix > 1 and suffix > int(np.min(lengths)):
         raise ValueError(
@@ -112,10 +120,18 @@ def prefill(
     kept = (Site.RESID_PRE, *sites)
     capture = [Capture(site=site, positions=in_suffix) for site in kept]
     capture += [Capture(site=site, positions=at_answer) for site in last]
-    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+    before_all = 0 if prefix is None else prefix.length
+    positions = before_all + jnp.arange(tokens.shape[1])
+    positions = jnp.broadcast_to(positions, tokens.shape)
     x, _ = run_embed(parameters.embed, tokens, positions, config=config)
     run = run_layers(
-        parameters, x, positions, config=config, capture=capture, keep_blocks=True
+        parameters,
+        x,
+        positions,
+        config=config,
+        capture=capture,
+        keep_blocks=True,
+        past=None if prefix is None else [(block,) for block in prefix.blocks],
     )
     before = dict(zip(kept, run.captured, strict=False))
     at_end = dict(zip(last, run.captured[len(kept) :], strict=True))
@@ -132,6 +148,7 @@ def prefill(
         pattern=at_end[Site.PATTERN][:, :, :, :, 0],
         head_scale=scale,
         final=_pick(run.residual, answer_position),
+        prefix=prefix,
     )
 
 

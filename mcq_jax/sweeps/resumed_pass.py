@@ -115,7 +115,7 @@ def _run_rows(
     shape = jax.tree.leaves(sources)[0].shape[1:3]
     x = jnp.zeros((*shape, 0, suffix, config.width), start.resid_pre.dtype)
     kept, layer = [], 0
-    for group, blocks in zip(parameters.layers, start.blocks, strict=True):
+    for group, blocks in zip(parameters.layers, _pasts(start), strict=True):
         for index in range(jax.tree.leaves(group)[0].shape[0]):
             alive = _alive(births, layer, stages)
             if alive > x.shape[2]:
@@ -137,6 +137,13 @@ def _run_rows(
             layer += 1
     nodes = jax.tree.map(lambda *n: shares.join(jnp.stack(n), axis=2), *kept)
     return Resumed(shares.join(x[:, :, :, -1], axis=1), nodes)
+
+
+def _pasts(start: Prefill) -> list[tuple[Block, ...]]:
+    """Per segment the blocks that rows read: those of a shared prefix, the prompts'."""
+    if start.prefix is None:
+        return [(block,) for block in start.blocks]
+    return list(zip(start.prefix.blocks, start.blocks, strict=True))
 
 
 def _alive(births: Int[np.ndarray, " row"], layer: int, stages: int) -> int:
@@ -178,11 +185,14 @@ def _advance(
     small program for each.
 
     Args:
-        segment: parameters and blocks of a segment, and which of its layers this is.
+        segment: parameters and blocks (of any prefix, of the prompts) of a segment, and
+            which of its layers this is.
         model: constants and sources of all layers, and which of those.
     """
     wishes = (Capture(site=Site.Z), Capture(site=Site.MLP_OUT)) if keep_nodes else ()
-    group, blocks = _of_layer(*segment)
+    group, (*shared, blocks) = _of_layer(*segment)
+    shared = [jax.tree.map(lambda a: a[0], block) for block in shared]
+    before_all = sum(block.keys.shape[0] for block in shared)
     constants, sources = _of_layer(*model)
     group = sharding.gather_weights(group)
     x = sharding.rows_over_data(x, leading=2)  # [prompt, source, …]
@@ -200,9 +210,10 @@ def _advance(
     )
 
     def run(x, row, source, past, first):
-        positions = first + jnp.arange(suffix)
-        edits = edits_of(row, source, Here(constants.layer, positions, earlier), config)
-        past = (past._replace(length=first),) if earlier else ()
+        positions = before_all + first + jnp.arange(suffix)
+        here = Here(constants.layer, positions, before_all + earlier)
+        edits = edits_of(row, source, here, config)
+        past = (*shared, *((past._replace(length=first),) if earlier else ()))
         out, _, captured = transformer.layer.apply(
             group, x, past, positions, constants, edits, wishes, config
         )

@@ -40,6 +40,7 @@ from mcq_jax.sweeps.outcomes import (
 from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
 from mcq_jax.sweeps.prompt_pass import prefill, read_answers
 from mcq_jax.sweeps.resumed_pass import resume
+from mcq_jax.sweeps.shared_prefix import Prefix, without_common_prefix
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources
 from mcq_jax.sweeps.sweep_table import SweepTable
 
@@ -104,14 +105,19 @@ def sweep(
         rows_at_once = int(rows)
         if say and sharding.is_first_host():
             say(str(planned))
-    bank = fill_bank(parameters, asked, plan, config, prompts_at_once)
+    prefix = None
+    if not by_full_passes:
+        prefix, asked = without_common_prefix(
+            parameters, asked, config=config, suffix=plan.suffix
+        )
+    bank = fill_bank(parameters, asked, plan, config, prompts_at_once, prefix)
     if isinstance(sources, Sources):
         check_that_sources_differ(bank, sources)
     run = _Sweep(
         parameters=parameters, asked=asked, plan=plan, sources=sources, bank=bank,
         config=config, metrics=tuple(metrics.items()), direction=direction,
         full_vocabulary=full_vocabulary, rows_at_once=rows_at_once,
-        by_full_passes=by_full_passes,
+        by_full_passes=by_full_passes, prefix=prefix,
     )  # fmt: skip
     chunks = [
         np.arange(i, min(i + prompts_at_once, count))
@@ -143,6 +149,8 @@ class _Sweep:
     full_vocabulary: bool
     rows_at_once: int | None
     by_full_passes: bool
+    # What comes before every prompt of `asked`.
+    prefix: Prefix | None
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -204,6 +212,7 @@ class _Sweep:
                 patched.lengths,
                 config=self.config,
                 suffix=plan.suffix,
+                prefix=self.prefix,
             )
             final = resume(
                 self.parameters,

@@ -193,7 +193,7 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
             jnp.zeros((config.layers, PROMPTS, SOURCES, config.width)),
         )
         resumed = resumed_pass._advance.lower(
-            (placed.layers[0], start.blocks[0], np.int32(0)),
+            (placed.layers[0], (start.blocks[0],), np.int32(0)),
             (constants, sources, np.int32(0)), final,
             start.answer_position, rows, np.ones(config.nodes, bool),
             edits_of=row_edits.row_edits(plan), config=config, keep_nodes=False,

@@ -1,0 +1,94 @@
+"""Prompts behind a prefix that was run once are what they are when run whole."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from mcq_jax.interventions import Site
+from mcq_jax.model import initialise
+from mcq_jax.sweeps import (
+    Sources,
+    every_node,
+    every_position,
+    every_unit,
+    prefill,
+    run_prefix,
+    shared_prefix,
+    sweep,
+)
+from tests import tiny
+from tests.sweeps.test_sweep import LENGTHS, PROMPTS
+
+ROTARY = dataclasses.replace(
+    tiny.CASES["grouped heads, biases, partial rotation"], context=128
+)
+KINDS = {
+    "rotary positions": ROTARY,
+    "relative positions": dataclasses.replace(
+        ROTARY, rotary_width=0, relative_positions=True
+    ),
+}
+SHARED = 70
+# Patched from one prompt of the same length.
+SOURCES = Sources(kinds=("other",), index=np.array([[2], [3], [0], [1]]))
+
+
+def _prompts(config):
+    shots = np.random.default_rng(9).integers(config.vocabulary, size=SHARED)
+    return [
+        dataclasses.replace(
+            prompt, ids=np.concatenate([shots, prompt.ids]).astype(np.int32)
+        )
+        for prompt in PROMPTS
+    ]
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("site", [None, Site.RESID_PRE, Site.V, Site.PATTERN])
+def test_a_sweep_behind_a_prefix_equals_full_passes_over_the_whole(name, site):
+    config = KINDS[name]
+    parameters = initialise(config, jax.random.key(3))
+    plans = {
+        None: every_node(config),
+        Site.PATTERN: every_unit(Site.PATTERN, config),
+    }
+    plan = plans.get(site) or every_position(site, config, tokens=3)
+    asked = _prompts(config)
+    prefix, behind = shared_prefix.without_common_prefix(
+        parameters, asked, config=config, suffix=plan.suffix
+    )
+    assert prefix is not None and prefix.length == SHARED
+    assert [len(prompt.ids) for prompt in behind] == list(LENGTHS)
+    fast, slow = (
+        sweep(
+            parameters, asked, plan, SOURCES, config=config, by_full_passes=by_full
+        ).values["net"]
+        for by_full in (False, True)
+    )
+    assert np.abs(slow).max() > 1e-3
+    np.testing.assert_allclose(fast, slow, atol=1e-5 * max(1, np.abs(slow).max()))
+
+
+def test_keys_of_a_prefix_are_held_once_for_all_prompts():
+    config = KINDS["relative positions"]
+    parameters = initialise(config, jax.random.key(3))
+    prefix = run_prefix(parameters, np.arange(SHARED) % 7, config=config)
+    ids = np.stack([np.arange(8) % 5] * 6)
+    found = prefill(parameters, ids, np.full(6, 8), config=config, prefix=prefix)
+    own = sum(block.keys.size for block in found.blocks)
+    assert own == 6 * 8 * config.layers * config.kv_heads * config.head_width
+    assert sum(block.keys.size for block in prefix.blocks) == own * SHARED // (6 * 8)
+
+
+def test_a_short_common_beginning_is_left_to_the_prompts():
+    config = KINDS["relative positions"]
+    parameters = initialise(config, jax.random.key(3))
+    few = [
+        dataclasses.replace(p, ids=p.ids[20:]) for p in _prompts(config)
+    ]  # 50 tokens in common
+    prefix, same = shared_prefix.without_common_prefix(
+        parameters, few, config=config, suffix=1
+    )
+    assert prefix is None and same is few
