@@ -76,7 +76,7 @@ class RunFolder:
             columns: from a chunk and its arrays to its part of the table.
         """
         missing = self.missing_parts(table, len(chunks))
-        done = sharding.run_chunks([chunks[p] for p in missing], work, track=track)
+        done = sharding.run_chunks(chunks, work, only=missing, track=track)
         for part, found in zip(missing, done, strict=True):
             self.write_part(table, part, columns(chunks[part], found))
         return self.read(table)

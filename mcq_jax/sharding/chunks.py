@@ -20,31 +20,42 @@ Track = Callable[[Sequence[Any]], Iterable[Any]]
 
 
 def run_chunks(
-    chunks: Sequence[Chunk], work: Callable[[Chunk], Any], *, track: Track = iter
+    chunks: Sequence[Chunk],
+    work: Callable[[Chunk], Any],
+    *,
+    only: Sequence[int] | None = None,
+    track: Track = iter,
 ) -> Iterator[Any]:
     """Yields what `work` makes of each chunk, as numpy arrays on every host.
 
     Chunks that are too small to go round the data axis run side by side; what is then
-    missing is filled with dummies, whose rows are dropped.
+    missing is filled with dummies, whose rows are dropped. Neighbours are the same
+    whichever chunks are wanted, and so is every bit of the results.
 
     Args:
         chunks: the same on every host.
         work: from prompts `[prompt]` to a tree of arrays `[prompt, …]`.
+        only: which chunks are wanted, in ascending order; all if left out.
         track: wraps what runs at once, for a bar.
     """
-    for together in track(_side_by_side(chunks)):
+    wanted = set(range(len(chunks)) if only is None else only)
+    rounds = [r for r in _side_by_side(chunks) if wanted.intersection(r)]
+    for together in track(rounds):
         check_stop()
-        prompts = np.concatenate(together)
+        prompts = np.concatenate([chunks[index] for index in together])
         found = on_every_host(work(fill_data_axis(prompts)))
         start = 0
-        for chunk in together:
-            rows = slice(start, start + len(chunk))
-            yield jax.tree.map(lambda a: a[rows], found)  # noqa: B023
-            start += len(chunk)
+        for index in together:
+            rows = slice(start, start + len(chunks[index]))
+            start = rows.stop
+            if index in wanted:
+                yield jax.tree.map(lambda a: a[rows], found)  # noqa: B023
 
 
-def _side_by_side(chunks: Sequence[Chunk]) -> list[Sequence[Chunk]]:
+def _side_by_side(chunks: Sequence[Chunk]) -> list[range]:
+    """Which chunks go together, by their places."""
     if not chunks:
         return []
     count = max(1, data_parts() // len(chunks[0]))
-    return [chunks[i : i + count] for i in range(0, len(chunks), count)]
+    starts = range(0, len(chunks), count)
+    return [range(start, min(start + count, len(chunks))) for start in starts]

@@ -113,6 +113,22 @@ def test_a_device_does_its_share_of_the_work_and_no_more():
     assert split == pytest.approx(_flops_of_a_device(1, PROMPTS // 8), rel=0.02)
 
 
+def test_a_chunk_has_the_same_neighbours_whichever_are_wanted():
+    config, chunks = runs.config_of(GROUPED), [np.array([i]) for i in range(11)]
+    seen = []
+    mesh = sharding.make_mesh(config, "data=4,model=2")
+    with sharding.use_mesh(mesh):
+        for only in (None, [1, 9]):
+            found = sharding.run_chunks(
+                chunks, lambda prompts: seen.append(prompts.tolist()) or prompts,
+                only=only,
+            )  # fmt: skip
+            places = range(11) if only is None else only
+            assert [f.tolist() for f in found] == [[i] for i in places]
+    whole = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 10]]
+    assert seen == [*whole, whole[0], whole[2]]
+
+
 def test_a_mesh_of_one_device_changes_no_bit():
     config, parameters = runs.model_of(GROUPED)
     mesh = sharding.make_mesh(config, "model=1", devices=jax.devices()[:1])

@@ -24,6 +24,17 @@ def test_every_chunk_has_its_own_results_as_numpy_arrays():
     assert not list(sharding.run_chunks([], _double))
 
 
+def test_only_what_is_wanted_is_run():
+    seen = []
+
+    def work(prompts):
+        seen.append(prompts.tolist())
+        return prompts
+
+    found = list(sharding.run_chunks(CHUNKS, work, only=[0, 2]))
+    assert [f.tolist() for f in found] == seen == [[3, 1], [4, 5, 2]]
+
+
 def test_sigterm_stops_behind_the_chunk_in_hand():
     done = []
 
