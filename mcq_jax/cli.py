@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import runpy
 import sys
 import traceback
@@ -72,32 +73,43 @@ def _main(arguments: list[str] | None) -> int:
         return 2
     try:
         return commands[command](rest)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"mcq-jax {command}: {error}", file=sys.stderr)
-        return 1
-    except (MemoryError, RuntimeError) as error:
-        is_full = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
-        if not is_full and not supervising.is_supervised():
+    except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
+        said = _explain(error)
+        if said is None:
             raise
-        why = f"out of memory; {_SMALLER}" if is_full else _lost(error)
-        print(f"mcq-jax {command}: {why}", file=sys.stderr)
+        print(f"mcq-jax {command}: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stopped:
         return _stop(stopped)
 
 
 def _stop(stopped: KeyboardInterrupt) -> int:
+    """Says that a run was stopped; every host knows of it if all agreed to stop."""
+    said = "\nstopped; the same command goes on from here."
+    if type(stopped) is KeyboardInterrupt:
+        print(said, file=sys.stderr)
+        return _INTERRUPTED
     from mcq_jax import sharding
 
     if sharding.is_first_host():
-        print("\nstopped; the same command goes on from here.", file=sys.stderr)
-    is_told = isinstance(stopped, sharding.Stopped)
-    return _TERMINATED if is_told else _INTERRUPTED
+        print(said, file=sys.stderr)
+    return _TERMINATED
 
 
-def _lost(error: Exception) -> str:
-    """What an exchange between hosts fails of, as far as can be told."""
-    return f"{supervising.LOST} (What failed: {str(error).splitlines()[0]})"
+def _explain(error: Exception) -> str | None:
+    """What a person is told of an error; None of one that is no one's but ours."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+        return f"out of memory; {_SMALLER}"
+    if supervising.is_supervised() and _EXCHANGE_FAILED.match(text):
+        return f"{supervising.LOST} (What failed: {text.splitlines()[0]})"
+    return None if isinstance(error, RuntimeError) else text
+
+
+# How errors of jax's exchanges between processes begin, whatever their type.
+_EXCHANGE_FAILED = re.compile(
+    "(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED): "
+)
 
 
 def _run(arguments: list[str]) -> int:

@@ -36,21 +36,36 @@ def supervise(command: Sequence[str], *, name: str) -> int:
     what that means, as `name`, and returns 1.
     """
     # The child reads its input until the parent is gone, and goes with it.
-    child = subprocess.Popen(
+    with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         env={**os.environ, _SUPERVISED: "1"},
         start_new_session=True,
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: child.send_signal(number))
-    code = child.wait()
+    ) as child:
+        code = _wait(child)
     if code >= 0:
         return code
     died_of = signal.Signals(-code)
+    if died_of is signal.SIGTERM:  # told to stop before it had begun
+        return 128 + died_of
     why = LOST if died_of is signal.SIGABRT else _KILLED
     print(f"{name} ({died_of.name}): {why}", file=sys.stderr)
     return 1
+
+
+def _wait(child: subprocess.Popen) -> int:
+    """Waits for the child; signals to this process are the child's."""
+
+    def pass_on(number, _):
+        child.send_signal(number)
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, pass_on) for number in numbers}
+    try:
+        return child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def end_with_parent() -> None:

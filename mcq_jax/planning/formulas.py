@@ -5,9 +5,9 @@ import dataclasses
 import jax
 
 from mcq_jax.model import ModelConfig
-from mcq_jax.planning.host_program import tree_bytes
 from mcq_jax.planning.passes import Chunk, Passes, rows_by_layer
 from mcq_jax.sweeps import cost
+from mcq_jax.sweeps.host_program import tree_bytes
 
 
 def prompt_pass_flops(passes: Passes, prompts: int) -> float:

@@ -12,9 +12,9 @@ from jaxtyping import Int
 
 from mcq_jax import sharding, sweeps
 from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
-from mcq_jax.planning.host_program import HostProgram, compile_all
 from mcq_jax.sweeps import NodeSets
-from mcq_jax.sweeps.resumed_pass import STAGES
+from mcq_jax.sweeps.host_program import HostProgram, compile_all
+from mcq_jax.sweeps.row_groups import STAGES
 
 # Rows that are unembedded at a time, and answers to read of each.
 _UNEMBEDDED, _CHOICES = 256, 4

@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 
 from mcq_jax import sharding
 from mcq_jax.results.storage import Storage
-from mcq_jax.sharding.chunks import Chunk, Track
 
 Columns = Mapping[str, np.ndarray]
 
@@ -49,8 +48,7 @@ class RunFolder:
             path: local, or gs://bucket/…, s3://bucket/….
         """
         folder = cls(path if isinstance(path, Storage) else Storage.at(path))
-        text = json.dumps(manifest, indent=2).encode()
-        found = json.loads(sharding.on_first_host(lambda: folder._enter(text)))
+        found = _told(lambda: folder._enter(manifest))
         _check_same_run(folder.path, found["identity"], manifest["identity"])
         return folder
 
@@ -65,11 +63,11 @@ class RunFolder:
     def complete(
         self,
         table: str,
-        chunks: Sequence[Chunk],
-        work: Callable[[Chunk], Any],
-        columns: Callable[[Chunk, Any], Columns],
+        chunks: Sequence[sharding.Chunk],
+        work: Callable[[sharding.Chunk], Any],
+        columns: Callable[[sharding.Chunk, Any], Columns],
         *,
-        track: Track = iter,
+        track: sharding.Track = iter,
     ) -> dict[str, np.ndarray]:
         """Runs the chunks whose parts are missing, and returns the whole table.
 
@@ -85,11 +83,7 @@ class RunFolder:
 
     def missing_parts(self, table: str, count: int) -> list[int]:
         """Returns which of a table's `count` parts are not there, or not whole."""
-
-        def look() -> bytes:
-            return json.dumps(self._missing(table, count)).encode()
-
-        return json.loads(sharding.on_first_host(look))
+        return _told(lambda: self._missing(table, count))
 
     def _missing(self, table: str, count: int) -> list[int]:
         there = set(self.storage.names(_folder(table)))
@@ -121,7 +115,7 @@ class RunFolder:
 
     def read(self, table: str) -> dict[str, np.ndarray]:
         """Returns a table's columns, parts in order, lists as further axes."""
-        parts = self._parts(table)
+        parts = _told(lambda: self._parts(table))
         if not parts:
             raise FileNotFoundError(
                 f"table {table!r} of {self.path} has no parts; run the experiment that "
@@ -141,18 +135,15 @@ class RunFolder:
         if sharding.is_first_host():
             self.storage.write(name, text.encode())
 
-    def _enter(self, manifest: bytes) -> bytes:
+    def _enter(self, manifest: Mapping) -> dict:
         """Returns the manifest that is there, or leaves this one and returns it."""
         if not self.storage.exists(_MANIFEST):
-            self.storage.write(_MANIFEST, manifest)
-        return self.storage.read(_MANIFEST)
+            self.storage.write(_MANIFEST, json.dumps(manifest, indent=2).encode())
+        return json.loads(self.storage.read(_MANIFEST))
 
     def _parts(self, table: str) -> list[str]:
-        def look() -> bytes:
-            names = self.storage.names(_folder(table))
-            return json.dumps([n for n in names if n.endswith(".parquet")]).encode()
-
-        return json.loads(sharding.on_first_host(look))
+        names = self.storage.names(_folder(table))
+        return [name for name in names if name.endswith(".parquet")]
 
     def _contents(self, names: Sequence[str]) -> Iterator[bytes]:
         """Files in order; the first host reads ahead and tells the others."""
@@ -164,6 +155,11 @@ class RunFolder:
 
 
 _MANIFEST = "manifest.json"
+
+
+def _told(look: Callable[[], Any]) -> Any:
+    """Returns what the first host finds, as JSON has it, on every host."""
+    return json.loads(sharding.on_first_host(lambda: json.dumps(look()).encode()))
 
 
 def _folder(table: str) -> str:

@@ -22,7 +22,7 @@ class Storage:
 
     def __init__(self, filesystem: filesystems.FileSystem, root: str, *, path: str):
         self._filesystem, self._root = filesystem, root.rstrip("/")
-        # As the user named it.
+        # As the user named it, without the options (and secrets) of a URI.
         self.path = path
 
     @classmethod
@@ -39,7 +39,7 @@ class Storage:
                 f"cannot write to {text!r}: {error}. Give a local path, or a URI such "
                 "as gs://bucket/runs/mine or s3://bucket/runs/mine."
             ) from error
-        return cls(filesystem, root, path=text)
+        return cls(filesystem, root, path=f"{text.partition('://')[0]}://{root}")
 
     @property
     def is_local(self) -> bool:

@@ -1,6 +1,6 @@
 """The same code on one device, eight, or many hosts: where every array lies."""
 
-from mcq_jax.sharding.chunks import run_chunks
+from mcq_jax.sharding.chunks import Chunk, Track, run_chunks
 from mcq_jax.sharding.collectives import Collective, collectives
 from mcq_jax.sharding.hosts import (
     FirstHostError,
@@ -38,10 +38,12 @@ from mcq_jax.sharding.stopping import Stopped, check_stop, stopping_on_sigterm
 __all__ = [
     "MESH_AXES",
     "PARAMETER_AXES",
+    "Chunk",
     "Collective",
     "FirstHostError",
     "MeshShape",
     "Stopped",
+    "Track",
     "check_stop",
     "choose_shape",
     "collectives",

@@ -24,17 +24,11 @@ from mcq_jax.model.attention import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.parameters import Parameters
-from mcq_jax.sweeps.cost import layer_flops
 from mcq_jax.sweeps.plans import Plan
 from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
 from mcq_jax.sweeps.row_edits import Here, RowEdits, row_edits, rows_at
+from mcq_jax.sweeps.row_groups import row_groups, stages_that_pay
 from mcq_jax.sweeps.row_shares import RowShares
-
-# Rows join in at most so many steps, and those of different first position run in at
-# most so many groups: more follow the patches closely, and compile longer.
-STAGES = 10
-# FLOPs that one more step has to be worth; small models are done before it compiles.
-_WORTH_A_STAGE = 5e9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,15 +62,15 @@ def resume(
         keep_nodes: whether to return what all nodes write in the patched runs. Rows
             then all run from the first layer (this is for a few rows at the answer
             position).
-        rows_at_once: rows that advance together, fewer where memory is short. Those
-            that run over many tokens are cut into as many.
+        rows_at_once: rows of a prompt and source that advance together, fewer where
+            memory is short. A row that runs over n tokens counts as n.
         stages: steps in which rows join; by default as many as pay for compiling.
     """
     finals, kept, order = [], [], []
     if stages is None:
         prompts, per_prompt = jax.tree.leaves(sources)[0].shape[1:3]
-        stages = _stages(plan, prompts * per_prompt, config)
-    for suffix, rows in _groups(plan, rows_at_once, stages):
+        stages = stages_that_pay(plan, prompts * per_prompt, config)
+    for suffix, rows in row_groups(plan, rows_at_once, stages):
         some = _run_rows(
             parameters,
             _last(start, suffix),
@@ -95,31 +89,6 @@ def resume(
         return Resumed(final, None)
     nodes = jax.tree.map(lambda *n: jnp.concatenate(n, axis=3)[:, :, :, back], *kept)
     return Resumed(final, nodes)
-
-
-def _stages(plan: Plan, copies: int, config: ModelConfig) -> int:
-    """How many steps pay, for so many copies of the plan's rows."""
-    tokens = copies * int(plan.starts.sum())
-    work = tokens * config.layers * layer_flops(config, keys=0)
-    return int(np.clip(work / _WORTH_A_STAGE, 1, STAGES))
-
-
-def _groups(plan: Plan, rows_at_once: int | None, most: int):
-    """Yields (suffix, rows): rows in order of birth that run over as many tokens."""
-    starts = plan.starts
-    lengths = np.unique(starts)
-    if len(lengths) > most:
-        lengths = np.quantile(starts, np.arange(1, most + 1) / most)
-        lengths = np.unique(np.ceil(lengths).astype(int))
-    group = np.searchsorted(lengths, starts)
-    for index, suffix in enumerate(lengths):
-        rows = np.flatnonzero(group == index)
-        rows = rows[np.argsort(plan.births[rows], kind="stable")]
-        if not len(rows):
-            continue
-        pieces = 1 if rows_at_once is None else -(-len(rows) // rows_at_once)
-        for piece in np.array_split(rows, pieces):
-            yield int(suffix), piece
 
 
 def _last(start: Prefill, suffix: int) -> Prefill:

@@ -71,5 +71,7 @@ def test_a_store_that_nobody_knows_is_refused():
 
 
 def test_buckets_are_known_by_their_names():
-    for uri in ("gs://bucket/run", "s3://bucket/run?region=eu-west-1"):
-        assert not Storage.at(uri).is_local
+    for uri in ("gs://bucket/run", "s3://key:secret@bucket/run?region=eu-west-1"):
+        storage = Storage.at(uri)
+        assert not storage.is_local
+        assert storage.path in ("gs://bucket/run", "s3://bucket/run")

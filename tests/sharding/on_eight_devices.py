@@ -63,6 +63,11 @@ def test_a_sweep_is_that_of_one_device(shape, mesh):
     runs.assert_equal(_on_mesh(runs.sweep, shape, mesh), _alone(runs.sweep, shape))
 
 
+@pytest.mark.parametrize("mesh", MESHES[::2])
+def test_a_labelled_sweep_fills_up_its_chunks_and_is_that_of_one_device(mesh):
+    runs.assert_equal(_on_mesh(runs.table, GROUPED, mesh), _alone(runs.table, GROUPED))
+
+
 @pytest.mark.parametrize("mesh", MESHES)
 def test_rows_of_a_lone_prompt_are_split_and_give_the_numbers_of_one_device(mesh):
     runs.assert_equal(

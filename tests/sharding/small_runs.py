@@ -9,6 +9,8 @@ import numpy as np
 from mcq_jax import sweeps
 from mcq_jax.interventions import Edit, Site, add, patch
 from mcq_jax.model import ModelConfig, Parameters, forward, initialise, sites_of
+from mcq_jax.prompts import TokenisedPrompt
+from mcq_jax.results import RunFolder
 
 PROMPTS, TOKENS, SOURCES, CHOICES = 8, 6, 2, 3
 # Relative to the largest entry, in float32: sums come in another order.
@@ -96,6 +98,27 @@ def sweep(shape: str, parameters: Parameters):
         parameters, start, sources, pair, config=config, keep_nodes=True
     )
     return start, patched.final, answers, kept.final, kept.nodes
+
+
+def table(shape: str, parameters: Parameters, folder: RunFolder | None = None):
+    """`sweeps.sweep` of every node, from the next prompt, in chunks of odd size."""
+    config = config_of(shape)
+    sources = sweeps.Sources(
+        kinds=("next",), index=np.roll(np.arange(PROMPTS), -1)[:, None]
+    )
+    asked = [
+        TokenisedPrompt(
+            ids=ids[:length], spans=(), label_positions=np.full(CHOICES, -1),
+            label_ids=np.full(CHOICES, -1), answer_ids=np.arange(CHOICES) + place,
+            gold=place % CHOICES, question=f"question {place // 2}", rotation=place % 2,
+        )
+        for place, (ids, length) in enumerate(zip(*prompts_of(config), strict=True))
+    ]  # fmt: skip
+    every_node = sweeps.every_node(config)
+    return sweeps.sweep(
+        parameters, asked, every_node, sources, config=config, prompts_at_once=3,
+        metrics={"patched": sweeps.patched_net}, full_vocabulary=False, folder=folder,
+    ).values  # fmt: skip
 
 
 def lone_prompt(shape: str, parameters: Parameters):
