@@ -107,8 +107,17 @@ class Passes:
                 stages=STAGES,
             ).final
 
-        values = jax.tree.map(lambda n: _with_sources(n, sources), start.nodes)
+        values = jax.tree.map(lambda n: self._of_sources(n, sources), start.nodes)
         return self._compile(run, self.parameters(), start, values)
+
+    def _of_sources(self, nodes, sources: int) -> jax.ShapeDtypeStruct:
+        """What nodes write in every source of every prompt, as a sweep lays it."""
+        layers, prompts, *rest = nodes.shape
+        shape = (layers, prompts, sources, *rest)
+        with sharding.use_mesh(self.mesh):
+            spec = sharding.over_data(shape, axes=(1, 2))
+        lies = jax.sharding.NamedSharding(self.mesh, spec)
+        return jax.ShapeDtypeStruct(shape, nodes.dtype, sharding=lies)
 
     def read_answers(self, prompts: int) -> tuple[HostProgram, int]:
         """The unembedding of as many rows as are read at once, and how many they are.
@@ -148,8 +157,3 @@ def _running(births, layers: int, steps: int):
     step = math.ceil(len(births) / steps)
     born = np.searchsorted(births, np.arange(layers), side="right")
     return np.minimum(-(-born // step) * step, len(births))
-
-
-def _with_sources(nodes: jax.ShapeDtypeStruct, sources: int) -> jax.ShapeDtypeStruct:
-    layers, prompts, *rest = nodes.shape
-    return jax.ShapeDtypeStruct((layers, prompts, sources, *rest), nodes.dtype)

@@ -7,9 +7,11 @@ without a mesh.
 
 import contextlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
@@ -88,6 +90,29 @@ def rows_over_data(tree: Any, *, leading: int = 1) -> Any:
         return jax.lax.with_sharding_constraint(array, PartitionSpec(*axes))
 
     return jax.tree.map(lay, tree)
+
+
+def place_over_data(tree: Any, *, axes: Sequence[int]) -> Any:
+    """Returns host arrays on the mesh, the first even one of the axes over "data".
+
+    For what belongs to prompts or their sources: whole on every device, it would grow
+    with their number.
+    """
+    mesh = jax.sharding.get_mesh()
+    if mesh.empty:
+        return jax.tree.map(jnp.asarray, tree)
+
+    def put(array):
+        spec = over_data(array.shape, axes=axes)
+        return _place(array, jax.sharding.NamedSharding(mesh, spec))
+
+    return jax.tree.map(put, tree)
+
+
+def over_data(shape: Sequence[int], *, axes: Sequence[int]) -> PartitionSpec:
+    """Returns the partition that lays the first even one of the axes over "data"."""
+    even = [axis for axis in axes if shape[axis] % data_parts() == 0]
+    return PartitionSpec(*[None] * even[0], "data") if even else PartitionSpec()
 
 
 def data_parts() -> int:

@@ -167,14 +167,14 @@ class _Sweep:
         index = self.sources.index[chunk]
         if self.direction is Direction.NOISE:
             plan = _read_from(self._here(chunk), self.plan, index)
-            held = jax.tree.map(lambda a: jnp.asarray(a[:, index]), self.bank.held)
+            held = self._held(index)
             return self._measure(clean, clean, plan, held, index, chunk)
         # Every source is a prompt of its own, patched from the one clean prompt.
         flat, owner = index.reshape(-1), np.repeat(chunk, index.shape[1])
         patched = batch_of([self.asked[i] for i in flat])
         owners = batch_of([self.asked[i] for i in owner])
         plan = _read_from(self._here(flat), self.plan, owner[:, None])
-        held = jax.tree.map(lambda a: jnp.asarray(a[:, owner[:, None]]), self.bank.held)
+        held = self._held(owner[:, None])
         found = self._measure(patched, owners, plan, held, owner[:, None], flat)
         return {
             name: value[:, 0].reshape(*index.shape, *value.shape[2:])
@@ -183,6 +183,11 @@ class _Sweep:
 
     def _here(self, prompts: np.ndarray) -> Plan:
         return self.plan.of(prompts) if isinstance(self.plan, Patches) else self.plan
+
+    def _held(self, index: np.ndarray):
+        """What other prompts hold at the patched sites, by `[prompt, source]`."""
+        held = jax.tree.map(lambda a: a[:, index], self.bank.held)
+        return sharding.place_over_data(held, axes=(1, 2))
 
     def _constant(self, prompts: int):
         """Zeros, or the mean of the bank, as if from one more prompt."""

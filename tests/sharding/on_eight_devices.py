@@ -75,6 +75,19 @@ def test_rows_of_a_lone_prompt_are_split_and_give_the_numbers_of_one_device(mesh
     )
 
 
+def test_what_sources_hold_lies_with_their_prompts():
+    config, _ = runs.model_of(GROUPED)
+    held = np.arange(2 * 8 * 3 * 5).reshape(2, 8, 3, 5)
+    with sharding.use_mesh(sharding.make_mesh(config, "data=4,model=2")):
+        of_prompts = sharding.place_over_data(held, axes=(1, 2))
+        of_sources = sharding.place_over_data(held.swapaxes(1, 2), axes=(1, 2))
+        odd = sharding.place_over_data(held[:, :3], axes=(1, 2))
+    assert of_prompts.addressable_shards[0].data.shape == (2, 2, 3, 5)
+    assert of_sources.addressable_shards[0].data.shape == (2, 3, 2, 5)
+    assert odd.is_fully_replicated
+    np.testing.assert_array_equal(of_prompts, held)
+
+
 @pytest.mark.parametrize("mesh", MESHES)
 def test_split_rows_grow_where_they_lie(mesh: str):
     config, model = runs.config_of(GROUPED), sharding.MeshShape.parse(mesh, devices=8)
