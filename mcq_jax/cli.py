@@ -1,9 +1,14 @@
 """The command line: `mcq-jax run CONFIG [overrides]`, `mcq-jax report RUN`."""
 
+import os
 import pathlib
+import re
 import runpy
 import sys
+import traceback
 from typing import TYPE_CHECKING
+
+from mcq_jax import supervising
 
 if TYPE_CHECKING:
     from mcq_jax.experiments import RunConfig
@@ -15,7 +20,8 @@ mcq-jax: find the circuit that turns "knows the answer" into "writes its letter"
   mcq-jax run CONFIG [--model PATH] [--questions PATH] [overrides]
       Runs a config (a Python file in configs/) and writes a folder with tables,
       figures and report.html. Started again, it goes on where it stopped.
-      `mcq-jax run CONFIG --help` lists every override.
+      `mcq-jax run CONFIG --help` lists every override. On several devices: --mesh
+      data=4,model=2; on many hosts, each starting this command: --many-hosts.
 
   mcq-jax plan MODEL [--topology v5e:4x4] [options]
       Says whether a sweep of MODEL (a checkpoint's folder, or the name of a shape, such
@@ -33,8 +39,26 @@ _SMALLER = (
 )
 
 
+# 128 and the signal, as shells say it.
+_TERMINATED, _INTERRUPTED = 143, 130
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    if not supervising.is_supervised():
+        return _main(arguments)
+    try:
+        code = _main(arguments)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    if code not in (0, _TERMINATED):
+        # Leaving in order would wait for the other hosts, and they for this one.
+        os._exit(code)
+    return code
+
+
+def _main(arguments: list[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE)
@@ -48,44 +72,79 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"no command {command!r}; there are run, plan and report.\n\n{USAGE}")
         return 2
     try:
-        return commands[command](rest) or 0
-    except (ValueError, OSError, ImportError) as error:
-        print(f"mcq-jax {command}: {error}", file=sys.stderr)
-        return 1
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+        return commands[command](rest)
+    except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
+        said = _explain(error)
+        if said is None:
             raise
-        print(f"mcq-jax {command}: out of memory; {_SMALLER}", file=sys.stderr)
+        print(f"mcq-jax {command}: {said}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here.", file=sys.stderr)
-        return 130
-    return 0
+    except KeyboardInterrupt as stopped:
+        return _stop(stopped)
 
 
-def _run(arguments: list[str]) -> None:
+def _stop(stopped: KeyboardInterrupt) -> int:
+    """Says that a run was stopped; every host knows of it if all agreed to stop."""
+    said = "\nstopped; the same command goes on from here."
+    if type(stopped) is KeyboardInterrupt:
+        print(said, file=sys.stderr)
+        return _INTERRUPTED
+    from mcq_jax import sharding
+
+    if sharding.is_first_host():
+        print(said, file=sys.stderr)
+    return _TERMINATED
+
+
+def _explain(error: Exception) -> str | None:
+    """What a person is told of an error; None of one that is no one's but ours."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+        return f"out of memory; {_SMALLER}"
+    if supervising.is_supervised() and _EXCHANGE_FAILED.match(text):
+        return f"{supervising.LOST} (What failed: {text.splitlines()[0]})"
+    return None if isinstance(error, RuntimeError) else text
+
+
+# How errors of jax's exchanges between processes begin, whatever their type.
+_EXCHANGE_FAILED = re.compile(
+    "(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED): "
+)
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         raise ValueError("run needs a config first, e.g. mcq-jax run configs/demo.py")
     import tyro
 
-    from mcq_jax.experiments import RunConfig
+    from mcq_jax import experiments, sharding
+    from mcq_jax.experiments.launch import Launch
     from mcq_jax.report import write_report  # fails now if its extra is missing
 
     path, *overrides = arguments
-    config = tyro.cli(
-        RunConfig,
-        default=_read_config(pathlib.Path(path)),
+    launch = tyro.cli(
+        Launch,
+        default=Launch(config=_read_config(pathlib.Path(path))),
         args=overrides,
         prog=f"mcq-jax run {path}",
-        description=RunConfig.__doc__,
+        description=Launch.__doc__,
     )
+    if launch.hosts.are_many and not supervising.is_supervised():
+        command = [sys.executable, "-m", "mcq_jax.cli", "run", *arguments]
+        return supervising.supervise(command, name="mcq-jax run")
+    if launch.hosts.are_many:
+        supervising.end_with_parent()
+        launch.hosts.join()
     _enable_compilation_cache()
-    from mcq_jax import experiments
-
-    findings, folder = experiments.run(config)
-    page = write_report(findings, folder.path)
+    with sharding.stopping_on_sigterm():
+        findings, folder = experiments.run(launch.config)
+    if not sharding.is_first_host():
+        return 0
+    with folder.storage.as_local() as here:
+        page = write_report(findings, here)
     print_summary(findings)
-    print(f"\nReport: {page}")
+    print(f"\nReport: {folder.path}/{page.name}")
+    return 0
 
 
 def _plan(arguments: list[str]) -> int:
@@ -103,20 +162,23 @@ def _plan(arguments: list[str]) -> int:
     return 0
 
 
-def _report(arguments: list[str]) -> None:
+def _report(arguments: list[str]) -> int:
     if len(arguments) != 1:
         raise ValueError("report needs one run folder, e.g. mcq-jax report runs/demo")
     from mcq_jax.report import write_report
-    from mcq_jax.results import Findings
+    from mcq_jax.results import Findings, Storage
 
-    file = pathlib.Path(arguments[0]) / "findings.json"
-    if not file.exists():
+    storage = Storage.at(arguments[0])
+    if not storage.exists("findings.json"):
         raise FileNotFoundError(
-            f"{file} is not there: the run has not finished. `mcq-jax run` with the "
-            "same config goes on with it."
+            f"{storage.path}/findings.json is not there: the run has not finished. "
+            "`mcq-jax run` with the same config goes on with it."
         )
-    findings = Findings.from_json(file.read_text(encoding="utf-8"))
-    print(write_report(findings, file.parent))
+    findings = Findings.from_json(storage.read("findings.json").decode())
+    with storage.as_local() as here:
+        page = write_report(findings, here)
+    print(f"{storage.path}/{page.name}")
+    return 0
 
 
 def _read_config(path: pathlib.Path) -> "RunConfig":

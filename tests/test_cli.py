@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from mcq_jax import cli, experiments
-from mcq_jax.experiments import RunConfig, pipeline
+from mcq_jax.experiments import RunConfig, opening, pipeline
 from tests.report.examples import closed_gate, open_gate
 
 CONFIG = """
@@ -65,7 +65,7 @@ def no_weights(monkeypatch: pytest.MonkeyPatch):
     def load(*args, **kwargs):
         raise AssertionError("weights were read")
 
-    monkeypatch.setattr(pipeline, "load", load)
+    monkeypatch.setattr(opening, "load", load)
 
 
 def _jsonl(folder: pathlib.Path, *records: dict) -> str:
@@ -161,21 +161,31 @@ def test_impossible_overrides_are_refused(refusal, card, flags: list[str], said:
     [
         (["--no-such-thing", "1"], "no-such-thing"),
         (["--question-count", "many"], "question-count"),
-        (["--planted-choices", "13"], "2 to 10"),
-        (["--planted-variant", "both"], "ordinal, letter, mixed"),
-        (["--batch", "0"], "batch is 0"),
-        (["--question-count", "0"], "question_count is 0"),
-        (["--effect-questions", "3"], "at least 4"),
-        (["--choosing-fraction", "1.5"], "choosing_fraction"),
     ],
 )
-def test_senseless_overrides_are_usage_errors(
+def test_what_cannot_be_read_is_a_usage_error(
     card: Card, capsys, flags: list[str], said: str
 ):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["run", card(), *flags])
     assert stopped.value.code == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--planted-choices", "13"], "2 to 10"),
+        (["--planted-variant", "both"], "ordinal, letter, mixed"),
+        (["--batch", "0"], "batch is 0"),
+        (["--question-count", "0"], "question_count is 0"),
+        (["--effect-questions", "3"], "at least 4"),
+        (["--choosing-fraction", "1.5"], "choosing_fraction"),
+        (["--coordinator", "here:1", "--processes", "2"], "give all three"),
+    ],
+)
+def test_senseless_overrides_are_refused(refusal, card, flags: list[str], said: str):
+    assert said in refusal("run", card(), *flags)
 
 
 def test_a_senseless_card_is_refused(refusal, card: Card):

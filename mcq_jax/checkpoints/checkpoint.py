@@ -16,6 +16,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from mcq_jax import sharding
 from mcq_jax.checkpoints import (
     conversion,
     gguf,
@@ -81,8 +82,10 @@ def load(
         _check_sizes(contents)
         contents.check()
     config = contents.config
+    # Of several hosts, one alone reads the whole of the files.
+    to_hash = contents.files if sharding.is_first_host() else ()
     with ThreadPoolExecutor(1) as pool:
-        content_hash = pool.submit(_hash, contents.files)
+        content_hash = pool.submit(_hash, to_hash)
         parameters = contents.build(
             dtype=target,
             sizes=segment_sizes(config) if sizes is None else sizes,
@@ -94,7 +97,9 @@ def load(
             config=config,
             tokenizer=contents.tokenizer,
             name=contents.name or name,
-            content_hash=content_hash.result(),
+            content_hash=sharding.on_first_host(
+                lambda: content_hash.result().encode()
+            ).decode(),
         )
 
 

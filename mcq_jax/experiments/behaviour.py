@@ -1,5 +1,7 @@
 """E1: does the model do the task? Every prompt once, answers and loss."""
 
+import functools
+
 import numpy as np
 
 from mcq_jax import metrics, prompts, sweeps
@@ -23,32 +25,35 @@ def ask(
     batch: int,
 ) -> dict[str, np.ndarray]:
     """Returns the table `behaviour`, one row per prompt in the prompt set's order."""
-    batches = list(prompts.batches(asked.prompts, size=batch))
-    columns = {
+    about = {
         "question": asked.question,
         "rotation": asked.rotation,
         "subject": asked.subject,
         "gold": asked.gold,
         "tokens": asked.length,
     }
-    for part, here in progress.track(list(enumerate(batches)), "asking"):
-        if folder.has_part("behaviour", part):
-            continue
-        answer_logits, log_normaliser = sweeps.answer_prompts(
+
+    def answer(chunk):
+        here = sweeps.batch_of([asked.prompts[i] for i in chunk])
+        return sweeps.answer_prompts(
             checkpoint.parameters,
             here.ids,
             here.lengths,
             here.answer_ids,
             config=checkpoint.config,
         )
-        rows = {name: column[here.index] for name, column in columns.items()}
-        rows |= {
-            "prompt": here.index,
-            "answer_logits": np.asarray(answer_logits),
-            "log_normaliser": np.asarray(log_normaliser),
+
+    def columns(chunk, found):
+        answer_logits, log_normaliser = found
+        return {name: column[chunk] for name, column in about.items()} | {
+            "prompt": chunk,
+            "answer_logits": answer_logits,
+            "log_normaliser": log_normaliser,
         }
-        folder.write_part("behaviour", part, rows)
-    table = folder.read("behaviour")
+
+    chunks = [here.index for here in prompts.batches(asked.prompts, size=batch)]
+    track = functools.partial(progress.track, name="asking")
+    table = folder.complete("behaviour", chunks, answer, columns, track=track)
     order = np.argsort(table["prompt"])
     return {name: column[order] for name, column in table.items()}
 

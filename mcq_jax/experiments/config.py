@@ -20,7 +20,8 @@ class RunConfig:
     # word_copy, copy_colour, a JSONL file, MMLU's CSV file or folder; "planted" for a
     # planted model's own questions. A JSONL file of pairs if `are_pairs`.
     questions: str
-    # Folder of the run; runs/<title> where left out. A run started again resumes.
+    # Folder of the run, local or gs://bucket/…, s3://bucket/…; runs/<title> where left
+    # out. A run started again resumes.
     out: str | None = None
 
     # Whether `questions` are pairs of a clean and a source prompt.
@@ -60,6 +61,12 @@ class RunConfig:
     # How the layers' matrices are kept: full (in dtype), or int8 with a scale per
     # output channel, for models that would not fit.
     weights_as: str = "full"
+    # Devices as a grid, such as data=4,model=2: prompts are split along data, heads,
+    # neurons and vocabulary along model. auto: all devices, the model split as little
+    # as its weights allow; on a CPU alone one device.
+    mesh: str = "auto"
+    # Whether the data axis holds the layers' weights in parts as well.
+    fully_sharded: bool = False
     # Prompts in one batch of plain passes.
     batch: int = 8
     # Questions whose nodes are patched, out of those that pass the filter.

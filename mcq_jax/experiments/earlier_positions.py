@@ -10,8 +10,9 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
+from mcq_jax import sharding
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.study import Study
@@ -30,34 +31,39 @@ def patch_earlier_positions(
     (prompts whose source has another length are passed over), and also set to zero:
     a head that counts lines writes the same in every prompt, so no source exposes it.
     """
+    found = sharding.run_chunks(
+        study.chunks[:questions],
+        lambda chunk: jnp.stack([_change_of(checkpoint, study, i) for i in chunk]),
+        track=functools.partial(progress.track, name="patching earlier tokens"),
+    )
+    return np.concatenate(list(found)).max(axis=0)
+
+
+def _change_of(
+    checkpoint: Checkpoint, study: Study, prompt: int
+) -> Float[Array, "layer node"]:
+    """Of one prompt; 0 where its source has another length."""
     config = checkpoint.config
-    largest = np.zeros((config.layers, config.nodes))
-    chunks = study.chunks[:questions]
-    for chunk in progress.track(chunks, "patching earlier tokens"):
-        source = study.sources.index[chunk, 0]
-        pairs = [
-            (study.prompts[i], study.prompts[j])
-            for i, j in zip(chunk, source, strict=True)
-        ]
-        for clean, other in pairs:
-            if len(clean.ids) == len(other.ids):
-                batch = batch_of([clean, other])
-                for is_zero in (False, True):
-                    change = _largest_change(checkpoint, batch, is_zero)
-                    largest = np.maximum(largest, change)
-    return largest
+    clean, other = (study.prompts[i] for i in (prompt, study.sources.index[prompt, 0]))
+    if len(clean.ids) != len(other.ids):
+        return jnp.zeros((config.layers, config.nodes))
+    batch = batch_of([clean, other])
+    resampled, zeroed = (
+        _largest_change(checkpoint, batch, is_zero) for is_zero in (False, True)
+    )
+    return jnp.maximum(resampled, zeroed)
 
 
 def _largest_change(
     checkpoint: Checkpoint, batch: TokenBatch, is_zero: bool
-) -> np.ndarray:
+) -> Float[Array, "layer node"]:
     config = checkpoint.config
     last = int(batch.lengths[0]) - 1
     patched, clean = _patch_all(
         checkpoint.parameters, jnp.asarray(batch.ids), last, is_zero, config=config
     )
     ids = batch.answer_ids[0]
-    change = np.abs(np.asarray(patched)[:, ids] - np.asarray(clean)[ids])
+    change = jnp.abs(patched[:, ids] - clean[ids][None])
     return change.max(axis=1).reshape(config.layers, config.nodes)
 
 
@@ -69,7 +75,9 @@ def _patch_all(parameters, tokens, last, is_zero, *, config):
     source = jax.tree.map(lambda a: jnp.where(is_zero, 0.0, a), source)
     clean = forward(parameters, tokens[:1], config=config).logits[0, last]
     rows = config.layers * config.nodes
-    mask = jnp.eye(rows).reshape(rows, config.layers, config.nodes)
+    # Rows to go round the data axis; those beyond the last node patch nothing.
+    count = len(sharding.fill_data_axis(np.arange(rows)))
+    mask = jnp.eye(count, rows).reshape(count, config.layers, config.nodes)
     mask = jnp.moveaxis(mask, 0, 1)[:, :, None]  # [layer, row, 1, node]
     before = jnp.arange(tokens.shape[1]) < last
     mask = jnp.where(before[None, None, :, None], mask, 0.0)
@@ -79,5 +87,6 @@ def _patch_all(parameters, tokens, last, is_zero, *, config):
         patch(Site.Z, source[Site.Z], layers=layers, weight=heads),
         patch(Site.MLP_OUT, source[Site.MLP_OUT], layers=layers, weight=mask[..., -1:]),
     )
-    repeated = jnp.broadcast_to(tokens[:1], (rows, tokens.shape[1]))
-    return forward(parameters, repeated, edits, config=config).logits[:, last], clean
+    repeated = jnp.broadcast_to(tokens[:1], (count, tokens.shape[1]))
+    patched = forward(parameters, repeated, edits, config=config).logits[:rows, last]
+    return patched, clean

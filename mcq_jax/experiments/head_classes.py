@@ -1,10 +1,12 @@
 """E5: what kind of head each head is, from where it looks and what that does."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mcq_jax import metrics, sweeps
+from mcq_jax import metrics, sharding, sweeps
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.node_effects import Bank, per_node
 from mcq_jax.experiments.progress import Progress
@@ -106,8 +108,8 @@ def _resampled_direct_effect(
     """Mean direct effect of every node while the masked nodes are resampled."""
     config, parameters = checkpoint.config, checkpoint.parameters
     node_sets = sweeps.NodeSets(mask[None])
-    effects = []
-    for chunk in progress.track(study.chunks, "resampling letter heads"):
+
+    def resample(chunk):
         batch = batch_of([study.prompts[i] for i in chunk])
         start = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
         sources = bank.sources(study.sources.index[chunk, :1])
@@ -125,5 +127,8 @@ def _resampled_direct_effect(
         )
         over_prompts = jax.vmap(metrics.direct_effect)
         gold = jnp.asarray(study.gold[chunk])
-        effects.append(np.asarray(over_prompts(patched, source[:, None], gold))[:, 0])
-    return np.concatenate(effects).mean(axis=0)
+        return over_prompts(patched, source[:, None], gold)[:, 0]
+
+    track = functools.partial(progress.track, name="resampling letter heads")
+    effects = sharding.run_chunks(study.chunks, resample, track=track)
+    return np.concatenate(list(effects)).mean(axis=0)

@@ -7,8 +7,10 @@ sets.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
+from jaxtyping import Array
 
 from mcq_jax import metrics, sweeps
 from mcq_jax.checkpoints import Checkpoint
@@ -78,11 +80,13 @@ def patch_sets(
     """Returns the table `joint`: every test prompt × set, patched both ways."""
     chunks = [chunk[~study.choosing[chunk]] for chunk in study.chunks]
     chunks = [chunk for chunk in chunks if len(chunk)]
-    for part, chunk in progress.track(list(enumerate(chunks)), "testing sets"):
-        if not folder.has_part("joint", part):
-            columns = _patch_chunk(checkpoint, study, bank, sets, chunk)
-            folder.write_part("joint", part, columns)
-    return folder.read("joint")
+    return folder.complete(
+        "joint",
+        chunks,
+        functools.partial(_patch_chunk, checkpoint, study, bank, sets),
+        functools.partial(_columns, study, sets),
+        track=functools.partial(progress.track, name="testing sets"),
+    )
 
 
 def describe(
@@ -128,13 +132,18 @@ def _outcomes(study: Study, bank: Bank) -> tuple[np.ndarray, np.ndarray]:
     return metrics.nets(clean, study.gold), metrics.nets(source, study.gold)
 
 
-def _patch_chunk(checkpoint, study, bank, sets, chunk) -> dict[str, np.ndarray]:
+def _patch_chunk(checkpoint, study, bank, sets, chunk) -> dict[str, Array]:
+    """Answers with each set patched, both ways, `[prompt, set, choice]`."""
     config, parameters = checkpoint.config, checkpoint.parameters
     source = study.sources.index[chunk, 0]
-    prompts, places = np.unique(np.concatenate([chunk, source]), return_inverse=True)
+    among = np.isin(source, chunk).all()  # rotations are each other's sources
+    prompts = chunk if among else np.concatenate([chunk, source])
     batch = batch_of([study.prompts[i] for i in prompts])
     run = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
-    clean_place, source_place = np.split(places, 2)
+    first = {prompt: place for place, prompt in reversed([*enumerate(prompts)])}
+    clean_place, source_place = (
+        np.array([first[i] for i in some]) for some in (chunk, source)
+    )
     node_sets = sweeps.NodeSets(sets.masks)
     answers = {}
     for way, start, writes in (
@@ -154,7 +163,12 @@ def _patch_chunk(checkpoint, study, bank, sets, chunk) -> dict[str, np.ndarray]:
             batch.answer_ids[clean_place],
             config=config,
         )
-        answers[way] = np.asarray(logits).reshape(-1, logits.shape[-1])
+        answers[way] = logits[:, 0]
+    return answers
+
+
+def _columns(study, sets, chunk, answers) -> dict[str, np.ndarray]:
+    """One row per prompt × set, in this order."""
     count = len(sets.kinds)
     return {
         "prompt": np.repeat(chunk, count),
@@ -163,5 +177,5 @@ def _patch_chunk(checkpoint, study, bank, sets, chunk) -> dict[str, np.ndarray]:
         "set": np.tile(np.arange(count), len(chunk)),
         "kind": np.tile(np.array(sets.kinds), len(chunk)),
         "size": np.tile(sets.masks.sum((1, 2)), len(chunk)),
-        **answers,
+        **{way: a.reshape(-1, a.shape[-1]) for way, a in answers.items()},
     }

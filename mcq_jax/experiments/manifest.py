@@ -8,17 +8,20 @@ import subprocess
 
 import jax
 
+from mcq_jax import sharding
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.config import RunConfig
 from mcq_jax.experiments.prompt_set import PromptSet
 from mcq_jax.results import content_hash
 
-# Where a checkpoint lies and what a run is called do not change what it finds.
-_NOT_PLAN = ("title", "out", "model")
+# Where a checkpoint lies, what a run is called and what it runs on do not change what
+# it finds (but for rounding).
+_NOT_PLAN = ("title", "out", "model", "mesh", "fully_sharded")
 
 
 def make_manifest(config: RunConfig, checkpoint: Checkpoint, asked: PromptSet) -> dict:
     """Returns a run's manifest; its `identity` must be equal for a run to go on."""
+    mesh = jax.sharding.get_mesh()
     plan = dataclasses.asdict(config)
     prompts = [
         [prompt.ids.tolist(), prompt.answer_ids.tolist(), prompt.gold, prompt.question]
@@ -38,6 +41,8 @@ def make_manifest(config: RunConfig, checkpoint: Checkpoint, asked: PromptSet) -
         "model": config.model,
         "versions": versions | {"python": platform.python_version()},
         "device": str(jax.devices()[0].device_kind),
+        "mesh": "one device" if mesh.empty else str(sharding.shape_of(mesh)),
+        "processes": jax.process_count(),
         "matmul_precision": "highest",
         "commit": _commit(),
     }

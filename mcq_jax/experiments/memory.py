@@ -4,7 +4,7 @@ import pathlib
 
 import jax
 
-from mcq_jax import sweeps
+from mcq_jax import sharding, sweeps
 from mcq_jax.model import ModelConfig
 
 
@@ -12,6 +12,9 @@ def check_memory(
     config: ModelConfig, *, batch: int, chunk: int, kinds: int, tokens: int
 ) -> None:
     """Raises ValueError where a batch or a chunk's sweep needs more than there is.
+
+    On a mesh every part of the data axis has its share of the prompts; what the model
+    axis saves is not counted.
 
     Args:
         batch: prompts in a plain pass.
@@ -22,15 +25,19 @@ def check_memory(
     free = free_bytes()
     if free is None:
         return
+    parts = sharding.data_parts()
+    chunk = -(-chunk // parts)
     rows = chunk * kinds * config.layers * config.nodes
     sweep = sweeps.node_sweep_bytes(config, rows=rows, tokens=tokens)
     sweep += sweeps.prompt_pass_bytes(config, prompts=chunk, tokens=tokens)
     one = sweeps.prompt_pass_bytes(config, prompts=1, tokens=tokens)
-    if batch * one > free:
+    share = -(-batch // parts) * one
+    if share > free:
+        most = int(free // one) * parts
         raise ValueError(
             f"batches of {batch} prompts of up to {tokens} tokens need about "
-            f"{batch * one / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
-            + (f"use --batch {int(free // one)}." if free >= one else _SHORTER)
+            f"{share / 1e9:.1f} GB of a device, and {free / 1e9:.1f} GB are free; "
+            + (f"use --batch {most}." if most else _SHORTER)
         )
     if sweep > free:
         raise ValueError(
@@ -45,7 +52,7 @@ _SHORTER = "leave out long prompts (--longest-prompt), or use a larger machine."
 
 def free_bytes() -> int | None:
     """Returns the memory free on the device, or None where it does not say."""
-    stats = jax.devices()[0].memory_stats()
+    stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
     memory = pathlib.Path("/proc/meminfo")
@@ -53,5 +60,7 @@ def free_bytes() -> int | None:
         return None
     for line in memory.read_text().splitlines():
         if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
+            # Pretended devices share it.
+            shared_by = min(sharding.devices_in_use(), jax.local_device_count())
+            return int(line.split()[1]) * 1024 // shared_by
     return None

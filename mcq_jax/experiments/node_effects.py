@@ -6,13 +6,14 @@ kind by the resumed pass. A chunk that is finished is on disk.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from mcq_jax import metrics, sweeps
+from mcq_jax import metrics, sharding, sweeps
 from mcq_jax.axes import AnyArray
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.progress import Progress
@@ -50,7 +51,7 @@ class Bank:
     def conservation_error(self) -> float:
         """Largest |sum of all contributions - logit| over prompts and answers."""
         total = self.anatomy.contributions.sum((1, 2)) + self.anatomy.rest
-        total = soft_cap(jnp.asarray(total), self.logit_cap)
+        total = sharding.on_every_host(soft_cap(jnp.asarray(total), self.logit_cap))
         return float(np.abs(total - self.answer_logits).max())
 
 
@@ -65,21 +66,20 @@ class Effects:
 
 def fill_bank(checkpoint: Checkpoint, study: Study, progress: Progress) -> Bank:
     """Runs every prompt of the study once and takes it apart."""
-    parts = []
     rest = np.arange(len(study.gold), len(study.prompts))
     chunks = [*study.chunks, *np.array_split(rest, -(-len(rest) // 4) or 1)]
     chunks = [chunk for chunk in chunks if len(chunk)]
-    for chunk in progress.track(chunks, "taking prompts apart"):
-        parts.append(_take_apart(checkpoint, study, chunk))
+    parts = sharding.run_chunks(
+        chunks,
+        functools.partial(_take_apart, checkpoint, study),
+        track=functools.partial(progress.track, name="taking prompts apart"),
+    )
     order = np.argsort(np.concatenate(chunks))
-
-    def join(axis):
-        return lambda *a: np.concatenate(a, axis).take(order, axis)
-
-    nodes, by_prompt = zip(*parts, strict=True)
-    anatomy, readout, logits, normaliser = jax.tree.map(join(0), *by_prompt)
+    nodes, anatomy, readout, logits, normaliser = jax.tree.map(
+        lambda *a: np.concatenate(a)[order], *parts
+    )
     return Bank(
-        nodes=jax.tree.map(join(1), *nodes),
+        nodes=jax.tree.map(lambda a: np.ascontiguousarray(a.swapaxes(0, 1)), nodes),
         anatomy=anatomy,
         readout=readout,
         answer_logits=logits,
@@ -97,30 +97,13 @@ def patch_every_node(
 ) -> Effects:
     """Patches all nodes at the answer position, one at a time, from every source."""
     config = checkpoint.config
-    node_sets = sweeps.every_node(config)
-    for part, chunk in progress.track(list(enumerate(study.chunks)), "patching nodes"):
-        if folder.has_part("effects", part):
-            continue
-        batch = batch_of([study.prompts[i] for i in chunk])
-        start = sweeps.prefill(
-            checkpoint.parameters, batch.ids, batch.lengths, config=config
-        )
-        sources = bank.sources(study.sources.index[chunk])
-        run = sweeps.resume(
-            checkpoint.parameters, start, sources, node_sets, config=config
-        )
-        patched = sweeps.read_answers(
-            checkpoint.parameters.unembed, run.final, batch.answer_ids, config=config
-        )
-        columns = _columns(checkpoint, study, bank, chunk, sources, patched)
-        folder.write_part("effects", part, columns)
-    return read_effects(folder, study, checkpoint)
-
-
-def read_effects(folder: RunFolder, study: Study, checkpoint: Checkpoint) -> Effects:
-    """Returns the table `effects` in the order of the study's prompts."""
-    table = folder.read("effects")
-    config = checkpoint.config
+    table = folder.complete(
+        "effects",
+        study.chunks,
+        functools.partial(_patch_nodes, checkpoint, study, bank),
+        functools.partial(_columns, checkpoint, study, bank),
+        track=functools.partial(progress.track, name="patching nodes"),
+    )
     shape = (-1, len(study.sources.kinds), config.layers, config.nodes)
     order = np.argsort(np.concatenate(study.chunks))
 
@@ -154,7 +137,7 @@ def measure(study: Study, bank: Bank, effects: Effects) -> metrics.NodeEffects:
         bank.log_normaliser[:studied],
         study.gold,
     )
-    return jax.tree.map(np.asarray, found)
+    return sharding.on_every_host(found)
 
 
 def per_node(effect: AnyArray) -> Float[np.ndarray, "prompt layer node"]:
@@ -163,6 +146,7 @@ def per_node(effect: AnyArray) -> Float[np.ndarray, "prompt layer node"]:
 
 
 def _take_apart(checkpoint: Checkpoint, study: Study, chunk: np.ndarray):
+    """What a bank has of some prompts, each array `[prompt, …]`."""
     parameters, config = checkpoint.parameters, checkpoint.config
     batch = batch_of([study.prompts[i] for i in chunk])
     run = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
@@ -177,24 +161,39 @@ def _take_apart(checkpoint: Checkpoint, study: Study, chunk: np.ndarray):
     answers = sweeps.read_answers(
         parameters.unembed, run.final, batch.answer_ids, config=config
     )
-    by_prompt = (anatomy, readout, *answers)
-    return jax.tree.map(np.asarray, (run.nodes, by_prompt))
+    nodes = jax.tree.map(lambda a: a.swapaxes(0, 1), run.nodes)
+    return nodes, anatomy, readout, *answers
 
 
-def _columns(checkpoint, study, bank, chunk, sources, patched) -> dict[str, np.ndarray]:
-    """One row per prompt × kind × node, in this order."""
-    config, kinds = checkpoint.config, study.sources.kinds
-    nodes = all_nodes(config.layers, config.heads)
+def _patch_nodes(checkpoint: Checkpoint, study: Study, bank: Bank, chunk: np.ndarray):
+    """What sources contribute, and answers with a node patched: [prompt, kind, …]."""
+    parameters, config = checkpoint.parameters, checkpoint.config
+    batch = batch_of([study.prompts[i] for i in chunk])
+    start = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
+    sources = bank.sources(study.sources.index[chunk])
+    every_node = sweeps.every_node(config)
+    run = sweeps.resume(parameters, start, sources, every_node, config=config)
+    patched = sweeps.read_answers(
+        parameters.unembed, run.final, batch.answer_ids, config=config
+    )
     readout = bank.readout_of(chunk)
     from_sources = [
         sweeps.contributions(
-            checkpoint.parameters,
+            parameters,
             jax.tree.map(lambda a: a[:, :, kind], sources),  # noqa: B023
             readout,
             config=config,
         )[0]
-        for kind in range(len(kinds))
+        for kind in range(len(study.sources.kinds))
     ]
+    return jnp.stack(from_sources, 1), *patched
+
+
+def _columns(checkpoint, study, bank, chunk, found) -> dict[str, np.ndarray]:
+    """One row per prompt × kind × node, in this order."""
+    config, kinds = checkpoint.config, study.sources.kinds
+    nodes = all_nodes(config.layers, config.heads)
+    from_sources, logits, normaliser = found
     shape = (len(chunk), len(kinds), len(nodes))
 
     def spread(values, axis):
@@ -202,16 +201,12 @@ def _columns(checkpoint, study, bank, chunk, sources, patched) -> dict[str, np.n
         values = values.reshape([-1 if i == axis else 1 for i in range(3)])
         return np.broadcast_to(values, shape).reshape(-1)
 
-    def flat(array):
+    def flat(array, axes):
         array = np.asarray(array, np.float32)
-        return array.reshape(len(chunk) * len(kinds) * len(nodes), *array.shape[4:])
+        return array.reshape(np.prod(shape), *array.shape[axes:])
 
     own = bank.anatomy.contributions[chunk][:, None]
     own = np.broadcast_to(own, (len(chunk), len(kinds), *own.shape[2:]))
-    logits, normaliser = (
-        p.reshape(len(chunk), len(kinds), config.layers, config.nodes, *p.shape[3:])
-        for p in patched
-    )
     source = np.broadcast_to(study.sources.index[chunk][:, :, None], shape)
     return {
         "prompt": spread(chunk, 0),
@@ -222,8 +217,8 @@ def _columns(checkpoint, study, bank, chunk, sources, patched) -> dict[str, np.n
         "node": spread([str(node) for node in nodes], 2),
         "layer": spread([node.layer for node in nodes], 2),
         "head": spread([-1 if n.head is None else n.head for n in nodes], 2),
-        "contribution": flat(own),
-        "source_contribution": flat(jnp.stack(from_sources, 1)),
-        "patched_logits": flat(logits),
-        "patched_log_normaliser": flat(normaliser),
+        "contribution": flat(own, 4),
+        "source_contribution": flat(from_sources, 4),
+        "patched_logits": flat(logits, 3),
+        "patched_log_normaliser": flat(normaliser, 3),
     }

@@ -5,13 +5,12 @@ takes long writes its parts as it goes; a run that was stopped picks up where it
 """
 
 import dataclasses
-import pathlib
 import re
 
 import numpy as np
 
-from mcq_jax import metrics, planted, sweeps
-from mcq_jax.checkpoints import Checkpoint, load
+from mcq_jax import metrics, planted, sharding, sweeps
+from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments import (
     behaviour,
     conclusions,
@@ -24,10 +23,11 @@ from mcq_jax.experiments import (
 from mcq_jax.experiments.config import RunConfig
 from mcq_jax.experiments.manifest import make_manifest
 from mcq_jax.experiments.memory import check_memory
+from mcq_jax.experiments.opening import open_model
 from mcq_jax.experiments.progress import Progress, duration, measure_flop_rate
 from mcq_jax.experiments.prompt_set import PromptSet
 from mcq_jax.experiments.study import Study, study_pairs, study_questions
-from mcq_jax.results import Findings, GateFound, RunFolder, content_hash
+from mcq_jax.results import Findings, GateFound, RunFolder
 from mcq_jax.sweeps.sources import choose_sources
 
 
@@ -40,6 +40,24 @@ def run(
         prompt_set.check(config)  # first: weights take longer than questions
         checkpoint, truth = open_model(config)
         asked = prompt_set.make_prompts(config, checkpoint)
+    with sharding.use_mesh_of(checkpoint.parameters):
+        return _answer(config, checkpoint, truth, asked, progress)
+
+
+def run_path(config: RunConfig) -> str:
+    """Returns the run's folder: a local path, or a URI of an object store."""
+    name = re.sub(r"[^a-z0-9]+", "-", config.title.lower()).strip("-")
+    return config.out or f"runs/{name}"
+
+
+def _answer(
+    config: RunConfig,
+    checkpoint: Checkpoint,
+    truth: planted.Truth | None,
+    asked: PromptSet,
+    progress: Progress,
+) -> tuple[Findings, RunFolder]:
+    """Everything but loading."""
     check_memory(
         checkpoint.config,
         batch=config.batch,
@@ -65,39 +83,6 @@ def run(
     findings = conclusions.draw(found)
     folder.write_text("findings.json", findings.to_json())
     return findings, folder
-
-
-def open_model(config: RunConfig) -> tuple[Checkpoint, planted.Truth | None]:
-    """Returns the checkpoint, and the truth about it if it is a planted one."""
-    if config.model != "planted":
-        checkpoint = load(config.model, dtype=config.dtype, weights=config.weights_as)
-        return checkpoint, None
-    if config.dtype != "float32":
-        raise ValueError(f"planted models are float32, not {config.dtype!r}.")
-    if config.weights_as != "full":
-        raise ValueError(
-            f"planted models have full weights, not {config.weights_as!r}."
-        )
-    model = planted.plant(
-        config.planted_seed,
-        choices=config.planted_choices,
-        variant=planted.Variant[config.planted_variant.upper()],
-    )
-    recipe = (config.planted_seed, config.planted_choices, config.planted_variant)
-    checkpoint = Checkpoint(
-        parameters=model.parameters,
-        config=model.config,
-        tokenizer=model.tokenizer,
-        name=f"planted circuit {config.planted_seed}",
-        content_hash=content_hash("planted", *recipe),
-    )
-    return checkpoint, model.truth
-
-
-def run_path(config: RunConfig) -> pathlib.Path:
-    """Returns the run's folder."""
-    name = re.sub(r"[^a-z0-9]+", "-", config.title.lower()).strip("-")
-    return pathlib.Path(config.out or pathlib.Path("runs") / name)
 
 
 def _judge(
@@ -224,7 +209,7 @@ def _explain(
 def _plan(config: RunConfig, checkpoint: Checkpoint, asked: PromptSet) -> str:
     """Says what is about to be done and how long it may take on this machine."""
     model, lengths = checkpoint.config, asked.length
-    rate = 0.7 * measure_flop_rate()
+    rate = 0.7 * measure_flop_rate() * sharding.devices_in_use()
     asking = sum(sweeps.prefill_flops(model, tokens=int(n)) for n in lengths)
     rotations = len(lengths) / len(set(asked.question.tolist()))
     studied = min(len(lengths), config.effect_questions * rotations)

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import rich.console
 import rich.progress
 
+from mcq_jax import sharding
+
 Item = TypeVar("Item")
 
 
@@ -17,7 +19,10 @@ class Progress:
     """Bars on the console and seconds per stage."""
 
     def __init__(self, console: rich.console.Console | None = None):
-        self.console = console or rich.console.Console()
+        # Of several hosts only the first one prints.
+        self.console = console or rich.console.Console(
+            quiet=not sharding.is_first_host()
+        )
         self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager

@@ -86,18 +86,31 @@ def _scores(
 ) -> axes.Pattern:
     """Scaled scores in float32; keys out of sight get -inf."""
     keys = jnp.concatenate([block.positions for block in blocks])
-    content = with_content_bias(q, config)
+    content = jnp.moveaxis(with_content_bias(q, config), 0, 2)
     parts = [
-        contract("qkgh,skh->kgqs", content, block.keys, out=jnp.float32)
+        contract("kgqh,skh->kgqs", content, block.keys, out=jnp.float32)
         for block in blocks
     ]
-    scores = jnp.concatenate(parts, -1)
     if config.relative_positions:
-        scores = scores + score_bias(q, positions, keys, config)
+        biases = score_bias(q, positions, blocks, config)
+        parts = [part + bias for part, bias in zip(parts, biases, strict=True)]
+    scores = _joined(parts)
     scores = soft_cap(scores * constants.score_scale, config.score_cap)
     is_real = jnp.concatenate([_is_real(block) for block in blocks])
     is_readable = is_real[None] & _in_sight(positions, keys, constants.window)
     return jnp.where(is_readable[None, None], scores, -jnp.inf)
+
+
+def _joined(parts: list[Array]) -> Array:
+    """Parts side by side along the last axis, each key's number in its place."""
+    if len(parts) == 1:
+        return parts[0]
+    keys, start, total = sum(part.shape[-1] for part in parts), 0, 0.0
+    for part in parts:
+        stop = start + part.shape[-1]
+        width = [(0, 0)] * (part.ndim - 1) + [(start, keys - stop)]
+        total, start = total + jnp.pad(part, width), stop
+    return total
 
 
 def _is_real(block: Block) -> Bool[Array, " key"]:
@@ -120,11 +133,11 @@ def _read(pattern: axes.Pattern, blocks: tuple[Block, ...]) -> axes.Queries:
     for block in blocks:
         keys = block.values.shape[0]
         share = pattern[..., start : start + keys].astype(block.values.dtype)
-        part = contract("kgqs,skh->qkgh", share, block.values, out=jnp.float32)
+        part = contract("kgqs,skh->kgqh", share, block.values, out=jnp.float32)
         total = part if total is None else total + part
         start += keys
     assert total is not None
-    return total
+    return jnp.moveaxis(total, 2, 0)
 
 
 def _head_changes(z: axes.Queries, weight: Array, tap: Tap) -> axes.Residual:

@@ -9,12 +9,14 @@ are each layer's own). Gopher and Chinchilla have these positions and no others.
 """
 
 import haiku as hk
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mcq_jax import axes
 from mcq_jax.model.arithmetic import contract
+from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 
 
@@ -28,26 +30,60 @@ def with_content_bias(q: axes.Queries, config: ModelConfig) -> axes.Queries:
 def score_bias(
     q: axes.Queries,
     query_positions: Int[Array, " query"],
-    key_positions: Int[Array, " key"],
+    blocks: tuple[Block, ...],
     config: ModelConfig,
-) -> axes.Pattern:
-    """Returns (q + v) . W r of every query and key, in float32.
+) -> list[axes.Pattern]:
+    """Returns (q + v) . W r of every query and key in float32, block by block.
 
     W r is made once for every distance, which rows and queries share; the blocks hold
     all keys before a query, so that no distance exceeds their number.
     """
-    distances = key_positions.shape[0]
+    distances = sum(block.positions.shape[0] for block in blocks)
     shape = (config.width, *q.shape[1:])
     weight = hk.get_parameter(
         "relative", shape, init=hk.initializers.RandomNormal(0.05)
     )
     waves = jnp.asarray(_sinusoids(distances, config.width), q.dtype)
     directions = contract("dw,wkgh->dkgh", waves, weight)
-    q = q + _bias("position_bias", q)
-    by_distance = contract("qkgh,dkgh->kgqd", q, directions, out=jnp.float32)
-    distance = query_positions[:, None] - key_positions[None]
-    index = jnp.clip(distance, 0, distances - 1)  # keys still to come are masked
-    return jnp.take_along_axis(by_distance, index[None, None], axis=-1)
+    q = jnp.moveaxis(q + _bias("position_bias", q), 0, 2)
+
+    def of_block(block):
+        stretch = _stretch(directions, query_positions, block.positions)
+        scores = contract("kgqh,dkgh->kgqd", q, stretch, out=jnp.float32)
+        return _by_key(scores, block.positions.shape[0])
+
+    return [of_block(block) for block in blocks]
+
+
+def _stretch(
+    directions: Float[Array, "distance kv_head group head_width"],
+    queries: Int[Array, " query"],
+    keys: Int[Array, " key"],
+) -> Float[Array, "stretch kv_head group head_width"]:
+    """Cuts out all distances of a block's keys, those of the last query first.
+
+    Queries stand side by side, and so do keys. Those still to come get 0: they are
+    masked.
+    """
+    distances, before, after = len(directions), len(queries) - 1, len(keys) - 1
+    padded = jnp.pad(directions[::-1], [(before, after), (0, 0), (0, 0), (0, 0)])
+    start = distances - 1 - (queries[0] - keys[0])
+    return jax.lax.dynamic_slice_in_dim(padded, start, before + len(keys))
+
+
+def _by_key(
+    scores: Float[Array, "kv_head group query stretch"], keys: int
+) -> axes.Pattern:
+    """Each query's own part of the stretch, one further back than that before it.
+
+    Read in rows shorter by one, numbers come to stand where they belong: a copy, where
+    a TPU reads a line of memory for every number that is picked by its index.
+    """
+    *heads, queries, stretch = scores.shape
+    if queries == 1:
+        return scores
+    flat = scores.reshape(*heads, -1)[..., queries - 1 : -1]
+    return flat.reshape(*heads, queries, stretch - 1)[..., :keys]
 
 
 def _bias(name: str, q: axes.Queries) -> Array:

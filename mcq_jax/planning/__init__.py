@@ -2,11 +2,12 @@
 
 from mcq_jax.planning.chips import CHIPS, Chip, Topology
 from mcq_jax.planning.command import PlanOptions, plan_in_own_process, print_plan
-from mcq_jax.planning.host_program import HostProgram, Program, compile_all
 from mcq_jax.planning.passes import Chunk, Passes
-from mcq_jax.planning.plan import Plan, Sweep, largest_fitting, make_plan
+from mcq_jax.planning.plan import Plan, Sweep, make_plan
 from mcq_jax.planning.presets import PRESETS
 from mcq_jax.planning.roofline import Estimate, estimate
+from mcq_jax.planning.search import largest_fitting
+from mcq_jax.sweeps.host_program import HostProgram, Program, compile_all
 
 __all__ = [
     "CHIPS",

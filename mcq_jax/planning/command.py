@@ -17,7 +17,7 @@ from mcq_jax import sharding
 from mcq_jax.checkpoints.huggingface import read_config
 from mcq_jax.model import ModelConfig, parameter_shapes
 from mcq_jax.planning.chips import Chip, Topology, chip_of
-from mcq_jax.planning.passes import Passes
+from mcq_jax.planning.passes import Chunk, Passes
 from mcq_jax.planning.plan import Sweep, make_plan
 from mcq_jax.planning.presets import PRESETS
 from mcq_jax.planning.printing import describe
@@ -38,6 +38,8 @@ class PlanOptions:
     sources: int = 10
     # Tokens of a prompt.
     tokens: int = 1024
+    # As 4x10x1300: prompts, sources, rows at once; the largest that fits, if left out.
+    chunk: str | None = None
     # Of weights and activations.
     dtype: str = "bfloat16"
 
@@ -46,13 +48,14 @@ def print_plan(model: str, options: PlanOptions) -> None:
     """Prints the plan for a preset or a Hugging Face folder, on real or named chips."""
     config = read_shape(model)
     chip, devices = _find_chips(options.topology)
-    layer = parameter_shapes(config)
     size = jax.numpy.dtype(options.dtype).itemsize
+    layer, everything = _weights(config)
     mesh = sharding.make_mesh(
         config,
         options.mesh,
         devices=devices,
-        parameter_bytes=size * _weights(layer, config.layers),
+        parameter_bytes=size * everything,
+        layer_bytes=size * layer if options.fully_sharded else None,
         device_bytes=int(chip.memory),
     )
     passes = Passes(
@@ -66,7 +69,13 @@ def print_plan(model: str, options: PlanOptions) -> None:
         prompts=options.prompts, sources=options.sources, tokens=options.tokens
     )
     print(f"{model} on {options.topology or 'the local devices'}", flush=True)
-    found = make_plan(passes, sweep, chip, say=lambda text: print(text, flush=True))
+    found = make_plan(
+        passes,
+        sweep,
+        chip,
+        chunk=None if options.chunk is None else Chunk.parse(options.chunk),
+        say=lambda text: print(text, flush=True),
+    )
     print(describe(found, sweep, chip))
 
 
@@ -117,14 +126,18 @@ def _find_chips(topology: str | None) -> tuple[Chip, Sequence[Any]]:
     from jax.experimental import topologies
 
     named = Topology.parse(topology)
+    # Else a host is taken to hold four chips.
+    host = {"chips_per_host_bounds": (1, 1, 1)} if named.chips == 1 else {}
     with contextlib.redirect_stdout(sys.stderr):
         slice_of_pod = topologies.get_topology_desc(
-            platform="tpu", topology_name=str(named)
+            platform="tpu", topology_name=str(named), **host
         )
     return named.figures, list(slice_of_pod.devices)
 
 
-def _weights(shapes, layers: int) -> int:
-    """Weights of a whole model, from shapes with one layer."""
+def _weights(config: ModelConfig) -> tuple[int, int]:
+    """How many weights one layer has, and the whole model."""
+    shapes = parameter_shapes(config)
+    layer = sum(s.size for s in jax.tree.leaves(shapes.layers))
     once = sum(s.size for s in jax.tree.leaves((shapes.embed, shapes.unembed)))
-    return once + layers * sum(s.size for s in jax.tree.leaves(shapes.layers))
+    return layer, once + config.layers * layer

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Int
 
 from mcq_jax import sharding, sweeps
 from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
-from mcq_jax.planning.host_program import HostProgram, compile_all
 from mcq_jax.sweeps import NodeSets
-from mcq_jax.sweeps.resumed_pass import STAGES
+from mcq_jax.sweeps.host_program import HostProgram, compile_all
+from mcq_jax.sweeps.row_groups import STAGES
 
 # Rows that are unembedded at a time, and answers to read of each.
 _UNEMBEDDED, _CHOICES = 256, 4
@@ -21,13 +22,25 @@ _UNEMBEDDED, _CHOICES = 256, 4
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
-    """What is run together: every node of some prompts, from some sources each."""
+    """What is run together: so many rows at once of some prompts and their sources."""
 
     prompts: int
     sources: int
+    rows: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Chunk":
+        """Reads "4x10x1300"."""
+        sizes = text.split("x")
+        if len(sizes) != 3 or not all(s.isdigit() and int(s) for s in sizes):
+            raise ValueError(
+                f"cannot read the chunk {text!r}; write prompts x sources x rows at "
+                "once, as in 4x10x1300."
+            )
+        return cls(*map(int, sizes))
 
     def __str__(self) -> str:
-        return f"{self.prompts} prompts x {self.sources} sources"
+        return f"{self.prompts} prompts x {self.sources} sources x {self.rows:,} rows"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,12 +131,23 @@ class Passes:
             return compile_all(function, *arguments)
 
 
-def mean_rows(config: ModelConfig) -> int:
-    """Returns how many rows run in a layer on average, as they join in steps."""
-    rows = config.layers * config.nodes
-    step = math.ceil(rows / STAGES)
-    born = config.nodes * np.arange(1, config.layers + 1)
-    return round(np.minimum(np.ceil(born / step) * step, rows).mean())
+def rows_by_layer(
+    config: ModelConfig, rows_at_once: int, *, steps: int = STAGES
+) -> Int[np.ndarray, " pass"]:
+    """Returns how many rows run whenever a layer does, as they join in steps.
+
+    Every node is a row, and rows go in groups that begin with the layer of their first.
+    """
+    births = np.repeat(np.arange(config.layers), config.nodes)
+    pieces = np.array_split(births, math.ceil(len(births) / rows_at_once))
+    running = [_running(piece, config.layers, steps) for piece in pieces]
+    return np.concatenate([some[some > 0] for some in running])
+
+
+def _running(births, layers: int, steps: int):
+    step = math.ceil(len(births) / steps)
+    born = np.searchsorted(births, np.arange(layers), side="right")
+    return np.minimum(-(-born // step) * step, len(births))
 
 
 def _with_sources(nodes: jax.ShapeDtypeStruct, sources: int) -> jax.ShapeDtypeStruct:

@@ -1,6 +1,6 @@
 """Shapes of published models, for planning without their weights."""
 
-from mcq_jax.model import ModelConfig
+from mcq_jax.model import ModelConfig, chinchilla
 
 
 def _like_llama(**sizes) -> ModelConfig:
@@ -9,18 +9,9 @@ def _like_llama(**sizes) -> ModelConfig:
     )
 
 
-# The Chinchilla shapes are approximate: they have relative positions, which add a
-# matrix of width × width per layer and a second product with each query, where these
-# have rotary ones; the feed-forward block is plain in both.
 PRESETS: dict[str, ModelConfig] = {
-    "chinchilla-7b": _like_llama(
-        layers=32, width=4096, kv_heads=32, group=1, neurons=16384, vocabulary=32000,
-        gated=False,
-    ),
-    "chinchilla-70b": _like_llama(
-        layers=80, width=8192, kv_heads=64, group=1, neurons=32768, vocabulary=32000,
-        gated=False,
-    ),
+    "chinchilla-7b": chinchilla("7b"),
+    "chinchilla-70b": chinchilla("70b"),
     "llama-3-8b": _like_llama(
         layers=32, width=4096, kv_heads=8, group=4, neurons=14336, vocabulary=128256
     ),

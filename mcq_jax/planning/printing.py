@@ -15,9 +15,16 @@ def describe(plan: Plan, sweep: Sweep, chip: Chip) -> str:
         *_memory(plan, chip),
         "",
         *_pass(
-            "prompt pass of a chunk", plan.prompt_pass, plan.prompt_pass_flops_ratio
+            "prompt pass of a chunk",
+            plan.prompt_pass,
+            f"{plan.prompt_pass_flops_ratio:.3f} of the formula",
         ),
-        *_pass("patching a chunk", plan.patching, plan.patching_flops_ratio),
+        *_pass(
+            "patching a chunk",
+            plan.patching,
+            f"{plan.patching_flops_ratio:.3f} of the formula, "
+            f"{plan.staged_flops_ratio:.3f} with rows that join in steps",
+        ),
         "",
         f"the sweep: {sweep.prompts} prompts x {sweep.sources} sources x every node",
         f"  at the roofline        {duration(plan.seconds)}, "
@@ -34,23 +41,29 @@ def _memory(plan: Plan, chip: Chip) -> list[str]:
         "rows": plan.memory.rows,
         "all else": plan.memory.rest,
     }
-    following = "does not compile"
-    if plan.next_bytes is not None:
-        following = f"would need {plan.next_bytes / _GB:.1f} GB"
     return [
-        f"largest chunk that fits: {plan.chunk} ({plan.next_chunk} {following})",
+        _fitting(plan),
         *(f"  {name:<16} {size / _GB:7.2f} GB" for name, size in parts.items()),
         f"  {'of a chip':<16} {plan.memory.total / _GB:7.2f} GB of "
         f"{chip.memory / _GB:.2f} GB",
     ]
 
 
-def _pass(name: str, cost: Estimate, ratio: float) -> list[str]:
+def _fitting(plan: Plan) -> str:
+    if plan.next_chunk is None:
+        return f"this chunk fits: {plan.chunk}"
+    following = "does not compile"
+    if plan.next_bytes is not None:
+        following = f"would need {plan.next_bytes / _GB:.1f} GB"
+    return f"largest chunk that fits: {plan.chunk} ({plan.next_chunk} {following})"
+
+
+def _pass(name: str, cost: Estimate, formula: str) -> list[str]:
     return [
         f"{name}: {duration(cost.seconds)}, limited by {cost.limit}",
         f"  compute {cost.compute_bound:.2f} s, memory {cost.memory_bound:.2f} s, "
         f"links {cost.link_bound:.2f} s",
-        f"  a chip: {cost.flops:.3g} FLOPs ({ratio:.3f} of the formula), "
+        f"  a chip: {cost.flops:.3g} FLOPs ({formula}), "
         f"{cost.bytes / _GB:.0f} GB of memory traffic",
         *(
             f"  {e.kind}: {e.count} of {e.bytes / _GB:.2f} GB in all"

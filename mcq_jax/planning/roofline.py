@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from mcq_jax.planning.chips import Chip
-from mcq_jax.planning.host_program import Program
+from mcq_jax.sweeps.host_program import Program
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

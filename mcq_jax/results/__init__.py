@@ -13,6 +13,7 @@ from mcq_jax.results.findings import (
     SelectionFound,
 )
 from mcq_jax.results.run_folder import RunFolder, content_hash
+from mcq_jax.results.storage import Storage
 
 __all__ = [
     "Asked",
@@ -26,5 +27,6 @@ __all__ = [
     "PlantedFound",
     "RunFolder",
     "SelectionFound",
+    "Storage",
     "content_hash",
 ]

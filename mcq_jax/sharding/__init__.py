@@ -1,7 +1,13 @@
 """The same code on one device, eight, or many hosts: where every array lies."""
 
+from mcq_jax.sharding.chunks import Chunk, Track, run_chunks
 from mcq_jax.sharding.collectives import Collective, collectives
-from mcq_jax.sharding.hosts import is_first_host, join_hosts
+from mcq_jax.sharding.hosts import (
+    FirstHostError,
+    is_first_host,
+    join_hosts,
+    on_first_host,
+)
 from mcq_jax.sharding.mesh import (
     MeshShape,
     choose_shape,
@@ -12,21 +18,36 @@ from mcq_jax.sharding.mesh import (
     split_model,
 )
 from mcq_jax.sharding.placement import (
+    data_parts,
+    devices_in_use,
+    fill_data_axis,
     gather_weights,
     on_every_host,
+    place,
     rows_over_data,
     shard_parameters,
+    shares_to_fill_data,
     use_mesh,
+    use_mesh_of,
 )
 from mcq_jax.sharding.rules import MESH_AXES, PARAMETER_AXES, parameter_shardings
+from mcq_jax.sharding.stopping import Stopped, check_stop, stopping_on_sigterm
 
 __all__ = [
     "MESH_AXES",
     "PARAMETER_AXES",
+    "Chunk",
     "Collective",
+    "FirstHostError",
     "MeshShape",
+    "Stopped",
+    "Track",
+    "check_stop",
     "choose_shape",
     "collectives",
+    "data_parts",
+    "devices_in_use",
+    "fill_data_axis",
     "gather_weights",
     "is_first_host",
     "join_hosts",
@@ -34,10 +55,16 @@ __all__ = [
     "memory_of",
     "model_sizes",
     "on_every_host",
+    "on_first_host",
     "parameter_shardings",
+    "place",
     "rows_over_data",
+    "run_chunks",
     "shape_of",
     "shard_parameters",
+    "shares_to_fill_data",
     "split_model",
+    "stopping_on_sigterm",
     "use_mesh",
+    "use_mesh_of",
 ]

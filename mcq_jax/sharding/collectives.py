@@ -37,23 +37,22 @@ class Collective:
 def collectives(program: str) -> list[Collective]:
     """Returns the exchanges in a compiled program's text (`compiled.as_text()`).
 
-    Each stands once, however often the loop around it runs.
+    Each stands once: however often the loop around it runs, and also where the TPU's
+    compiler writes it into each of the computations that it goes on beside.
     """
-    found = []
-    for line in program.splitlines():
+    found = {}
+    for number, line in enumerate(program.splitlines()):
         match = _INSTRUCTION.search(line)
         devices = _group_size(line) if match else 1
         if match and devices > 1:
-            source = _SOURCE.search(line)
-            found.append(
-                Collective(
-                    kind=match["kind"],
-                    bytes=_result_bytes(match["shape"], bool(match["start"])),
-                    devices=devices,
-                    source=source[1] if source else "",
-                )
+            source, channel = _SOURCE.search(line), _CHANNEL.search(line)
+            found[channel[1] if channel else f"line {number}"] = Collective(
+                kind=match["kind"],
+                bytes=_result_bytes(match["shape"], bool(match["start"])),
+                devices=devices,
+                source=source[1] if source else "",
             )
-    return found
+    return list(found.values())
 
 
 _INSTRUCTION = re.compile(
@@ -61,6 +60,7 @@ _INSTRUCTION = re.compile(
     r"all-to-all|collective-permute)(?P<start>-start)?\("
 )
 _SOURCE = re.compile(r'op_name="([^"]*)"')
+_CHANNEL = re.compile(r"channel_id=(\d+)")
 _ARRAY = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
 _LISTED = re.compile(r"replica_groups=\{\{([\d,]*)\}")
 _COUNTED = re.compile(r"replica_groups=\[\d+,(\d+)\]<=")

@@ -77,6 +77,7 @@ def make_mesh(
     *,
     devices: Devices | None = None,
     parameter_bytes: int = 0,
+    layer_bytes: int | None = None,
     device_bytes: int | None = None,
 ) -> Mesh:
     """Returns the mesh `("data", "kv", "group")`, neighbours in it being neighbours.
@@ -87,6 +88,7 @@ def make_mesh(
             weights leave room on a device.
         devices: all there are, if left out; those of every process, if several run.
         parameter_bytes: of all weights, for the choice of a shape.
+        layer_bytes: of one layer's, if weights are to be fully sharded.
         device_bytes: a device's memory; asked of it, if left out.
     """
     devices = jax.devices() if devices is None else devices
@@ -95,6 +97,7 @@ def make_mesh(
             heads,
             len(devices),
             parameter_bytes=parameter_bytes,
+            layer_bytes=layer_bytes,
             device_bytes=device_bytes or memory_of(devices[0]),
         )
     elif isinstance(shape, str):
@@ -128,16 +131,28 @@ def model_sizes(heads: Heads) -> list[int]:
 
 
 def choose_shape(
-    heads: Heads, devices: int, *, parameter_bytes: int, device_bytes: int | None
+    heads: Heads,
+    devices: int,
+    *,
+    parameter_bytes: int,
+    layer_bytes: int | None = None,
+    device_bytes: int | None,
 ) -> MeshShape:
     """Returns the fewest model parts whose weights leave room on a device.
 
-    Splitting prompts costs no communication, so it comes first. Where no split leaves
-    room, the finest one is returned.
+    Splitting prompts costs no communication, so it comes first. Fully sharded, a device
+    holds its share of all weights, and of two layers: one in use, one arriving. Where
+    no split leaves room, the finest one is returned.
     """
+
+    def held(model: int) -> float:
+        if layer_bytes is None:
+            return parameter_bytes / model
+        return parameter_bytes / devices + 2 * layer_bytes / model
+
     fitting = [size for size in model_sizes(heads) if devices % size == 0]
     room = math.inf if device_bytes is None else _WEIGHTS_SHARE * device_bytes
-    model = next((m for m in fitting if parameter_bytes / m <= room), fitting[-1])
+    model = next((m for m in fitting if held(m) <= room), fitting[-1])
     return MeshShape(devices // model, model)
 
 

@@ -6,6 +6,7 @@ without a mesh.
 """
 
 import contextlib
+import math
 from typing import Any
 
 import jax
@@ -24,9 +25,21 @@ def use_mesh(mesh: Mesh) -> contextlib.AbstractContextManager:
     return jax.set_mesh(mesh)
 
 
+def use_mesh_of(parameters: Any) -> contextlib.AbstractContextManager:
+    """Returns `use_mesh` of the mesh that parameters lie on; does nothing without."""
+    lies = getattr(jax.tree.leaves(parameters)[0], "sharding", None)
+    mesh = getattr(lies, "mesh", None)
+    return use_mesh(mesh) if isinstance(mesh, Mesh) else contextlib.nullcontext()
+
+
 def shard_parameters(parameters: Any, mesh: Mesh, *, fully_sharded: bool = False):
     """Returns the parameters on a mesh; an array that stands twice stays one array."""
     shardings = rules.parameter_shardings(parameters, mesh, fully_sharded=fully_sharded)
+    return place(parameters, shardings)
+
+
+def place(parameters: Any, shardings: Any):
+    """Returns the parameters by a tree of shardings, as `shard_parameters` does."""
     leaves, structure = jax.tree.flatten(parameters)
     placed = {}
     for leaf, sharding in zip(leaves, jax.tree.leaves(shardings), strict=True):
@@ -40,23 +53,31 @@ def on_every_host(tree: Any) -> Any:
 
     For results (logits, effects): what comes back is held by each host in full.
     """
-    mesh = jax.sharding.get_mesh()
-    if mesh.empty:
+    if jax.process_count() == 1:
         return jax.tree.map(np.asarray, tree)
-    whole = jax.sharding.NamedSharding(mesh, PartitionSpec())
-    copied = jax.jit(lambda tree: tree, out_shardings=whole)(tree)
+    whole = jax.sharding.NamedSharding(jax.sharding.get_mesh(), PartitionSpec())
+    copied = jax.jit(_same, out_shardings=whole)(tree)
     return jax.tree.map(lambda a: np.asarray(a.addressable_data(0)), copied)
+
+
+def fill_data_axis(prompts: np.ndarray) -> np.ndarray:
+    """Returns a batch's prompts, the last repeated until "data" divides their number.
+
+    The repetitions are dummies: drop their rows. Without a mesh there are none.
+    """
+    missing = -len(prompts) % data_parts()
+    return np.concatenate([prompts, np.repeat(prompts[-1:], missing)])
 
 
 def rows_over_data(tree: Any, *, leading: int = 1) -> Any:
     """Lays the first of the leading axes that divides evenly over "data".
 
-    Too few rows to go round stay whole: every part of the mesh then runs all of them.
+    What does not go round evenly stays whole: every part of the mesh then runs all.
 
     Args:
         leading: how many leading axes are independent runs, the best to split first.
     """
-    parts = _mesh_sizes().get("data", 1)
+    parts = data_parts()
 
     def lay(array):
         even = [i for i, n in enumerate(array.shape[:leading]) if n % parts == 0]
@@ -69,10 +90,31 @@ def rows_over_data(tree: Any, *, leading: int = 1) -> Any:
     return jax.tree.map(lay, tree)
 
 
+def data_parts() -> int:
+    """Returns into how many parts the mesh splits prompts; 1 without a mesh."""
+    return _mesh_sizes().get("data", 1)
+
+
+def devices_in_use() -> int:
+    """Returns how many devices the mesh has; 1 without a mesh."""
+    return math.prod(_mesh_sizes().values())
+
+
+def shares_to_fill_data(prompts: int, sources: int) -> int:
+    """Returns into how many shares the rows of each source are split, at the least.
+
+    With these, one of the two axes divides evenly over "data".
+    """
+    parts = data_parts()
+    if prompts % parts == 0:
+        return 1
+    return parts // math.gcd(sources, parts)
+
+
 def gather_weights(group: Any) -> Any:
     """Returns one layer's weights, whole over "data"; a no-op unless fully sharded."""
     sizes = _mesh_sizes()
-    if sizes.get("data", 1) == 1:
+    if data_parts() == 1:
         return group
 
     def gather(path, weight):
@@ -80,6 +122,11 @@ def gather_weights(group: Any) -> Any:
         return jax.lax.with_sharding_constraint(weight, spec)
 
     return jax.tree_util.tree_map_with_path(gather, group)
+
+
+def _same(tree):
+    """At the top of the module, so that it is compiled once for every kind of tree."""
+    return tree
 
 
 def _place(leaf, sharding):

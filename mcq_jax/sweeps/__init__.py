@@ -15,6 +15,7 @@ from mcq_jax.sweeps.cost import (
     prefill_flops,
     prompt_pass_bytes,
 )
+from mcq_jax.sweeps.estimates import Estimate, estimate
 from mcq_jax.sweeps.full_pass import run_fully
 from mcq_jax.sweeps.named_plans import (
     cumulative,
@@ -47,14 +48,9 @@ from mcq_jax.sweeps.prompt_pass import (
     read_answers,
 )
 from mcq_jax.sweeps.resumed_pass import Resumed, resume
-from mcq_jax.sweeps.sources import Sources, choose_sources
+from mcq_jax.sweeps.sources import Ablation, Direction, Sources, choose_sources
 from mcq_jax.sweeps.sweep_table import Summary, SweepTable
-from mcq_jax.sweeps.sweeping import (
-    EFFECTS,
-    Ablation,
-    Direction,
-    sweep,
-)
+from mcq_jax.sweeps.sweeping import EFFECTS, sweep
 
 __all__ = [
     "EFFECTS",
@@ -63,6 +59,7 @@ __all__ = [
     "Anatomy",
     "Answers",
     "Direction",
+    "Estimate",
     "Keys",
     "Metric",
     "NodeOutputs",
@@ -83,6 +80,7 @@ __all__ = [
     "contributions",
     "cumulative",
     "dissect",
+    "estimate",
     "every_layer",
     "every_node",
     "every_position",

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mcq_jax import prompts
+from mcq_jax import prompts, sharding
 from mcq_jax.interventions import Site
 from mcq_jax.prompts import TokenBatch, TokenisedPrompt
 from mcq_jax.sweeps.plans import Patches, Plan
@@ -30,14 +30,16 @@ def fill_bank(parameters, asked, plan: Plan, config, at_once: int) -> Bank:
     sites = plan.sites if isinstance(plan, Patches) else ()
     held, final = [], []
     for first in range(0, len(asked), at_once):
-        batch = batch_of(asked[first : first + at_once])
+        chunk = np.arange(first, min(first + at_once, len(asked)))
+        batch = batch_of([asked[i] for i in sharding.fill_data_axis(chunk)])
         run = prefill(
             parameters, batch.ids, batch.lengths, config=config,
             suffix=plan.suffix, sites=sites,
         )  # fmt: skip
         one = run.activations[plan.site] if isinstance(plan, Patches) else run.nodes
-        held.append(jax.tree.map(np.asarray, one))
-        final.append(np.asarray(run.final))
+        one, last = sharding.on_every_host((one, run.final))
+        held.append(jax.tree.map(lambda a: a[:, : len(chunk)], one))  # noqa: B023
+        final.append(last[: len(chunk)])
     if sites == (Site.PATTERN,):
         held = _padded_keys(held)
     join = functools.partial(np.concatenate, axis=1)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mcq_jax import sharding
 from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Edit, Site, patch
 from mcq_jax.model import ModelConfig, Parameters, forward
@@ -58,7 +59,7 @@ def run_fully(
                     capture=[at_answer],
                 )
                 found = run.activations[Site.FINAL_RESID][:, 0]
-                final[prompt, source, batch.rows] = found
+                final[prompt, source, batch.rows] = sharding.on_every_host(found)
     return jnp.asarray(final)
 
 

@@ -24,16 +24,11 @@ from mcq_jax.model.attention import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.parameters import Parameters
-from mcq_jax.sweeps.cost import layer_flops
 from mcq_jax.sweeps.plans import Plan
 from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
 from mcq_jax.sweeps.row_edits import Here, RowEdits, row_edits, rows_at
-
-# Rows join in at most so many steps, and those of different first position run in at
-# most so many groups: more follow the patches closely, and compile longer.
-STAGES = 8
-# FLOPs that one more step has to be worth; small models are done before it compiles.
-_WORTH_A_STAGE = 5e9
+from mcq_jax.sweeps.row_groups import row_groups, stages_that_pay
+from mcq_jax.sweeps.row_shares import RowShares
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,15 +62,15 @@ def resume(
         keep_nodes: whether to return what all nodes write in the patched runs. Rows
             then all run from the first layer (this is for a few rows at the answer
             position).
-        rows_at_once: rows that advance together, fewer where memory is short. Those
-            that run over many tokens are cut into as many.
+        rows_at_once: rows of a prompt and source that advance together, fewer where
+            memory is short. A row that runs over n tokens counts as n.
         stages: steps in which rows join; by default as many as pay for compiling.
     """
     finals, kept, order = [], [], []
     if stages is None:
         prompts, per_prompt = jax.tree.leaves(sources)[0].shape[1:3]
-        stages = _stages(plan, prompts * per_prompt, config)
-    for suffix, rows in _groups(plan, rows_at_once, stages):
+        stages = stages_that_pay(plan, prompts * per_prompt, config)
+    for suffix, rows in row_groups(plan, rows_at_once, stages):
         some = _run_rows(
             parameters,
             _last(start, suffix),
@@ -94,31 +89,6 @@ def resume(
         return Resumed(final, None)
     nodes = jax.tree.map(lambda *n: jnp.concatenate(n, axis=3)[:, :, :, back], *kept)
     return Resumed(final, nodes)
-
-
-def _stages(plan: Plan, copies: int, config: ModelConfig) -> int:
-    """How many steps pay, for so many copies of the plan's rows."""
-    tokens = copies * int(plan.starts.sum())
-    work = tokens * config.layers * layer_flops(config, keys=0)
-    return int(np.clip(work / _WORTH_A_STAGE, 1, STAGES))
-
-
-def _groups(plan: Plan, rows_at_once: int | None, most: int):
-    """Yields (suffix, rows): rows in order of birth that run over as many tokens."""
-    starts = plan.starts
-    lengths = np.unique(starts)
-    if len(lengths) > most:
-        lengths = np.quantile(starts, np.arange(1, most + 1) / most)
-        lengths = np.unique(np.ceil(lengths).astype(int))
-    group = np.searchsorted(lengths, starts)
-    for index, suffix in enumerate(lengths):
-        rows = np.flatnonzero(group == index)
-        rows = rows[np.argsort(plan.births[rows], kind="stable")]
-        if not len(rows):
-            continue
-        pieces = 1 if rows_at_once is None else -(-len(rows) // rows_at_once)
-        for piece in np.array_split(rows, pieces):
-            yield int(suffix), piece
 
 
 def _last(start: Prefill, suffix: int) -> Prefill:
@@ -140,6 +110,9 @@ def _run_rows(
         births = np.zeros_like(births)
     constants = layer_constants(config)
     shape = jax.tree.leaves(sources)[0].shape[1:3]  # prompts, sources
+    shares = RowShares.that_fill(shape, rows=len(births))
+    births, sources = shares.earliest(births), shares.repeat_sources(sources)
+    shape = jax.tree.leaves(sources)[0].shape[1:3]
     x = jnp.zeros((*shape, 0, suffix, config.width), start.resid_pre.dtype)
     kept, layer = [], 0
     for group, blocks in zip(parameters.layers, start.blocks, strict=True):
@@ -148,13 +121,12 @@ def _run_rows(
             if alive > x.shape[2]:
                 x = _join(x, start.resid_pre, births[x.shape[2] : alive])
             if alive:
-                rows = rows_at(plan, layer)
+                rows = shares.deal_rows(rows_at(plan, layer))
                 x, nodes = _advance(
                     (group, blocks, np.int32(index)),
-                    jax.tree.map(lambda c: c[layer], constants),  # noqa: B023
+                    (constants, sources, np.int32(layer)),
                     x,
-                    start.answer_position + 1 - suffix,
-                    jax.tree.map(lambda s: s[layer], sources),  # noqa: B023
+                    start.answer_position,
                     jax.tree.map(lambda a: a[:, :, :alive], rows),  # noqa: B023
                     births[:alive] <= layer,
                     edits_of=row_edits(plan),
@@ -163,8 +135,8 @@ def _run_rows(
                 )
                 kept.append(nodes)
             layer += 1
-    nodes = jax.tree.map(lambda *n: jnp.stack(n), *kept)
-    return Resumed(x[:, :, :, -1], nodes)
+    nodes = jax.tree.map(lambda *n: shares.join(jnp.stack(n), axis=2), *kept)
+    return Resumed(shares.join(x[:, :, :, -1], axis=1), nodes)
 
 
 def _alive(births: Int[np.ndarray, " row"], layer: int, stages: int) -> int:
@@ -172,6 +144,11 @@ def _alive(births: Int[np.ndarray, " row"], layer: int, stages: int) -> int:
     stage = -(-len(births) // stages)
     born = int((births <= layer).sum())
     return min(len(births), -(-born // stage) * stage)
+
+
+def _of_layer(*stacks_and_index):
+    *stacks, index = stacks_and_index
+    return jax.tree.map(lambda a: jnp.asarray(a)[index], stacks)
 
 
 @jax.jit
@@ -184,11 +161,10 @@ def _join(x, resid_pre, births):
 
 @functools.partial(jax.jit, static_argnames=("edits_of", "config", "keep_nodes"))
 def _advance(
-    stack,
-    constants,
+    segment,
+    model,
     x,
-    first,
-    sources,
+    answer_position,
     rows,
     is_born,
     *,
@@ -198,14 +174,20 @@ def _advance(
 ):
     """One layer for all rows `[prompt, source, row, suffix, width]`; unborn rows stay.
 
-    `first` is where the suffix begins in each prompt.
+    What it needs of the layer it picks out of stacks itself: the host would start a
+    small program for each.
+
+    Args:
+        segment: parameters and blocks of a segment, and which of its layers this is.
+        model: constants and sources of all layers, and which of those.
     """
     wishes = (Capture(site=Site.Z), Capture(site=Site.MLP_OUT)) if keep_nodes else ()
-    group, blocks, index = stack
-    group, blocks = jax.tree.map(lambda a: a[index], (group, blocks))
+    group, blocks = _of_layer(*segment)
+    constants, sources = _of_layer(*model)
     group = sharding.gather_weights(group)
     x = sharding.rows_over_data(x, leading=2)  # [prompt, source, …]
     suffix = x.shape[3]
+    first = answer_position + 1 - suffix  # where the suffix begins in each prompt
     # The keys that the longest prompt has before its suffix; shorter ones mask some.
     earlier = blocks.keys.shape[1] - suffix
     # Masks and indices that all prompts or sources share are not copied for each.

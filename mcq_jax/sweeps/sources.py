@@ -1,6 +1,7 @@
 """Which prompt each one is patched from: rotation, other, placebo, or a pair's own."""
 
 import dataclasses
+import enum
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
@@ -17,6 +18,20 @@ class Sources:
 
     kinds: tuple[str, ...]
     index: Int[np.ndarray, "prompt kind"]
+
+
+class Ablation(enum.Enum):
+    """Sources that are no prompt."""
+
+    ZERO = "zeros"
+    MEAN = "the mean over all prompts, position by position from the end"
+
+
+class Direction(enum.Enum):
+    """Which of a prompt and its source is patched with what the other holds."""
+
+    NOISE = "the prompt, from its source: is the node needed?"
+    DENOISE = "the source, from the prompt: does the node suffice?"
 
 
 def choose_sources(

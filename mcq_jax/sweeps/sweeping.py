@@ -8,16 +8,15 @@ given, and a sweep that was stopped does only what is missing.
 """
 
 import dataclasses
-import enum
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from mcq_jax import sharding
 from mcq_jax.interventions import Site
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.prompts import TokenisedPrompt
@@ -28,6 +27,7 @@ from mcq_jax.sweeps.bank import (
     check_that_sources_differ,
     fill_bank,
 )
+from mcq_jax.sweeps.estimates import estimate, may_not_fit
 from mcq_jax.sweeps.full_pass import run_fully
 from mcq_jax.sweeps.outcomes import (
     Answers,
@@ -40,7 +40,7 @@ from mcq_jax.sweeps.outcomes import (
 from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
 from mcq_jax.sweeps.prompt_pass import prefill, read_answers
 from mcq_jax.sweeps.resumed_pass import resume
-from mcq_jax.sweeps.sources import Sources
+from mcq_jax.sweeps.sources import Ablation, Direction, Sources
 from mcq_jax.sweeps.sweep_table import SweepTable
 
 EFFECTS: Mapping[str, Metric] = {
@@ -48,21 +48,6 @@ EFFECTS: Mapping[str, Metric] = {
     "loss": loss_effect,
     "kl": kl_effect,
 }
-Track = Callable[[Sequence[Any]], Iterable[Any]]
-
-
-class Ablation(enum.Enum):
-    """Sources that are no prompt."""
-
-    ZERO = "zeros"
-    MEAN = "the mean over all prompts, position by position from the end"
-
-
-class Direction(enum.Enum):
-    """Which of a prompt and its source is patched with what the other holds."""
-
-    NOISE = "the prompt, from its source: is the node needed?"
-    DENOISE = "the source, from the prompt: does the node suffice?"
 
 
 def sweep(
@@ -80,7 +65,8 @@ def sweep(
     by_full_passes: bool = False,
     folder: RunFolder | None = None,
     name: str = "sweep",
-    track: Track = iter,
+    track: sharding.Track = iter,
+    say: Callable[[str], None] | None = None,
 ) -> SweepTable:
     """Patches every prompt under every row of a plan, from every source.
 
@@ -92,14 +78,32 @@ def sweep(
         full_vocabulary: whether losses can be asked for; without, only the answers'
             logits are computed.
         prompts_at_once: prompts of a chunk, side by side.
-        rows_at_once: rows that advance together; fewer need less memory.
+        rows_at_once: rows of a prompt and source that advance together, each counted
+            as the tokens that it runs over; by default as many as fit into memory.
         by_full_passes: run the oracle, one full pass per row, in place of the resumed
             pass.
         folder: where finished chunks are kept, as parts of the table `name`.
         track: wraps the chunks, for a bar.
+        say: is told the `estimate` before anything runs.
     """
     count = len(sources.index) if isinstance(sources, Sources) else len(asked)
     _check(asked, plan, sources, direction, count)
+    kinds = sources.index.shape[1] if isinstance(sources, Sources) else 1
+    longest = max(len(prompt.ids) for prompt in asked)
+    is_large = rows_at_once is None and may_not_fit(
+        config, plan, prompts=prompts_at_once, sources=kinds, tokens=longest
+    )
+    if not by_full_passes and (say or is_large):
+        planned = estimate(
+            parameters, asked, plan, sources, config=config, direction=direction,
+            full_vocabulary=full_vocabulary, prompts_at_once=prompts_at_once,
+            rows_at_once=rows_at_once,
+        )  # fmt: skip
+        # Hosts have to run the same, however much of their memory is free.
+        rows = sharding.on_first_host(str(planned.rows_at_once).encode)
+        rows_at_once = int(rows)
+        if say and sharding.is_first_host():
+            say(str(planned))
     bank = fill_bank(parameters, asked, plan, config, prompts_at_once)
     if isinstance(sources, Sources):
         check_that_sources_differ(bank, sources)
@@ -113,23 +117,15 @@ def sweep(
         np.arange(i, min(i + prompts_at_once, count))
         for i in range(0, count, prompts_at_once)
     ]
-    found = []
-    for part, chunk in track(list(enumerate(chunks))):
-        if folder is not None and folder.has_part(name, part):
-            continue
-        values = run.chunk(chunk)
-        if folder is None:
-            found.append(values)
-        else:
-            folder.write_part(name, part, _table(run, chunk, values).columns())
-    everything = np.arange(count)
     if folder is None:
+        found = list(sharding.run_chunks(chunks, run.chunk, track=track))
         joined = {m: np.concatenate([v[m] for v in found]) for m in metrics}
     else:
-        read = folder.read(name)
+        columns = functools.partial(_columns, run)
+        read = folder.complete(name, chunks, run.chunk, columns, track=track)
         shape = (count, len(run.kinds), len(plan.births))
         joined = {m: read[m].reshape(*shape, *read[m].shape[1:]) for m in metrics}
-    return _table(run, everything, joined)
+    return _table(run, np.arange(count), joined)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,7 +150,7 @@ class _Sweep:
             return self.sources.kinds
         return (self.sources.name.lower(),)
 
-    def chunk(self, chunk: np.ndarray) -> dict[str, np.ndarray]:
+    def chunk(self, chunk: np.ndarray) -> dict[str, Array]:
         """Returns each metric of some prompts, `[prompt, source, row, …]`."""
         clean = batch_of([self.asked[i] for i in chunk])
         if isinstance(self.sources, Ablation):
@@ -226,8 +222,7 @@ class _Sweep:
         )
         before = read(jnp.asarray(self.bank.final[own]))
         other = None if source is None else read(jnp.asarray(self.bank.final[source]))
-        found = _reduce(read(final), before, other, clean.gold, metrics=self.metrics)
-        return jax.tree.map(np.asarray, found)
+        return _reduce(read(final), before, other, clean.gold, metrics=self.metrics)
 
 
 @functools.partial(jax.jit, static_argnames="metrics")
@@ -259,6 +254,10 @@ def _read_from(here: Plan, plan: Plan, index: np.ndarray) -> Plan:
     if len(plan.offsets) == 1 or plan.source_offsets is not None:
         return here
     return dataclasses.replace(here, source_offsets=plan.offsets[index])
+
+
+def _columns(run: _Sweep, chunk: np.ndarray, values) -> dict[str, np.ndarray]:
+    return _table(run, chunk, values).columns()
 
 
 def _table(run: _Sweep, chunk: np.ndarray, values) -> SweepTable:

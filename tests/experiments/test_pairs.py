@@ -61,6 +61,6 @@ def test_pairs_are_explained_without_head_classes(tmp_path: pathlib.Path, golds:
     assert findings.heads == ()
     assert {node.head_class for node in findings.nodes} == {"", "mlp"}
     assert "letter" not in findings.verdict
-    assert Findings.from_json((folder.path / "findings.json").read_text()).joint
-    page = write_report(findings, folder.path).read_text(encoding="utf-8")
+    assert Findings.from_json(folder.read_text("findings.json")).joint
+    page = write_report(findings, pathlib.Path(folder.path)).read_text(encoding="utf-8")
     assert findings.verdict.split(",")[0] in page

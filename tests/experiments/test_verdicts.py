@@ -35,7 +35,7 @@ def test_behind_a_closed_gate_there_is_no_circuit_to_find(
     assert not findings.gate.open
     assert findings.verdict.startswith("No circuit to find: ")
     _assert_nothing_is_claimed(findings)
-    assert not (folder.path / "tables" / "effects").exists()
+    assert not folder.storage.names("tables/effects")
 
 
 def test_too_few_questions_are_not_explained(tmp_path: pathlib.Path):

@@ -85,7 +85,7 @@ def test_parts_of_one_table_are_not_those_of_another(folder: RunFolder):
 
 
 def _part(folder: RunFolder) -> Path:
-    return next(folder.path.glob("tables/effects/part-*.parquet"))
+    return next(Path(folder.path).glob("tables/effects/part-*.parquet"))
 
 
 def test_a_file_left_by_a_killed_run_is_no_part(folder: RunFolder):
@@ -131,7 +131,7 @@ def test_a_write_that_fails_leaves_the_old_part(folder: RunFolder, monkeypatch):
 def test_finished_parts_leave_no_temporary_files(folder: RunFolder):
     folder.write_part("effects", 0, {"x": np.arange(3)})
     folder.write_text("findings.json", "{}")
-    files = {path.name for path in folder.path.rglob("*") if path.is_file()}
+    files = {path.name for path in Path(folder.path).rglob("*") if path.is_file()}
     assert files == {"manifest.json", "part-00000.parquet", "findings.json"}
 
 
@@ -177,7 +177,7 @@ def test_a_folder_whose_name_looks_like_a_partition_adds_no_column(tmp_path: Pat
 
 def test_text_files_are_written_whole(folder: RunFolder):
     folder.write_text("figures/one.svg", "<svg>é</svg>")
-    written = (folder.path / "figures" / "one.svg").read_text(encoding="utf-8")
+    written = (Path(folder.path) / "figures" / "one.svg").read_text(encoding="utf-8")
     assert written == "<svg>é</svg>"
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mcq_jax import sharding, sweeps
+from mcq_jax import planning, sharding, sweeps
 from mcq_jax.model import run
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.sweeps import prompt_pass, resumed_pass, row_edits
@@ -23,9 +23,11 @@ jax.config.update("jax_num_cpu_devices", 8)
 
 MESHES = ("data=8,model=1", "data=1,model=8", "data=2,model=4", "data=4,model=2")
 GROUPED = "grouped heads, one stack"
+RELATIVE = "relative positions, one stack"
 CASES = [
     *(("every head its own keys, one stack", mesh) for mesh in MESHES),
     *((GROUPED, mesh) for mesh in MESHES),
+    *((RELATIVE, mesh) for mesh in MESHES[1::2]),
     *(("grouped heads, single layers", mesh) for mesh in MESHES[2:]),
     *(("one key head, single layers", mesh) for mesh in MESHES[1::2]),
 ]
@@ -59,6 +61,56 @@ def test_every_site_of_plain_and_edited_runs_is_that_of_one_device(shape, mesh):
 @pytest.mark.parametrize(("shape", "mesh"), SWEPT)
 def test_a_sweep_is_that_of_one_device(shape, mesh):
     runs.assert_equal(_on_mesh(runs.sweep, shape, mesh), _alone(runs.sweep, shape))
+
+
+@pytest.mark.parametrize("mesh", MESHES[::2])
+def test_a_labelled_sweep_fills_up_its_chunks_and_is_that_of_one_device(mesh):
+    runs.assert_equal(_on_mesh(runs.table, GROUPED, mesh), _alone(runs.table, GROUPED))
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_rows_of_a_lone_prompt_are_split_and_give_the_numbers_of_one_device(mesh):
+    runs.assert_equal(
+        _on_mesh(runs.lone_prompt, GROUPED, mesh), _alone(runs.lone_prompt, GROUPED)
+    )
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_split_rows_grow_where_they_lie(mesh: str):
+    config, model = runs.config_of(GROUPED), sharding.MeshShape.parse(mesh, devices=8)
+    passes = planning.Passes(
+        config=config,
+        mesh=sharding.make_mesh(config, mesh),
+        tokens=TOKENS,
+        dtype="float32",
+    )
+    resumed = passes.resume(passes.prefill(1).result, 3)
+    found = {"_join": [], "_advance": []}
+    for program in resumed.programs:
+        if program.name in found:
+            masks = 3 * len(sweeps.every_node(config).masks) * config.nodes
+            found[program.name].append(_large(program.collectives, least=masks))
+    assert found["_join"] and not any(found["_join"])
+    for exchanges in found["_advance"]:
+        assert {c.kind for c in exchanges} <= {"all-reduce"}
+        assert {c.devices for c in exchanges} <= {model.model}
+        assert len(exchanges) == (2 if model.model > 1 else 0)
+
+
+def _flops_of_a_device(devices: int, prompts: int) -> float:
+    config = runs.config_of(GROUPED)
+    mesh = sharding.make_mesh(config, "model=1", devices=jax.devices()[:devices])
+    passes = planning.Passes(config=config, mesh=mesh, tokens=TOKENS, dtype="float32")
+    start = passes.prefill(prompts)
+    resumed = passes.resume(start.result, SOURCES)
+    return sum(p.count * p.flops for p in (*start.programs, *resumed.programs))
+
+
+def test_a_device_does_its_share_of_the_work_and_no_more():
+    alone = _flops_of_a_device(1, PROMPTS)
+    split = _flops_of_a_device(8, PROMPTS)
+    assert 8 * split == pytest.approx(alone, rel=0.02)
+    assert split == pytest.approx(_flops_of_a_device(1, PROMPTS // 8), rel=0.02)
 
 
 def test_a_mesh_of_one_device_changes_no_bit():
@@ -97,14 +149,19 @@ def test_every_device_holds_its_share_of_the_weights():
     assert on_one_device(True) < 0.75 * on_one_device(False)
 
 
-def test_fewer_prompts_than_parts_split_the_sources_instead():
-    config, parameters = runs.model_of(GROUPED)
-    mesh = sharding.make_mesh(config, "data=2,model=4")
+def test_fewer_prompts_than_parts_split_the_sources_or_their_rows_instead():
+    config, _ = runs.model_of(GROUPED)
+    mesh = sharding.make_mesh(config, "data=4,model=2")
     with sharding.use_mesh(mesh):
         x = sharding.rows_over_data(jnp.zeros((1, 4, 3, 8)), leading=2)
         assert x.sharding.spec[:2] == (None, "data")
-        odd = sharding.rows_over_data(jnp.zeros((1, 3, 2, 8)), leading=2)
+        odd = sharding.rows_over_data(jnp.zeros((1, 6, 2, 8)), leading=2)
         assert odd.sharding.is_fully_replicated
+        assert sharding.shares_to_fill_data(8, 6) == 1
+        assert sharding.shares_to_fill_data(1, 4) == 1
+        assert sharding.shares_to_fill_data(1, 6) == 2
+        assert sharding.shares_to_fill_data(3, 5) == 4
+    assert sharding.shares_to_fill_data(1, 3) == 1
 
 
 def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
@@ -126,19 +183,19 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
         )  # fmt: skip
         plan = sweeps.every_node(config).take(np.arange(config.nodes))
         rows = row_edits.rows_at(plan, 0)
-        here = jax.tree.map(lambda c: c[0], constants)
         final = resumed_pass._join(
             jnp.zeros((PROMPTS, SOURCES, 0, 1, config.width)),
             start.resid_pre,
             np.zeros(config.nodes, np.int32),
         )
         sources = sweeps.NodeOutputs(
-            jnp.zeros((PROMPTS, SOURCES, *start.nodes.z.shape[2:])),
-            jnp.zeros((PROMPTS, SOURCES, config.width)),
+            jnp.zeros((config.layers, PROMPTS, SOURCES, *start.nodes.z.shape[2:])),
+            jnp.zeros((config.layers, PROMPTS, SOURCES, config.width)),
         )
         resumed = resumed_pass._advance.lower(
-            (placed.layers[0], start.blocks[0], np.int32(0)), here, final,
-            start.answer_position, sources, rows, np.ones(config.nodes, bool),
+            (placed.layers[0], start.blocks[0], np.int32(0)),
+            (constants, sources, np.int32(0)), final,
+            start.answer_position, rows, np.ones(config.nodes, bool),
             edits_of=row_edits.row_edits(plan), config=config, keep_nodes=False,
         )  # fmt: skip
         answers = prompt_pass.read_answers.lower(
@@ -148,16 +205,20 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
         return [p.compile().as_text() or "" for p in (layers, resumed, answers)]
 
 
-# Masks of rows are a few bits, and may go anywhere.
 def _exchanges(program: str) -> list[sharding.Collective]:
-    least = 4 * PROMPTS
-    return [c for c in sharding.collectives(program) if c.bytes > least]
+    return _large(sharding.collectives(program), least=4 * PROMPTS)
+
+
+# Masks of rows are a few bits, and may go anywhere.
+def _large(exchanges, *, least: int) -> list[sharding.Collective]:
+    return [c for c in exchanges if c.bytes > least]
 
 
 @pytest.mark.parametrize(
     ("shape", "mesh"),
     [
         ("every head its own keys, one stack", MESHES[2]),
+        (RELATIVE, MESHES[2]),
         *((GROUPED, m) for m in MESHES),
     ],
 )

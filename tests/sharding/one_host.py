@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from mcq_jax import sharding
+from mcq_jax.results import RunFolder
 from tests.sharding import small_runs as runs
 
 SHAPE = "grouped heads, one stack"
@@ -26,8 +27,11 @@ def main(address: str, processes: str, process: str, mesh_shape: str, file: str)
     with sharding.use_mesh(mesh):
         placed = sharding.shard_parameters(parameters, mesh)
         work = (runs.forwards(SHAPE, placed), runs.sweep(SHAPE, placed))
-        found = jax.tree.leaves(sharding.on_every_host(work))
-    np.savez(file, *found)
+        found = sharding.on_every_host(work)
+        # No disk in common: of all these folders only the first host's is written to.
+        folder = RunFolder.open(f"{file}.run", {"identity": {"shape": SHAPE}})
+        table = runs.table(SHAPE, placed, folder)
+    np.savez(file, *jax.tree.leaves((*found, table)))
 
 
 if __name__ == "__main__":

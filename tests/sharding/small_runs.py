@@ -9,6 +9,8 @@ import numpy as np
 from mcq_jax import sweeps
 from mcq_jax.interventions import Edit, Site, add, patch
 from mcq_jax.model import ModelConfig, Parameters, forward, initialise, sites_of
+from mcq_jax.prompts import TokenisedPrompt
+from mcq_jax.results import RunFolder
 
 PROMPTS, TOKENS, SOURCES, CHOICES = 8, 6, 2, 3
 # Relative to the largest entry, in float32: sums come in another order.
@@ -16,6 +18,7 @@ ROUNDING = 2e-5
 # Key/value heads, query heads of each, segments of layers.
 SHAPES = {
     "every head its own keys, one stack": (8, 1, (2,)),
+    "relative positions, one stack": (8, 1, (2,)),
     "grouped heads, one stack": (2, 4, (2,)),
     "grouped heads, single layers": (2, 4, (1, 1)),
     "one key head, single layers": (1, 8, (1, 1)),
@@ -24,9 +27,11 @@ SHAPES = {
 
 def config_of(shape: str) -> ModelConfig:
     kv_heads, group, _ = SHAPES[shape]
+    relative = shape.startswith("relative")
     return ModelConfig(
         layers=2, width=24, kv_heads=kv_heads, group=group, head_width=4, neurons=40,
-        vocabulary=48, context=16, rotary_width=4, qkv_bias=True,
+        vocabulary=48, context=16, qkv_bias=True, relative_positions=relative,
+        rotary_width=0 if relative else 4,
     )  # fmt: skip
 
 
@@ -93,6 +98,52 @@ def sweep(shape: str, parameters: Parameters):
         parameters, start, sources, pair, config=config, keep_nodes=True
     )
     return start, patched.final, answers, kept.final, kept.nodes
+
+
+def table(shape: str, parameters: Parameters, folder: RunFolder | None = None):
+    """`sweeps.sweep` of every node, from the next prompt, in chunks of odd size."""
+    config = config_of(shape)
+    sources = sweeps.Sources(
+        kinds=("next",), index=np.roll(np.arange(PROMPTS), -1)[:, None]
+    )
+    asked = [
+        TokenisedPrompt(
+            ids=ids[:length], spans=(), label_positions=np.full(CHOICES, -1),
+            label_ids=np.full(CHOICES, -1), answer_ids=np.arange(CHOICES) + place,
+            gold=place % CHOICES, question=f"question {place // 2}", rotation=place % 2,
+        )
+        for place, (ids, length) in enumerate(zip(*prompts_of(config), strict=True))
+    ]  # fmt: skip
+    every_node = sweeps.every_node(config)
+    return sweeps.sweep(
+        parameters, asked, every_node, sources, config=config, prompts_at_once=3,
+        metrics={"patched": sweeps.patched_net}, full_vocabulary=False, folder=folder,
+    ).values  # fmt: skip
+
+
+def lone_prompt(shape: str, parameters: Parameters):
+    """One prompt patched from three sources: neither fills a mesh, so rows must."""
+    config, last = config_of(shape), 2
+    tokens, lengths = (a[:1] for a in prompts_of(config))
+    start = sweeps.prefill(parameters, tokens, lengths, config=config, suffix=last)
+    heads = (config.kv_heads, config.group, config.head_width)
+    nodes = sweeps.NodeOutputs(
+        _draw(5, config.layers, 1, 3, *heads),
+        _draw(6, config.layers, 1, 3, config.width),
+    )
+    residuals = jnp.asarray(_draw(7, config.layers, 1, 3, last, config.width))
+    every_place = sweeps.Patches(
+        site=Site.RESID_PRE,
+        layers=np.repeat(np.arange(config.layers), last),
+        offsets=np.tile(-1 - np.arange(last), config.layers)[None, :, None],
+    )
+    patched = functools.partial(sweeps.resume, parameters, start, config=config)
+    pair = sweeps.NodeSets(sweeps.every_node(config).masks[:3])
+    return (
+        patched(nodes, sweeps.every_node(config), stages=2).final,
+        patched(residuals, every_place, stages=2).final,
+        patched(nodes, pair, keep_nodes=True).nodes,
+    )
 
 
 def assert_equal(found, expected) -> None:

@@ -41,7 +41,8 @@ def test_a_mesh_over_two_processes_gives_the_numbers_of_one(mesh: str, tmp_path)
     errors = [host.communicate(timeout=600)[1] for host in hosts]
     assert not any(host.returncode for host in hosts), errors
     _, parameters = runs.model_of(SHAPE)
-    alone = (runs.forwards(SHAPE, parameters), runs.sweep(SHAPE, parameters))
+    works = (runs.forwards, runs.sweep, runs.table)
+    alone = tuple(work(SHAPE, parameters) for work in works)
     for file in files:
         with np.load(file) as arrays:
             found = [arrays[name] for name in arrays.files]
@@ -49,3 +50,5 @@ def test_a_mesh_over_two_processes_gives_the_numbers_of_one(mesh: str, tmp_path)
             jax.tree.unflatten(jax.tree.structure(alone), found),
             jax.tree.map(np.asarray, alone),
         )
+    written = [len(list(tmp_path.glob(f"{f.name}.run/tables/*/*"))) for f in files]
+    assert written == [3, 0]

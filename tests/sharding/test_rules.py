@@ -72,6 +72,21 @@ def test_the_model_is_split_no_further_than_its_weights_demand():
     assert chosen(10_000) == sharding.MeshShape(1, 32)
 
 
+def test_fully_sharded_weights_split_the_model_only_for_the_layers_in_use():
+    def chosen(layer_bytes):
+        return sharding.choose_shape(
+            Heads(8, 8),
+            32,
+            parameter_bytes=160,  # 5 on each device
+            layer_bytes=layer_bytes,
+            device_bytes=16,
+        )
+
+    assert chosen(2) == sharding.MeshShape(32, 1)
+    assert chosen(4) == sharding.MeshShape(16, 2)
+    assert chosen(1000) == sharding.MeshShape(1, 32)
+
+
 def _specs(config: ModelConfig, mesh, **options):
     shapes = parameter_shapes(config)
     placed = sharding.parameter_shardings(shapes, mesh, **options)
@@ -149,6 +164,12 @@ def test_a_tied_table_stays_one_array():
 def test_exchanges_are_read_from_a_compiled_program(line, kind, size, devices):
     (found,) = sharding.collectives(line)
     assert (found.kind, found.bytes, found.devices) == (kind, size, devices)
+
+
+def test_an_exchange_beside_several_computations_counts_once():
+    line = "%g{} = f32[8] all-gather(%x), channel_id={}, replica_groups={{{{0,1}}}}"
+    text = "\n".join(line.format(*names) for names in [(1, 4), (2, 4), (3, 5)])
+    assert len(sharding.collectives(text)) == 2
 
 
 def test_results_that_merely_read_an_exchange_do_not_count_as_one():

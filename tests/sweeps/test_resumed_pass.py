@@ -8,7 +8,7 @@ import pytest
 
 from mcq_jax.interventions import Site, all_nodes
 from mcq_jax.sweeps import NodeSets, every_node, prefill, resume
-from mcq_jax.sweeps.resumed_pass import STAGES
+from mcq_jax.sweeps.row_groups import STAGES
 from tests import tiny
 from tests.sweeps.full_runs import (
     LENGTHS,

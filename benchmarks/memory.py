@@ -1,0 +1,119 @@
+"""How near does the planner's memory come to what a sweep really takes?
+
+    python benchmarks/memory.py
+
+Every node of SmolLM2-135M's shape with random weights, in three sizes, each in a
+process of its own: what `sweeps.estimate` says, and the most anonymous memory of the
+process above what it had before there were parameters (but after a sweep of a tiny
+model, for what jax itself takes). Compiled programs and what the allocator keeps are
+in the second and not in the first. Linux only.
+
+Typical output: see benchmarks/README.md.
+"""
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+
+import jax
+import numpy as np
+
+from mcq_jax import sweeps
+from mcq_jax.model import ModelConfig, initialise
+from mcq_jax.prompts import TokenisedPrompt
+
+CONFIG = ModelConfig(
+    layers=30, width=576, kv_heads=3, group=3, head_width=64, neurons=1536,
+    vocabulary=49_152, context=8192, rotary_width=64,
+)  # fmt: skip
+# Prompts at once, sources of each, tokens.
+SIZES = ((4, 3, 512), (8, 3, 512), (8, 3, 1024))
+
+
+def main() -> None:
+    """Prints one row per size; with a size as arguments, measures that one."""
+    if len(sys.argv) > 1:
+        _measure(*map(int, sys.argv[1:]))
+        return
+    print("prompts  sources  tokens  predicted GB  measured GB  predicted / measured")
+    for size in SIZES:
+        subprocess.run([sys.executable, __file__, *map(str, size)], check=True)
+
+
+def _measure(prompts: int, sources: int, tokens: int) -> None:
+    tiny = dataclasses.replace(CONFIG, layers=2, vocabulary=128, neurons=64)
+    _sweep(tiny, _random_parameters(tiny), 2, 1, 16)
+    before = _anonymous_bytes()
+    parameters = _random_parameters(CONFIG)
+    highest, done = [0], threading.Event()
+    watcher = threading.Thread(target=_watch, args=(highest, done))
+    watcher.start()
+    predicted = _sweep(CONFIG, parameters, prompts, sources, tokens).peak_bytes
+    done.set()
+    watcher.join()
+    measured = highest[0] - before
+    print(
+        f"{prompts:7d}  {sources:7d}  {tokens:6d}  {predicted / 1e9:12.2f}"
+        f"  {measured / 1e9:11.2f}  {predicted / measured:20.2f}",
+        flush=True,
+    )
+
+
+def _sweep(config, parameters, prompts: int, sources: int, tokens: int):
+    """Returns the estimate of a sweep that is then run."""
+    asked = [_prompt(index, tokens) for index in range(prompts)]
+    others = np.arange(prompts)[:, None] + 1 + np.arange(sources)
+    patched_from = sweeps.Sources(
+        kinds=tuple(f"source {index}" for index in range(sources)),
+        index=others % prompts,
+    )
+    named = {"config": config, "prompts_at_once": prompts, "full_vocabulary": False}
+    plan = sweeps.every_node(config)
+    predicted = sweeps.estimate(parameters, asked, plan, patched_from, **named)
+    effect = {"net": sweeps.net_effect}
+    sweeps.sweep(parameters, asked, plan, patched_from, metrics=effect, **named)
+    return predicted
+
+
+def _random_parameters(config: ModelConfig):
+    """Made one by one: what `initialise` needs meanwhile would be kept."""
+    shapes = jax.eval_shape(lambda: initialise(config, jax.random.key(0)))
+    generator = np.random.default_rng(0)
+
+    def make(leaf):
+        return jax.device_put(0.05 * generator.standard_normal(leaf.shape, leaf.dtype))
+
+    return jax.block_until_ready(jax.tree.map(make, shapes))
+
+
+def _prompt(index: int, tokens: int) -> TokenisedPrompt:
+    generator = np.random.default_rng(index)
+    return TokenisedPrompt(
+        ids=generator.integers(128, size=tokens).astype(np.int32),
+        spans=(),
+        label_positions=np.full(4, -1),
+        label_ids=np.full(4, -1),
+        answer_ids=np.arange(4, dtype=np.int32),
+        gold=index % 4,
+        question=f"question {index}",
+    )
+
+
+def _watch(highest: list[int], done: threading.Event) -> None:
+    while not done.is_set():
+        highest[0] = max(highest[0], _anonymous_bytes())
+        time.sleep(0.005)
+
+
+def _anonymous_bytes() -> int:
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return 1024 * int(line.split()[1])
+    raise OSError("this system does not say how much memory a process has.")
+
+
+if __name__ == "__main__":
+    main()

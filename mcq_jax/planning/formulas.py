@@ -1,0 +1,69 @@
+"""What a chunk costs and takes by formula: beside what the compiler counts."""
+
+import dataclasses
+
+import jax
+
+from mcq_jax.model import ModelConfig
+from mcq_jax.planning.passes import Chunk, Passes, rows_by_layer
+from mcq_jax.sweeps import cost
+from mcq_jax.sweeps.host_program import tree_bytes
+
+
+def prompt_pass_flops(passes: Passes, prompts: int) -> float:
+    """Returns the FLOPs of the prompts' own passes, over all chips."""
+    config, tokens = passes.config, passes.tokens
+    distances = config.layers * _distance_flops(passes)
+    return prompts * cost.prefill_flops(config, tokens=tokens) + distances
+
+
+def patching_flops(passes: Passes, chunk: Chunk) -> float:
+    """Returns the FLOPs of rows that run from their births on, and not before."""
+    one = cost.node_sweep_flops(
+        passes.config, tokens=passes.tokens, sources=chunk.sources
+    )
+    return chunk.prompts * one
+
+
+def staged_patching_flops(passes: Passes, chunk: Chunk) -> float:
+    """Returns the FLOPs of rows that join in steps, some before they are born."""
+    config = passes.config
+    running = rows_by_layer(config, chunk.rows)
+    per_row = chunk.prompts * chunk.sources
+    layers = per_row * running.sum() * cost.layer_flops(config, keys=passes.tokens)
+    answers = per_row * config.layers * config.nodes * cost.unembed_flops(config)
+    return layers + answers + len(running) * _distance_flops(passes)
+
+
+def chunk_bytes(passes: Passes, chunk: Chunk) -> float:
+    """Returns about what a chunk takes of a chip, to begin a search with."""
+    config = passes.config
+    size = jax.numpy.dtype(passes.dtype).itemsize
+    rows = chunk.prompts * chunk.sources * chunk.rows
+    kept = chunk.prompts * passes.tokens * _block_numbers(config)
+    # The formulas of `cost` are of four bytes a number.
+    running = cost.node_sweep_bytes(config, rows=rows, tokens=passes.tokens) / 4
+    spread = size * (kept + running) / passes.mesh.size
+    return tree_bytes(passes.parameters()) + _gathered_bytes(passes) + spread
+
+
+def _gathered_bytes(passes: Passes) -> float:
+    """Two layers that are whole over "data", where weights are fully sharded."""
+    if not passes.fully_sharded:
+        return 0.0
+    whole = dataclasses.replace(passes, fully_sharded=False).parameters()
+    return 2 * tree_bytes(whole.layers) / passes.config.layers
+
+
+def _block_numbers(config: ModelConfig) -> int:
+    """Keys and values of a token in all layers."""
+    return 2 * config.layers * config.kv_heads * config.head_width
+
+
+def _distance_flops(passes: Passes) -> float:
+    """The projection of relative positions in a layer, which every part makes."""
+    config = passes.config
+    if not config.relative_positions:
+        return 0.0
+    heads = config.heads * config.head_width
+    return 2.0 * passes.mesh.shape["data"] * passes.tokens * config.width * heads

@@ -1,0 +1,260 @@
+"""`estimate`: what a sweep will take, before it runs, and in what pieces it fits.
+
+Memory is the compiler's: the largest programs of a chunk are compiled for the shapes
+that will run, and what lives between them is added up. FLOPs are counted by formula.
+"""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mcq_jax.model import ModelConfig, Parameters
+from mcq_jax.prompts import TokenisedPrompt
+from mcq_jax.sweeps import cost
+from mcq_jax.sweeps.bank import batch_of
+from mcq_jax.sweeps.host_program import compile_all, tree_bytes
+from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
+from mcq_jax.sweeps.prompt_pass import prefill, read_answers
+from mcq_jax.sweeps.resumed_pass import resume
+from mcq_jax.sweeps.row_groups import row_groups, stages_that_pay
+from mcq_jax.sweeps.sources import Ablation, Direction, Sources
+
+# Of the free memory; the rest is for what other programs do meanwhile.
+_SAFE_SHARE = 0.9
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a sweep takes."""
+
+    # Runs that are patched: prompts × sources × rows of the plan.
+    runs: int
+    # The split that fits: rows of a prompt and source that advance together.
+    rows_at_once: int
+    # The most bytes in use on one device: parameters, a chunk, and, where the host's
+    # memory is the device's, the bank.
+    peak_bytes: float
+    # What was free before; None where the device does not say.
+    free_bytes: float | None
+    flops: float
+    # At the rate of a large matrix product, here and now.
+    seconds: float
+
+    def __str__(self) -> str:
+        free = "" if self.free_bytes is None else f" ({self.free_bytes / 1e9:.1f} free)"
+        return (
+            f"{self.runs} patched runs, {self.rows_at_once} rows at once: "
+            f"{self.flops / 1e12:.3g} TFLOP, at least {self.seconds:.0f} seconds; "
+            f"at most {self.peak_bytes / 1e9:.2f} GB in use{free}."
+        )
+
+
+def estimate(
+    parameters: Parameters,
+    asked: Sequence[TokenisedPrompt],
+    plan: Plan,
+    sources: Sources | Ablation,
+    *,
+    config: ModelConfig,
+    direction: Direction = Direction.NOISE,
+    full_vocabulary: bool = True,
+    prompts_at_once: int = 4,
+    rows_at_once: int | None = None,
+) -> Estimate:
+    """Returns what `sweep` with the same arguments takes, and runs nothing.
+
+    Raises:
+        ValueError: if not even one row at a time fits into memory.
+    """
+    longest = sorted(asked, key=lambda prompt: -len(prompt.ids))
+    chunk = _Chunk(
+        parameters=jax.tree.map(_shape_of, parameters),
+        shape=batch_of(longest[:prompts_at_once]).ids.shape,
+        choices=len(asked[0].answer_ids),
+        sources=1,
+        plan=plan,
+        config=config,
+        full_vocabulary=full_vocabulary,
+    )
+    count, kinds = len(asked), 1
+    if isinstance(sources, Sources):
+        count, kinds = sources.index.shape
+        if direction is Direction.NOISE:
+            chunk = dataclasses.replace(chunk, sources=kinds)
+        else:  # every source is a prompt of its own
+            prompts, tokens = chunk.shape
+            chunk = dataclasses.replace(chunk, shape=(prompts * kinds, tokens))
+    resident = tree_bytes(chunk.parameters)
+    bank = len(asked) * tree_bytes(chunk.held()) / chunk.shape[0]
+    bank = bank if jax.default_backend() == "cpu" else 0.0
+    free = free_bytes()
+    room = None if free is None else _SAFE_SHARE * (free - bank) + resident
+    rows, peak = _largest_split(chunk, room, rows_at_once)
+    flops = _flops(chunk, count * kinds, [len(p.ids) for p in asked[:count]])
+    return Estimate(
+        runs=count * kinds * len(plan.births),
+        rows_at_once=rows,
+        peak_bytes=peak + bank,
+        free_bytes=free,
+        flops=flops,
+        seconds=flops / flop_rate(),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Chunk:
+    """The largest chunk of a sweep, as shapes."""
+
+    parameters: Any
+    shape: tuple[int, int]  # prompts, tokens
+    choices: int
+    sources: int
+    plan: Plan
+    config: ModelConfig
+    full_vocabulary: bool
+
+    def held(self) -> Any:
+        """What each prompt holds as a source, `[layer, prompt, …]`."""
+        start = jax.eval_shape(self._prefill, self.parameters, self._tokens)
+        if isinstance(self.plan, NodeSets):
+            return start.nodes
+        return start.activations[self.plan.site]
+
+    def peak_bytes(self, rows_at_once: int) -> float:
+        """The most bytes in use, parameters included. Compiles the largest programs."""
+        plan = _fullest(self.plan, rows_at_once, self._copies, self.config)
+
+        def run(parameters, tokens, held, answer_ids):
+            start = self._prefill(parameters, tokens)
+            final = resume(
+                parameters, start, held, plan, config=self.config, stages=1
+            ).final
+            everything = jnp.zeros((*self._copies, self._rows, self.config.width))
+            return final, read_answers(
+                parameters.unembed, everything, answer_ids, config=self.config,
+                full_vocabulary=self.full_vocabulary,
+            )  # fmt: skip
+
+        held = jax.tree.map(self._with_sources, self.held())
+        ids = jax.ShapeDtypeStruct((self.shape[0], self.choices), jnp.int32)
+        return compile_all(run, self.parameters, self._tokens, held, ids).peak_bytes
+
+    @property
+    def _rows(self) -> int:
+        return len(self.plan.births)
+
+    @property
+    def _copies(self) -> tuple[int, int]:
+        return self.shape[0], self.sources
+
+    @property
+    def _tokens(self) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(self.shape, jnp.int32)
+
+    def _prefill(self, parameters, tokens):
+        prompts, width = self.shape
+        sites = self.plan.sites if isinstance(self.plan, Patches) else ()
+        return prefill(
+            parameters, tokens, np.full(prompts, width), config=self.config,
+            suffix=self.plan.suffix, sites=sites,
+        )  # fmt: skip
+
+    def _with_sources(self, held):
+        layers, prompts, *rest = held.shape
+        shape = (layers, prompts, self.sources, *rest)
+        return jax.ShapeDtypeStruct(shape, held.dtype)
+
+
+def _fullest(plan: Plan, rows_at_once: int, copies, config: ModelConfig) -> Plan:
+    """The rows that take most memory together, all as if born in the first layer."""
+    stages = stages_that_pay(plan, copies[0] * copies[1], config)
+    groups = row_groups(plan, rows_at_once, stages)
+    _, rows = max(groups, key=lambda group: group[0] * len(group[1]))
+    some = plan.take(rows)
+    if isinstance(some, NodeSets):
+        masks = np.zeros_like(some.masks)
+        masks[:, 0, 0] = True
+        return NodeSets(masks)
+    return dataclasses.replace(some, layers=np.zeros_like(some.layers))
+
+
+def _largest_split(
+    chunk: _Chunk, room: float | None, asked: int | None
+) -> tuple[int, float]:
+    """The most rows at once that fit into the room, and the bytes that they take."""
+    rows = asked or int(chunk.plan.starts.sum())
+    peak = chunk.peak_bytes(rows)
+    while asked is None and room is not None and peak > room:
+        if rows == 1:
+            raise ValueError(
+                f"{chunk.shape[0]} prompts of up to {chunk.shape[1]} tokens with one "
+                f"row at a time take {peak / 1e9:.1f} GB, and {room / 1e9:.1f} GB may "
+                "be used; give a smaller prompts_at_once, or leave out long prompts."
+            )
+        rows = max(1, min(rows // 2, int(rows * room / peak)))
+        peak = chunk.peak_bytes(rows)
+    return rows, peak
+
+
+def _flops(chunk: _Chunk, runs: int, lengths: Sequence[int]) -> float:
+    """Of the prompts (once for the bank, once to be patched) and all patched runs."""
+    config, plan = chunk.config, chunk.plan
+    tokens = int(np.mean(lengths))
+    prompts = 2 * sum(cost.prefill_flops(config, tokens=n) for n in lengths)
+    token_layers = float((plan.starts * (config.layers - plan.births)).sum())
+    row_layers = token_layers * cost.layer_flops(config, keys=tokens)
+    answers = len(plan.births) * cost.unembed_flops(config) * chunk.full_vocabulary
+    return prompts + runs * (row_layers + answers)
+
+
+def may_not_fit(
+    config: ModelConfig, plan: Plan, *, prompts: int, sources: int, tokens: int
+) -> bool:
+    """Whether a chunk could need more than is free, by a formula that compiles nothing.
+
+    The formula is coarse, hence a quarter of what is free.
+    """
+    free = free_bytes()
+    if free is None:
+        return False
+    rows = prompts * sources * int(plan.starts.sum())
+    needed = cost.node_sweep_bytes(config, rows=rows, tokens=tokens)
+    needed += cost.prompt_pass_bytes(config, prompts=prompts, tokens=tokens)
+    return needed > free / 4
+
+
+def free_bytes() -> int | None:
+    """Returns the memory free on the device, or None where it does not say."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    memory = pathlib.Path("/proc/meminfo")
+    if jax.default_backend() != "cpu" or not memory.exists():
+        return None
+    for line in memory.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def flop_rate() -> float:
+    """Returns float32 FLOP per second of a large matrix product, here and now."""
+    size = 1024 if jax.default_backend() == "cpu" else 8192
+    x = jnp.ones((size, size))
+    multiply = jax.jit(jnp.dot)
+    jax.block_until_ready(multiply(x, x))
+    start = time.perf_counter()
+    for _ in range(3):
+        jax.block_until_ready(multiply(x, x))
+    return 3 * 2 * size**3 / (time.perf_counter() - start)
+
+
+def _shape_of(array) -> jax.ShapeDtypeStruct:
+    sharding = getattr(array, "sharding", None)
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
