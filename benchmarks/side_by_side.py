@@ -32,7 +32,7 @@ class Times:
     def spread(self) -> float:
         """Half the distance between the quartiles, as a share of the median."""
         if len(self.seconds) < 3:
-            return 0.0
+            return math.nan
         low, _, high = statistics.quantiles(self.seconds, n=4)
         return (high - low) / 2 / self.median
 

@@ -25,9 +25,9 @@ class Rates:
 def check_answers(task: Task, contenders: Sequence[Contender]) -> None:
     """Refuses to time a contender that does not give the first one's answers."""
     expected = contenders[0].sweep()
-    plain = abs(expected - expected.mean(1, keepdims=True)).max()
     scale = abs(expected).max()
-    assert plain > 10 * TOLERANCE * scale, "the patches hardly move the answers"
+    moved = abs(expected - expected.mean(1, keepdims=True)).max()
+    assert moved > 10 * TOLERANCE * scale, "the patches hardly move the answers"
     for contender in contenders[1:]:
         rows = [task.nodes.index(node) for node in contender.nodes]
         found = contender.sweep()

@@ -22,11 +22,14 @@ def contender(task: Task) -> Contender:
     last = ids.shape[1] - 1
 
     def patched(node: Node):
-        place = last if node.head is None else [[[[node.head]], [[last]]]]
+        place = last
+        if node.head is not None:
+            heads_and_positions = [[[[node.head]], [[last]]]]
+            place = (heads_and_positions, heads_and_positions)
         _, output = intervenable[node](
             {"input_ids": ids},
             [{"input_ids": source_ids}],
-            {"sources->base": place if node.head is None else (place, place)},
+            {"sources->base": place},
         )
         return output.logits[0, -1, answers]
 

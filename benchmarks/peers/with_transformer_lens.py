@@ -31,21 +31,9 @@ def contender(task: Task) -> Contender:
     }
 
     def patched(node: Node):
-        head = [] if node.head is None else [node.head]
-        frame = pd.DataFrame(
-            [[node.layer, last, *head]],
-            columns=["layer", "pos", "head"][: 2 + len(head)],
-        )
+        site, setter, index = _cell(node, last)
         found = patching.generic_activation_patch(
-            bridge,
-            ids,
-            cache,
-            metrics,
-            patching.layer_pos_head_vector_patch_setter
-            if head
-            else patching.layer_pos_patch_setter,
-            "z" if head else "mlp_out",
-            index_df=frame,
+            bridge, ids, cache, metrics, setter, site, index_df=pd.DataFrame([index])
         )
         return found.values[:, 0]
 
@@ -60,6 +48,15 @@ def contender(task: Task) -> Contender:
         prompts=1,
         rival="use",
     )
+
+
+def _cell(node: Node, last: int):
+    """The helper's site, setter and index of a node's output at the last position."""
+    index = {"layer": node.layer, "pos": last}
+    if node.head is None:
+        return "mlp_out", patching.layer_pos_patch_setter, index
+    index["head"] = node.head
+    return "z", patching.layer_pos_head_vector_patch_setter, index
 
 
 def _logit(logits, *, token: int):
