@@ -20,6 +20,21 @@ def contract(equation: str, *operands: Array, out: jnp.dtype | None = None) -> A
     return result.astype(out or operands[0].dtype)
 
 
+def widened(weights, dtype: jnp.dtype):
+    """Returns weights, those narrower than the activations that they meet in their type.
+
+    So a model's weights can be run with activations of higher precision.
+    """
+
+    def widen(weight: Array) -> Array:
+        is_narrower = jnp.issubdtype(dtype, jnp.floating) and (
+            weight.dtype.itemsize < jnp.dtype(dtype).itemsize
+        )
+        return weight.astype(dtype) if is_narrower else weight
+
+    return jax.tree.map(widen, weights)
+
+
 def soft_cap(x: Array, cap: float | None) -> Array:
     """Returns x squashed between -cap and cap, nearly unchanged near 0 (Gemma 2)."""
     return x if cap is None else cap * jnp.tanh(x / cap)

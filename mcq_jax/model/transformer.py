@@ -10,7 +10,7 @@ import haiku as hk
 import jax.numpy as jnp
 
 from mcq_jax.interventions import Site, Tap
-from mcq_jax.model.arithmetic import contract, scaled, soft_cap
+from mcq_jax.model.arithmetic import contract, scaled, soft_cap, widened
 from mcq_jax.model.attention import attention
 from mcq_jax.model.feedforward import feedforward
 from mcq_jax.model.int8 import dequantise
@@ -67,7 +67,8 @@ def _function(part):
     inner = hk.without_apply_rng(hk.transform(part))
 
     def apply(parameters, *inputs, **named):
-        return inner.apply(dequantise(parameters), *inputs, **named)
+        weights = widened(dequantise(parameters), inputs[0].dtype)
+        return inner.apply(weights, *inputs, **named)
 
     return hk.Transformed(inner.init, apply)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mcq_jax import prompts, sharding
@@ -14,7 +15,6 @@ from mcq_jax.prompts import TokenBatch, TokenisedPrompt
 from mcq_jax.sweeps.plans import Patches, Plan
 from mcq_jax.sweeps.prompt_pass import prefill
 from mcq_jax.sweeps.shared_prefix import Prefix
-from mcq_jax.sweeps.sources import Sources
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,14 @@ class Bank:
 
 
 def fill_bank(
-    parameters, asked, plan: Plan, config, at_once: int, prefix: Prefix | None
+    parameters,
+    asked,
+    plan: Plan,
+    config,
+    at_once: int,
+    *,
+    prefix: Prefix | None = None,
+    activations: jnp.dtype | None = None,
 ) -> Bank:
     """Runs every prompt (behind the prefix) and keeps what sources may need."""
     sites = plan.sites if isinstance(plan, Patches) else ()
@@ -37,7 +44,7 @@ def fill_bank(
         batch = batch_of([asked[i] for i in sharding.fill_data_axis(chunk)])
         run = prefill(
             parameters, batch.ids, batch.lengths, config=config,
-            suffix=plan.suffix, sites=sites, prefix=prefix,
+            suffix=plan.suffix, sites=sites, prefix=prefix, activations=activations,
         )  # fmt: skip
         one = run.activations[plan.site] if isinstance(plan, Patches) else run.nodes
         one, last = sharding.on_every_host((one, run.final))
@@ -58,18 +65,6 @@ def _padded_keys(held: list[np.ndarray]) -> list[np.ndarray]:
     return [
         np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, keys - a.shape[-1])]) for a in held
     ]
-
-
-def check_that_sources_differ(bank: Bank, sources: Sources) -> None:
-    """A source that holds the same everywhere would be a patch that does nothing."""
-    leaves = jax.tree.leaves(bank.held)
-    for prompt, row in enumerate(sources.index):
-        for kind, source in zip(sources.kinds, row, strict=True):
-            if all((a[:, prompt] == a[:, source]).all() for a in leaves):
-                raise ValueError(
-                    f"prompt {prompt} and its source {source} ({kind}) hold the same "
-                    "wherever the plan patches: nothing would change. Choose another."
-                )
 
 
 def batch_of(chosen: Sequence[TokenisedPrompt]) -> TokenBatch:

@@ -98,6 +98,7 @@ def prefill(
     suffix: int = 1,
     sites: Sequence[Site] = (),
     prefix: Prefix | None = None,
+    activations: jnp.dtype | None = None,
 ) -> Prefill:
     """Runs right-padded prompts and keeps what rows are resumed and patched from.
 
@@ -106,6 +107,8 @@ def prefill(
         sites: whose activations to keep there, as sources of patches.
         prefix: what comes before all prompts and was run already; tokens and lengths
             are those behind it.
+        activations: type of everything that flows between weights, if not theirs; rows
+            resumed from this pass have it too.
     """
     if suffix > 1 and suffix > int(np.min(lengths)):
         raise ValueError(
@@ -124,6 +127,7 @@ def prefill(
     positions = before_all + jnp.arange(tokens.shape[1])
     positions = jnp.broadcast_to(positions, tokens.shape)
     x, _ = run_embed(parameters.embed, tokens, positions, config=config)
+    x = x.astype(activations or x.dtype)
     run = run_layers(
         parameters,
         x,

@@ -11,36 +11,27 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from mcq_jax import sharding
 from mcq_jax.interventions import Site
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.results import RunFolder
-from mcq_jax.sweeps.bank import (
-    Bank,
-    batch_of,
-    check_that_sources_differ,
-    fill_bank,
-)
+from mcq_jax.sweeps.bank import fill_bank
+from mcq_jax.sweeps.chunk_work import ChunkWork
 from mcq_jax.sweeps.estimates import estimate, may_not_fit
-from mcq_jax.sweeps.full_pass import run_fully
+from mcq_jax.sweeps.moved import check_that_patches_move
+from mcq_jax.sweeps.near_ties import RERUN, WithReruns
 from mcq_jax.sweeps.outcomes import (
-    Answers,
     Metric,
-    Outcome,
     kl_effect,
     loss_effect,
     net_effect,
 )
-from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
-from mcq_jax.sweeps.prompt_pass import prefill, read_answers
-from mcq_jax.sweeps.resumed_pass import resume
-from mcq_jax.sweeps.shared_prefix import Prefix, without_common_prefix
+from mcq_jax.sweeps.plans import NodeSets, Plan
+from mcq_jax.sweeps.shared_prefix import without_common_prefix
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources
 from mcq_jax.sweeps.sweep_table import SweepTable
 
@@ -86,6 +77,9 @@ def sweep(
         folder: where finished chunks are kept, as parts of the table `name`.
         track: wraps the chunks, for a bar.
         say: is told the `estimate` before anything runs.
+
+    Of a model in bfloat16, rows whose two best answers nearly tie are run again with
+    float32 activations; the column `rerun` says which.
     """
     count = len(sources.index) if isinstance(sources, Sources) else len(asked)
     _check(asked, plan, sources, direction, count)
@@ -105,176 +99,54 @@ def sweep(
         rows_at_once = int(rows)
         if say and sharding.is_first_host():
             say(str(planned))
-    prefix = None
+    prefix, whole = None, asked
     if not by_full_passes:
         prefix, asked = without_common_prefix(
             parameters, asked, config=config, suffix=plan.suffix
         )
-    bank = fill_bank(parameters, asked, plan, config, prompts_at_once, prefix)
+    bank = fill_bank(parameters, asked, plan, config, prompts_at_once, prefix=prefix)
     if isinstance(sources, Sources):
-        check_that_sources_differ(bank, sources)
-    run = _Sweep(
+        check_that_patches_move(bank.held, plan, sources)
+    run = ChunkWork(
         parameters=parameters, asked=asked, plan=plan, sources=sources, bank=bank,
         config=config, metrics=tuple(metrics.items()), direction=direction,
         full_vocabulary=full_vocabulary, rows_at_once=rows_at_once,
         by_full_passes=by_full_passes, prefix=prefix,
     )  # fmt: skip
+
+    def in_float32() -> ChunkWork:
+        kind = jnp.dtype(jnp.float32)
+        again = fill_bank(
+            parameters, whole, plan, config, prompts_at_once, activations=kind
+        )
+        return dataclasses.replace(
+            run, asked=whole, bank=again, prefix=None, activations=kind
+        )
+
+    work, names = run, [*metrics]
+    if bank.final.dtype.itemsize < 4 and not by_full_passes:
+        work = WithReruns(work=run, make_precise=in_float32)
+        names.append(RERUN)
     chunks = [
         np.arange(i, min(i + prompts_at_once, count))
         for i in range(0, count, prompts_at_once)
     ]
     if folder is None:
-        found = list(sharding.run_chunks(chunks, run.chunk, track=track))
-        joined = {m: np.concatenate([v[m] for v in found]) for m in metrics}
+        found = list(sharding.run_chunks(chunks, work, track=track))
+        joined = {m: np.concatenate([v[m] for v in found]) for m in names}
     else:
         columns = functools.partial(_columns, run)
-        read = folder.complete(name, chunks, run.chunk, columns, track=track)
+        read = folder.complete(name, chunks, work, columns, track=track)
         shape = (count, len(run.kinds), len(plan.births))
-        joined = {m: read[m].reshape(*shape, *read[m].shape[1:]) for m in metrics}
+        joined = {m: read[m].reshape(*shape, *read[m].shape[1:]) for m in names}
     return _table(run, np.arange(count), joined)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Sweep:
-    """All that is the same for every chunk."""
-
-    parameters: Parameters
-    asked: Sequence[TokenisedPrompt]
-    plan: Plan
-    sources: Sources | Ablation
-    bank: Bank
-    config: ModelConfig
-    metrics: tuple[tuple[str, Metric], ...]
-    direction: Direction
-    full_vocabulary: bool
-    rows_at_once: int | None
-    by_full_passes: bool
-    # What comes before every prompt of `asked`.
-    prefix: Prefix | None
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        if isinstance(self.sources, Sources):
-            return self.sources.kinds
-        return (self.sources.name.lower(),)
-
-    def chunk(self, chunk: np.ndarray) -> dict[str, Array]:
-        """Returns each metric of some prompts, `[prompt, source, row, …]`."""
-        clean = batch_of([self.asked[i] for i in chunk])
-        if isinstance(self.sources, Ablation):
-            held = self._constant(len(chunk))
-            return self._measure(clean, clean, self._here(chunk), held, None, chunk)
-        index = self.sources.index[chunk]
-        if self.direction is Direction.NOISE:
-            plan = _read_from(self._here(chunk), self.plan, index)
-            held = self._held(index)
-            return self._measure(clean, clean, plan, held, index, chunk)
-        # Every source is a prompt of its own, patched from the one clean prompt.
-        flat, owner = index.reshape(-1), np.repeat(chunk, index.shape[1])
-        patched = batch_of([self.asked[i] for i in flat])
-        owners = batch_of([self.asked[i] for i in owner])
-        plan = _read_from(self._here(flat), self.plan, owner[:, None])
-        held = self._held(owner[:, None])
-        found = self._measure(patched, owners, plan, held, owner[:, None], flat)
-        return {
-            name: value[:, 0].reshape(*index.shape, *value.shape[2:])
-            for name, value in found.items()
-        }
-
-    def _here(self, prompts: np.ndarray) -> Plan:
-        return self.plan.of(prompts) if isinstance(self.plan, Patches) else self.plan
-
-    def _held(self, index: np.ndarray):
-        """What other prompts hold at the patched sites, by `[prompt, source]`."""
-        held = jax.tree.map(lambda a: a[:, index], self.bank.held)
-        return sharding.place_over_data(held, axes=(1, 2))
-
-    def _constant(self, prompts: int):
-        """Zeros, or the mean of the bank, as if from one more prompt."""
-
-        def constant(a):
-            value = a.mean(axis=1) if self.sources is Ablation.MEAN else 0 * a[:, 0]
-            shape = (len(value), prompts, 1, *value.shape[1:])
-            return jnp.broadcast_to(jnp.asarray(value)[:, None, None], shape)
-
-        return jax.tree.map(constant, self.bank.held)
-
-    def _measure(self, patched, clean, plan, held, source, own):
-        """Runs a batch and reduces it. `own` and `source` are places in the bank."""
-        if self.by_full_passes:
-            final = run_fully(
-                self.parameters,
-                patched.ids,
-                patched.lengths,
-                held,
-                plan,
-                config=self.config,
-            )
-        else:
-            start = prefill(
-                self.parameters,
-                patched.ids,
-                patched.lengths,
-                config=self.config,
-                suffix=plan.suffix,
-                prefix=self.prefix,
-            )
-            final = resume(
-                self.parameters,
-                start,
-                held,
-                plan,
-                config=self.config,
-                rows_at_once=self.rows_at_once,
-            ).final
-        read = functools.partial(
-            read_answers,
-            self.parameters.unembed,
-            answer_ids=clean.answer_ids,
-            config=self.config,
-            full_vocabulary=self.full_vocabulary,
-        )
-        before = read(jnp.asarray(self.bank.final[own]))
-        other = None if source is None else read(jnp.asarray(self.bank.final[source]))
-        return _reduce(read(final), before, other, clean.gold, metrics=self.metrics)
-
-
-@functools.partial(jax.jit, static_argnames="metrics")
-def _reduce(patched, unpatched, source, gold, *, metrics):
-    """Every metric of every row, `[prompt, source, row, …]`."""
-
-    def one(patched, unpatched, source, gold):
-        outcome = Outcome(
-            patched=_answers(patched),
-            unpatched=_answers(unpatched),
-            source=None if source is None else _answers(source),
-            gold=gold,
-        )
-        return {name: metric(outcome) for name, metric in metrics}
-
-    over_rows = jax.vmap(one, in_axes=(0, None, None, None))
-    over_sources = jax.vmap(over_rows, in_axes=(0, None, 0, None))
-    return jax.vmap(over_sources)(patched, unpatched, source, gold)
-
-
-def _answers(read: tuple[Array, Array | None]) -> Answers:
-    return Answers(logits=read[0], log_normaliser=read[1])
-
-
-def _read_from(here: Plan, plan: Plan, index: np.ndarray) -> Plan:
-    """A plan whose places differ by prompt reads each source at the source's own."""
-    if isinstance(here, NodeSets) or isinstance(plan, NodeSets):
-        return here
-    if len(plan.offsets) == 1 or plan.source_offsets is not None:
-        return here
-    return dataclasses.replace(here, source_offsets=plan.offsets[index])
-
-
-def _columns(run: _Sweep, chunk: np.ndarray, values) -> dict[str, np.ndarray]:
+def _columns(run: ChunkWork, chunk: np.ndarray, values) -> dict[str, np.ndarray]:
     return _table(run, chunk, values).columns()
 
 
-def _table(run: _Sweep, chunk: np.ndarray, values) -> SweepTable:
+def _table(run: ChunkWork, chunk: np.ndarray, values) -> SweepTable:
     asked = [run.asked[i] for i in chunk]
     return SweepTable(
         values=values,

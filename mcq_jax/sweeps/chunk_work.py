@@ -1,0 +1,162 @@
+"""`ChunkWork`: some prompts patched under every row of a plan, reduced to metrics."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from mcq_jax import sharding
+from mcq_jax.model import ModelConfig, Parameters
+from mcq_jax.prompts import TokenisedPrompt
+from mcq_jax.sharding import Chunk
+from mcq_jax.sweeps.bank import Bank, batch_of
+from mcq_jax.sweeps.full_pass import run_fully
+from mcq_jax.sweeps.outcomes import Answers, Metric, Outcome
+from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
+from mcq_jax.sweeps.prompt_pass import prefill, read_answers
+from mcq_jax.sweeps.resumed_pass import resume
+from mcq_jax.sweeps.shared_prefix import Prefix
+from mcq_jax.sweeps.sources import Ablation, Direction, Sources
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChunkWork:
+    """All that is the same for every chunk of a sweep; called with a chunk."""
+
+    parameters: Parameters
+    asked: Sequence[TokenisedPrompt]
+    plan: Plan
+    sources: Sources | Ablation
+    bank: Bank
+    config: ModelConfig
+    metrics: tuple[tuple[str, Metric], ...]
+    direction: Direction
+    full_vocabulary: bool
+    rows_at_once: int | None
+    by_full_passes: bool
+    # What comes before every prompt of `asked`.
+    prefix: Prefix | None = None
+    # Type of what flows between weights, if not theirs.
+    activations: jnp.dtype | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        if isinstance(self.sources, Sources):
+            return self.sources.kinds
+        return (self.sources.name.lower(),)
+
+    def __call__(self, chunk: Chunk) -> dict[str, Array]:
+        """Returns each metric of some prompts, `[prompt, source, row, …]`."""
+        clean = batch_of([self.asked[i] for i in chunk])
+        if isinstance(self.sources, Ablation):
+            held = self._constant(len(chunk))
+            return self._measure(clean, clean, self._here(chunk), held, None, chunk)
+        index = self.sources.index[chunk]
+        if self.direction is Direction.NOISE:
+            plan = _read_from(self._here(chunk), self.plan, index)
+            held = self._held(index)
+            return self._measure(clean, clean, plan, held, index, chunk)
+        # Every source is a prompt of its own, patched from the one clean prompt.
+        flat, owner = index.reshape(-1), np.repeat(chunk, index.shape[1])
+        patched = batch_of([self.asked[i] for i in flat])
+        owners = batch_of([self.asked[i] for i in owner])
+        plan = _read_from(self._here(flat), self.plan, owner[:, None])
+        held = self._held(owner[:, None])
+        found = self._measure(patched, owners, plan, held, owner[:, None], flat)
+        return {
+            name: value[:, 0].reshape(*index.shape, *value.shape[2:])
+            for name, value in found.items()
+        }
+
+    def _here(self, prompts: np.ndarray) -> Plan:
+        return self.plan.of(prompts) if isinstance(self.plan, Patches) else self.plan
+
+    def _held(self, index: np.ndarray):
+        """What other prompts hold at the patched sites, by `[prompt, source]`."""
+        held = jax.tree.map(lambda a: a[:, index], self.bank.held)
+        return sharding.place_over_data(held, axes=(1, 2))
+
+    def _constant(self, prompts: int):
+        """Zeros, or the mean of the bank, as if from one more prompt."""
+
+        def constant(a):
+            value = a.mean(axis=1) if self.sources is Ablation.MEAN else 0 * a[:, 0]
+            shape = (len(value), prompts, 1, *value.shape[1:])
+            return jnp.broadcast_to(jnp.asarray(value)[:, None, None], shape)
+
+        return jax.tree.map(constant, self.bank.held)
+
+    def _measure(self, patched, clean, plan, held, source, own):
+        """Runs a batch and reduces it. `own` and `source` are places in the bank."""
+        if self.by_full_passes:
+            final = run_fully(
+                self.parameters,
+                patched.ids,
+                patched.lengths,
+                held,
+                plan,
+                config=self.config,
+            )
+        else:
+            start = prefill(
+                self.parameters,
+                patched.ids,
+                patched.lengths,
+                config=self.config,
+                suffix=plan.suffix,
+                prefix=self.prefix,
+                activations=self.activations,
+            )
+            final = resume(
+                self.parameters,
+                start,
+                held,
+                plan,
+                config=self.config,
+                rows_at_once=self.rows_at_once,
+            ).final
+        read = functools.partial(
+            read_answers,
+            self.parameters.unembed,
+            answer_ids=clean.answer_ids,
+            config=self.config,
+            full_vocabulary=self.full_vocabulary,
+        )
+        before = read(jnp.asarray(self.bank.final[own]))
+        other = None if source is None else read(jnp.asarray(self.bank.final[source]))
+        return _reduce(read(final), before, other, clean.gold, metrics=self.metrics)
+
+
+@functools.partial(jax.jit, static_argnames="metrics")
+def _reduce(patched, unpatched, source, gold, *, metrics):
+    """Every metric of every row, `[prompt, source, row, …]`."""
+
+    def one(patched, unpatched, source, gold):
+        outcome = Outcome(
+            patched=_answers(patched),
+            unpatched=_answers(unpatched),
+            source=None if source is None else _answers(source),
+            gold=gold,
+        )
+        return {name: metric(outcome) for name, metric in metrics}
+
+    over_rows = jax.vmap(one, in_axes=(0, None, None, None))
+    over_sources = jax.vmap(over_rows, in_axes=(0, None, 0, None))
+    return jax.vmap(over_sources)(patched, unpatched, source, gold)
+
+
+def _answers(read: tuple[Array, Array | None]) -> Answers:
+    return Answers(logits=read[0], log_normaliser=read[1])
+
+
+def _read_from(here: Plan, plan: Plan, index: np.ndarray) -> Plan:
+    """A plan whose places differ by prompt reads each source at the source's own."""
+    if isinstance(here, NodeSets) or isinstance(plan, NodeSets):
+        return here
+    if len(plan.offsets) == 1 or plan.source_offsets is not None:
+        return here
+    return dataclasses.replace(here, source_offsets=plan.offsets[index])

@@ -1,0 +1,101 @@
+"""Whether patches move their own sites: one that does not finds nothing, silently."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
+from mcq_jax.sweeps.sources import Sources
+
+_NAMED = 3
+
+
+def check_that_patches_move(held: Any, plan: Plan, sources: Sources) -> None:
+    """Raises ValueError where nothing would change.
+
+    That is for a prompt and source under any row, and for a row under any prompt.
+    Rows at earlier positions may be the latter: prompts begin alike.
+
+    Args:
+        held: what the patched sites hold, `[layer, prompt, …]`, as numpy arrays.
+    """
+    found = moved(held, plan, sources.index)
+    still = np.argwhere(~found.any(axis=2))
+    if len(still):
+        prompt, kind = still[0]
+        raise ValueError(
+            f"prompt {prompt} and its source {sources.index[prompt, kind]} "
+            f"({sources.kinds[kind]}) hold the same wherever the plan patches: nothing "
+            "would change. Choose another."
+        )
+    rows = np.flatnonzero(~found.any(axis=(0, 1)))
+    if len(rows) and plan.starts.max() == 1:
+        names = [
+            ", ".join(f"{name} {column[row]}" for name, column in plan.labels.items())
+            or str(row)
+            for row in rows[:_NAMED]
+        ]
+        raise ValueError(
+            f"{len(rows)} rows of the plan change nothing in any prompt, for every "
+            f"source holds the same there: {'; '.join(names)}"
+            f"{' …' if len(rows) > _NAMED else ''}. Leave them out, or look why."
+        )
+
+
+def moved(
+    held: Any, plan: Plan, index: Int[np.ndarray, "prompt source"]
+) -> Bool[np.ndarray, "prompt source row"]:
+    """Returns whether a row's source holds anything else at what it patches."""
+    of_one = _moved_by_sets if isinstance(plan, NodeSets) else _moved_by_patches
+    found = [
+        [
+            of_one(held, plan, prompt, source, number)
+            for number, source in enumerate(row)
+        ]
+        for prompt, row in enumerate(index)
+    ]
+    return np.array(found)
+
+
+def _moved_by_sets(held, plan: NodeSets, prompt: int, source: int, number: int):
+    differs = [
+        (a[:, prompt] != a[:, source]).reshape(len(a), -1, a.shape[-1]).any(-1)
+        for a in (held.z, held.mlp[:, :, None])
+    ]
+    nodes = np.concatenate(differs, axis=1).reshape(-1)
+    return (plan.masks.reshape(len(plan.masks), -1) & nodes).any(axis=1)
+
+
+def _moved_by_patches(held, plan: Patches, prompt: int, source: int, number: int):
+    axis = plan.site.position_axis
+    own = plan.offsets[prompt % len(plan.offsets)]
+    other = plan.offsets[source % len(plan.offsets)]
+    if plan.source_offsets is not None:
+        table = plan.source_offsets[prompt % len(plan.source_offsets)]
+        other = table[number % len(table)]
+    found = np.zeros(len(plan.layers), bool)
+    for layer in np.unique(plan.layers):
+        rows = np.flatnonzero(plan.layers == layer)
+        at = [a[layer, p] for a, p in ((held, prompt), (held, source))]
+        size = at[0].shape[axis]
+        first, second = (
+            np.take(a, where[rows] + size, axis=axis)
+            for a, where in zip(at, (own, other), strict=True)
+        )
+        # [row, selected, …]
+        differs = np.moveaxis(first != second, (axis, axis + 1), (0, 1))
+        found[rows] = _in_units(differs, plan, rows, axis)
+    return found
+
+
+def _in_units(differs, plan: Patches, rows, axis: int) -> Bool[np.ndarray, " row"]:
+    """Any difference, within the heads or neurons that each row patches."""
+    if plan.units is None:
+        return differs.reshape(len(rows), -1).any(axis=1)
+    # Behind row and selected position stand the site's axes but its position.
+    names = [i for i in range(len(plan.site.axes)) if i != axis]
+    kept = [2 + names.index(unit) for unit in plan.site.unit_axes]
+    others = tuple(i for i in range(1, differs.ndim) if i not in kept)
+    by_unit = differs.any(axis=others).reshape(len(rows), -1)
+    return np.take_along_axis(by_unit, plan.units[rows], axis=1).any(axis=1)

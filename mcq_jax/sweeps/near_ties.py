@@ -1,0 +1,71 @@
+"""Rows whose answers nearly tie in low precision, run again with float32 activations.
+
+Between answers closer than rounding the model has not chosen. The weights stay what
+they are; only what flows between them is kept in float32.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mcq_jax import sharding
+from mcq_jax.sharding import Chunk
+from mcq_jax.sweeps.chunk_work import ChunkWork
+from mcq_jax.sweeps.outcomes import Outcome
+
+# Of the largest answer logit: two answers nearer than this may be so by rounding, in
+# bfloat16 (whose numbers are 1/256 apart, and whose errors add up over layers).
+NEAR = 1 / 64
+# The column that says what was run again.
+RERUN = "rerun"
+_MARGIN = "margin between the two best answers"
+
+
+def margin(outcome: Outcome) -> Float[Array, ""]:
+    """By how much the best answer leads, as a share of the largest logit."""
+    logits = outcome.patched.logits
+    second, best = jnp.sort(logits)[-2:]
+    return (best - second) / jnp.abs(logits).max()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WithReruns:
+    """Does a chunk's work, and again what nearly ties; adds the column `rerun`."""
+
+    work: ChunkWork
+    # Makes the same work with float32 activations, its bank included.
+    make_precise: Callable[[], ChunkWork]
+
+    def __call__(self, chunk: Chunk) -> dict[str, np.ndarray]:
+        metrics = (*self.work.metrics, (_MARGIN, margin))
+        found = dataclasses.replace(self.work, metrics=metrics)(chunk)
+        values = sharding.on_every_host(found)
+        near = values.pop(_MARGIN) < NEAR
+        rows = np.flatnonzero(near.any(axis=(0, 1)))
+        if len(rows):
+            again = self._again(chunk, rows)
+            for name, value in values.items():
+                chosen = near[:, :, rows]
+                chosen = chosen.reshape(*chosen.shape, *(1,) * (value.ndim - 3))
+                values[name] = value.copy()
+                values[name][:, :, rows] = np.where(
+                    chosen, again[name], value[:, :, rows]
+                )
+        return {**values, RERUN: near}
+
+    def _again(self, chunk: Chunk, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Metrics of some rows; filled up to a power of 2, for the sake of programs."""
+        size = 1 << (len(rows) - 1).bit_length()
+        filled = np.pad(rows, (0, size - len(rows)), mode="edge")
+        plan = self._precise.plan.take(filled)
+        found = dataclasses.replace(self._precise, plan=plan)(chunk)
+        found = sharding.on_every_host(found)
+        return {name: value[:, :, : len(rows)] for name, value in found.items()}
+
+    @functools.cached_property
+    def _precise(self) -> ChunkWork:
+        return self.make_precise()
