@@ -16,7 +16,7 @@ from mcq_jax.sweeps import NodeSets
 from mcq_jax.sweeps.host_program import HostProgram, compile_all
 from mcq_jax.sweeps.row_groups import STAGES
 
-# Rows that are unembedded at a time, and answers to read of each.
+# Rows that a device unembeds at a time, and answers to read of each.
 _UNEMBEDDED, _CHOICES = 256, 4
 
 
@@ -126,7 +126,7 @@ class Passes:
         that of going round once.
         """
         run = functools.partial(sweeps.read_answers, config=self.config)
-        rows = max(1, _UNEMBEDDED // prompts)
+        rows = max(1, _UNEMBEDDED * self.mesh.shape["data"] // prompts)
         final = jax.ShapeDtypeStruct(
             (prompts, rows, self.config.width), jnp.dtype(self.dtype)
         )

@@ -194,7 +194,7 @@ def read_answers(
 ) -> tuple[Float[Array, "prompt *rows choice"], Float[Array, "prompt *rows"] | None]:
     """Returns the answers' logits and the log-sum-exp over the whole vocabulary.
 
-    Full-vocabulary logits exist for `chunk` rows at a time only; without
+    Full-vocabulary logits exist for `chunk` rows of a device at a time only; without
     `full_vocabulary` not at all, and there is no log-sum-exp. Prompts go together: a
     loop over them would go from device to device.
     """
@@ -211,7 +211,7 @@ def read_answers(
         return transformer.unembed.apply(only, x[None], (), (), few)[0][0], None
 
     def read_prompt(rows, ids):
-        size = max(1, chunk // prompts)
+        size = max(1, chunk * sharding.data_parts() // prompts)
         one = read if full_vocabulary else read_answers_only
         return jax.lax.map(lambda row: one(row, ids), rows, batch_size=size)
 
