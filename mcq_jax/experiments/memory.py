@@ -1,11 +1,8 @@
 """Refuses what cannot fit, before long work starts."""
 
-import pathlib
-
-import jax
-
 from mcq_jax import sharding, sweeps
 from mcq_jax.model import ModelConfig
+from mcq_jax.sweeps.machine import free_bytes
 
 
 def check_memory(
@@ -48,19 +45,3 @@ def check_memory(
 
 
 _SHORTER = "leave out long prompts (--longest-prompt), or use a larger machine."
-
-
-def free_bytes() -> int | None:
-    """Returns the memory free on the device, or None where it does not say."""
-    stats = jax.local_devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats["bytes_in_use"]
-    memory = pathlib.Path("/proc/meminfo")
-    if jax.default_backend() != "cpu" or not memory.exists():
-        return None
-    for line in memory.read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            # Pretended devices share it.
-            shared_by = min(sharding.devices_in_use(), jax.local_device_count())
-            return int(line.split()[1]) * 1024 // shared_by
-    return None

@@ -24,10 +24,11 @@ from mcq_jax.experiments.config import RunConfig
 from mcq_jax.experiments.manifest import make_manifest
 from mcq_jax.experiments.memory import check_memory
 from mcq_jax.experiments.opening import open_model
-from mcq_jax.experiments.progress import Progress, duration, measure_flop_rate
+from mcq_jax.experiments.progress import Progress, duration
 from mcq_jax.experiments.prompt_set import PromptSet
 from mcq_jax.experiments.study import Study, study_pairs, study_questions
 from mcq_jax.results import Findings, GateFound, RunFolder
+from mcq_jax.sweeps.machine import flop_rate
 from mcq_jax.sweeps.sources import choose_sources
 
 
@@ -209,7 +210,7 @@ def _explain(
 def _plan(config: RunConfig, checkpoint: Checkpoint, asked: PromptSet) -> str:
     """Says what is about to be done and how long it may take on this machine."""
     model, lengths = checkpoint.config, asked.length
-    rate = 0.7 * measure_flop_rate() * sharding.devices_in_use()
+    rate = 0.7 * flop_rate() * sharding.devices_in_use()
     asking = sum(sweeps.prefill_flops(model, tokens=int(n)) for n in lengths)
     rotations = len(lengths) / len(set(asked.question.tolist()))
     studied = min(len(lengths), config.effect_questions * rotations)

@@ -5,8 +5,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-import jax
-import jax.numpy as jnp
 import rich.console
 import rich.progress
 
@@ -50,18 +48,6 @@ class Progress:
         )
         with rich.progress.Progress(*columns, console=self.console) as bars:
             yield from bars.track(items, description=name)
-
-
-def measure_flop_rate() -> float:
-    """Returns float32 FLOP per second of a large matmul here and now."""
-    size = 1024 if jax.default_backend() == "cpu" else 8192
-    x = jnp.ones((size, size))
-    multiply = jax.jit(jnp.dot)
-    jax.block_until_ready(multiply(x, x))
-    start = time.perf_counter()
-    for _ in range(3):
-        jax.block_until_ready(multiply(x, x))
-    return 3 * 2 * size**3 / (time.perf_counter() - start)
 
 
 def duration(seconds: float) -> str:

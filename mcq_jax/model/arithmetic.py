@@ -21,7 +21,7 @@ def contract(equation: str, *operands: Array, out: jnp.dtype | None = None) -> A
 
 
 def widened(weights, dtype: jnp.dtype):
-    """Returns weights, those narrower than the activations that they meet in their type.
+    """Returns weights, no narrower than the activations that they meet.
 
     So a model's weights can be run with activations of higher precision.
     """

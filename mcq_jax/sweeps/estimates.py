@@ -5,8 +5,6 @@ that will run, and what lives between them is added up. FLOPs are counted by for
 """
 
 import dataclasses
-import pathlib
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +17,7 @@ from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.sweeps import cost
 from mcq_jax.sweeps.bank import batch_of
 from mcq_jax.sweeps.host_program import compile_all, tree_bytes
+from mcq_jax.sweeps.machine import flop_rate, free_bytes
 from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
 from mcq_jax.sweeps.prompt_pass import prefill, read_answers
 from mcq_jax.sweeps.resumed_pass import resume
@@ -229,32 +228,6 @@ def may_not_fit(
     needed = cost.node_sweep_bytes(config, rows=rows, tokens=tokens)
     needed += cost.prompt_pass_bytes(config, prompts=prompts, tokens=tokens)
     return needed > free / 4
-
-
-def free_bytes() -> int | None:
-    """Returns the memory free on the device, or None where it does not say."""
-    stats = jax.local_devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats["bytes_in_use"]
-    memory = pathlib.Path("/proc/meminfo")
-    if jax.default_backend() != "cpu" or not memory.exists():
-        return None
-    for line in memory.read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def flop_rate() -> float:
-    """Returns float32 FLOP per second of a large matrix product, here and now."""
-    size = 1024 if jax.default_backend() == "cpu" else 8192
-    x = jnp.ones((size, size))
-    multiply = jax.jit(jnp.dot)
-    jax.block_until_ready(multiply(x, x))
-    start = time.perf_counter()
-    for _ in range(3):
-        jax.block_until_ready(multiply(x, x))
-    return 3 * 2 * size**3 / (time.perf_counter() - start)
 
 
 def _shape_of(array) -> jax.ShapeDtypeStruct:

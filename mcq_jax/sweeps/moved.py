@@ -47,18 +47,20 @@ def moved(
     held: Any, plan: Plan, index: Int[np.ndarray, "prompt source"]
 ) -> Bool[np.ndarray, "prompt source row"]:
     """Returns whether a row's source holds anything else at what it patches."""
-    of_one = _moved_by_sets if isinstance(plan, NodeSets) else _moved_by_patches
+
+    def of_one(prompt: int, number: int, source: int):
+        if isinstance(plan, NodeSets):
+            return _moved_by_sets(held, plan, prompt, source)
+        return _moved_by_patches(held, plan, prompt, source, number)
+
     found = [
-        [
-            of_one(held, plan, prompt, source, number)
-            for number, source in enumerate(row)
-        ]
+        [of_one(prompt, number, source) for number, source in enumerate(row)]
         for prompt, row in enumerate(index)
     ]
     return np.array(found)
 
 
-def _moved_by_sets(held, plan: NodeSets, prompt: int, source: int, number: int):
+def _moved_by_sets(held, plan: NodeSets, prompt: int, source: int):
     differs = [
         (a[:, prompt] != a[:, source]).reshape(len(a), -1, a.shape[-1]).any(-1)
         for a in (held.z, held.mlp[:, :, None])
@@ -97,5 +99,5 @@ def _in_units(differs, plan: Patches, rows, axis: int) -> Bool[np.ndarray, " row
     names = [i for i in range(len(plan.site.axes)) if i != axis]
     kept = [2 + names.index(unit) for unit in plan.site.unit_axes]
     others = tuple(i for i in range(1, differs.ndim) if i not in kept)
-    by_unit = differs.any(axis=others).reshape(len(rows), -1)
-    return np.take_along_axis(by_unit, plan.units[rows], axis=1).any(axis=1)
+    by_unit = np.any(differs, axis=others).reshape(len(rows), -1)
+    return np.any(np.take_along_axis(by_unit, plan.units[rows], axis=1), axis=1)

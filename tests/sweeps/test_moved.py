@@ -73,7 +73,8 @@ def test_a_head_that_writes_the_same_in_every_prompt_is_named():
     weights = {**first["attention"]}
     for name in ("value", "value_bias"):
         weights[name] = weights[name].at[..., 0, :].set(0)
-    still = parameters._replace(layers=(first | {"attention": weights}, *others))
+    edited = {**first, "attention": weights}
+    still = parameters._replace(layers=(edited, *others))
     assert forward(still, jnp.asarray(PROMPTS[0].ids)[None], config=CONFIG)
     with pytest.raises(ValueError, match=r"rows of the plan change nothing.*node L0H0"):
         sweep(still, PROMPTS, every_node(CONFIG), SOURCES, config=CONFIG)
