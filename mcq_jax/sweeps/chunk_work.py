@@ -42,6 +42,8 @@ class ChunkWork:
     prefix: Prefix | None = None
     # Type of what flows between weights, if not theirs.
     activations: jnp.dtype | None = None
+    # Of all patched prompts, whether each row changes anything; None of a constant.
+    moved: np.ndarray | None = None
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -8,19 +8,11 @@ from jaxtyping import Bool, Int
 from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
 from mcq_jax.sweeps.sources import Sources
 
-_NAMED = 3
 
-
-def check_that_patches_move(held: Any, plan: Plan, sources: Sources) -> None:
-    """Raises ValueError where nothing would change.
-
-    That is for a prompt and source under any row, and for a row under any prompt.
-    Rows at earlier positions may be the latter: prompts begin alike.
-
-    Args:
-        held: what the patched sites hold, `[layer, prompt, …]`, as numpy arrays.
-    """
-    found = moved(held, plan, sources.index)
+def check_that_patches_move(
+    found: Bool[np.ndarray, "prompt source row"], sources: Sources
+) -> None:
+    """Raises ValueError where a source changes nothing under any row."""
     still = np.argwhere(~found.any(axis=2))
     if len(still):
         prompt, kind = still[0]
@@ -29,24 +21,17 @@ def check_that_patches_move(held: Any, plan: Plan, sources: Sources) -> None:
             f"({sources.kinds[kind]}) hold the same wherever the plan patches: nothing "
             "would change. Choose another."
         )
-    rows = np.flatnonzero(~found.any(axis=(0, 1)))
-    if len(rows) and plan.starts.max() == 1:
-        names = [
-            ", ".join(f"{name} {column[row]}" for name, column in plan.labels.items())
-            or str(row)
-            for row in rows[:_NAMED]
-        ]
-        raise ValueError(
-            f"{len(rows)} rows of the plan change nothing in any prompt, for every "
-            f"source holds the same there: {'; '.join(names)}"
-            f"{' …' if len(rows) > _NAMED else ''}. Leave them out, or look why."
-        )
 
 
 def moved(
     held: Any, plan: Plan, index: Int[np.ndarray, "prompt source"]
 ) -> Bool[np.ndarray, "prompt source row"]:
-    """Returns whether a row's source holds anything else at what it patches."""
+    """Returns whether a row's source holds anything else at what it patches.
+
+    Args:
+        held: what the patched sites hold, `[layer, prompt, …]`, as numpy arrays.
+        index: the prompt that each source is.
+    """
 
     def of_one(prompt: int, number: int, source: int):
         if isinstance(plan, NodeSets):

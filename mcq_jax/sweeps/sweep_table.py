@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from mcq_jax import metrics
 
@@ -25,6 +25,9 @@ class SweepTable:
     prompts: Mapping[str, np.ndarray]
     sources: tuple[str, ...]
     rows: Mapping[str, np.ndarray]
+    # Whether the source held anything else at what the row patches: where it did not,
+    # an effect of 0 says nothing. None where sources are no prompts.
+    moved: Bool[np.ndarray, "prompt source row"] | None = None
 
     def summary(self, metric: str, *, source: str | None = None) -> "Summary":
         """Returns each row's mean over prompts with interval and corrected p-value.
@@ -56,6 +59,8 @@ class SweepTable:
         found["source"] = spread(np.array(self.sources), 1)
         found["row"] = spread(np.arange(shape[2]), 2)
         found |= {name: spread(c, 2) for name, c in self.rows.items()}
+        if self.moved is not None:
+            found["moved"] = self.moved.reshape(-1)
         return found | {
             name: np.asarray(v).reshape(-1) for name, v in self.values.items()
         }
@@ -76,6 +81,8 @@ class SweepTable:
         of_axis |= {f"row_{name}": ("row", c) for name, c in self.rows.items()}
         of_axis["source"] = list(self.sources)
         values = {name: (AXES, value) for name, value in self.values.items()}
+        if self.moved is not None:
+            values["moved"] = (AXES, self.moved)
         return xarray.Dataset(values, of_axis)
 
 

@@ -22,7 +22,7 @@ from mcq_jax.results import RunFolder
 from mcq_jax.sweeps.bank import fill_bank
 from mcq_jax.sweeps.chunk_work import ChunkWork
 from mcq_jax.sweeps.estimates import estimate, may_not_fit
-from mcq_jax.sweeps.moved import check_that_patches_move
+from mcq_jax.sweeps.moved import check_that_patches_move, moved
 from mcq_jax.sweeps.near_ties import RERUN, WithReruns
 from mcq_jax.sweeps.outcomes import (
     Metric,
@@ -105,13 +105,15 @@ def sweep(
             parameters, asked, config=config, suffix=plan.suffix
         )
     bank = fill_bank(parameters, asked, plan, config, prompts_at_once, prefix=prefix)
+    moves = None
     if isinstance(sources, Sources):
-        check_that_patches_move(bank.held, plan, sources)
+        moves = moved(bank.held, plan, sources.index)
+        check_that_patches_move(moves, sources)
     run = ChunkWork(
         parameters=parameters, asked=asked, plan=plan, sources=sources, bank=bank,
         config=config, metrics=tuple(metrics.items()), direction=direction,
         full_vocabulary=full_vocabulary, rows_at_once=rows_at_once,
-        by_full_passes=by_full_passes, prefix=prefix,
+        by_full_passes=by_full_passes, prefix=prefix, moved=moves,
     )  # fmt: skip
 
     def in_float32() -> ChunkWork:
@@ -159,6 +161,7 @@ def _table(run: ChunkWork, chunk: np.ndarray, values) -> SweepTable:
         },
         sources=run.kinds,
         rows=run.plan.labels,
+        moved=None if run.moved is None else run.moved[chunk],
     )
 
 

@@ -1,11 +1,9 @@
-"""Patches that change nothing are named, and refused."""
+"""Patches that change nothing are known, and said."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mcq_jax.interventions import Site
-from mcq_jax.model import forward
 from mcq_jax.sweeps import (
     NodeOutputs,
     Patches,
@@ -67,7 +65,7 @@ def test_sources_are_read_where_the_plan_reads_them():
     assert moved(held, plan, INDEX).tolist() == [[[True], [False]]]
 
 
-def test_a_head_that_writes_the_same_in_every_prompt_is_named():
+def test_a_head_that_writes_the_same_in_every_prompt_is_stamped():
     parameters = _parameters()
     first, *others = parameters.layers
     weights = {**first["attention"]}
@@ -75,15 +73,18 @@ def test_a_head_that_writes_the_same_in_every_prompt_is_named():
         weights[name] = weights[name].at[..., 0, :].set(0)
     edited = {**first, "attention": weights}
     still = parameters._replace(layers=(edited, *others))
-    assert forward(still, jnp.asarray(PROMPTS[0].ids)[None], config=CONFIG)
-    with pytest.raises(ValueError, match=r"rows of the plan change nothing.*node L0H0"):
-        sweep(still, PROMPTS, every_node(CONFIG), SOURCES, config=CONFIG)
+    table = sweep(still, PROMPTS, every_node(CONFIG), SOURCES, config=CONFIG)
+    assert table.moved is not None
+    heads = [f"L0H{head}" for head in range(CONFIG.group)]
+    constant = np.isin(table.rows["node"], heads)
+    assert (table.moved == ~constant).all()
+    assert (table.columns()["moved"] == table.moved.reshape(-1)).all()
     with pytest.raises(ValueError, match="hold the same wherever the plan patches"):
         itself = Sources(kinds=("a",), index=np.arange(4)[:, None])
         sweep(still, PROMPTS, every_node(CONFIG), itself, config=CONFIG)
 
 
-def test_positions_that_all_prompts_share_are_no_mistake():
+def test_positions_that_all_prompts_share_move_nothing_and_do_nothing():
     plan = every_position(Site.RESID_PRE, CONFIG, tokens=5, layers=[0])
     asked = [
         type(p)(**{**vars(p), "ids": np.append([3], p.ids[-4:]).astype(np.int32)})
@@ -91,5 +92,7 @@ def test_positions_that_all_prompts_share_are_no_mistake():
     ]
     table = sweep(_parameters(), asked, plan, SOURCES, config=CONFIG)
     same = np.asarray(table.rows["offset"]) == -5
+    assert table.moved is not None
+    assert not table.moved[:, :, same].any() and table.moved[:, :, ~same].any()
     assert not np.abs(table.values["net"][:, :, same]).max() > 1e-5
     assert np.abs(table.values["net"][:, :, ~same]).max() > 1e-3
