@@ -3,7 +3,7 @@
     python benchmarks/memory.py
 
 Every node of SmolLM2-135M's shape with random weights, in three sizes, each in a
-process of its own: what `sweeps.estimate` says, and the most anonymous memory of the
+process of its own: what `sweeps.forecast` says, and the most anonymous memory of the
 process above what it had before there were parameters (but after a sweep of a tiny
 model, for what jax itself takes). Compiled programs and what the allocator keeps are
 in the second and not in the first. Linux only.
@@ -72,7 +72,7 @@ def _sweep(config, parameters, prompts: int, sources: int, tokens: int):
     )
     named = {"config": config, "prompts_at_once": prompts, "full_vocabulary": False}
     plan = sweeps.every_node(config)
-    predicted = sweeps.estimate(parameters, asked, plan, patched_from, **named)
+    predicted = sweeps.forecast(parameters, asked, plan, patched_from, **named)
     effect = {"net": sweeps.net_effect}
     sweeps.sweep(parameters, asked, plan, patched_from, metrics=effect, **named)
     return predicted

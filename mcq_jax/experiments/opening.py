@@ -64,15 +64,22 @@ def _is_split(config: RunConfig) -> bool:
 
 def _place(config: RunConfig, shapes: Parameters) -> Any:
     """Returns the sharding of every parameter, on the mesh of all devices."""
-    leaves = jax.tree.leaves(shapes)
+    segment = shapes.layers[0]
+    layer = _bytes_of(segment) // jax.tree.leaves(segment)[0].shape[0]
     mesh = sharding.make_mesh(
-        _Heads(*shapes.layers[0]["attention"]["query"].shape[-3:-1]),
+        _Heads(*segment["attention"]["query"].shape[-3:-1]),
         None if config.mesh == "auto" else config.mesh,
-        parameter_bytes=sum(math.prod(a.shape) * a.dtype.itemsize for a in leaves),
+        parameter_bytes=_bytes_of(shapes),
+        layer_bytes=layer if config.fully_sharded else None,
     )
     return sharding.parameter_shardings(
         shapes, mesh, fully_sharded=config.fully_sharded
     )
+
+
+def _bytes_of(shapes: Any) -> int:
+    leaves = jax.tree.leaves(shapes)
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from mcq_jax.planning.command import PlanOptions, plan_in_own_process, print_pla
 from mcq_jax.planning.passes import Chunk, Passes
 from mcq_jax.planning.plan import Plan, Sweep, make_plan
 from mcq_jax.planning.presets import PRESETS
-from mcq_jax.planning.roofline import Estimate, estimate
+from mcq_jax.planning.roofline import PassCost, pass_cost
 from mcq_jax.planning.search import largest_fitting
 from mcq_jax.sweeps.host_program import HostProgram, Program, compile_all
 
@@ -14,7 +14,7 @@ __all__ = [
     "PRESETS",
     "Chip",
     "Chunk",
-    "Estimate",
+    "PassCost",
     "HostProgram",
     "Passes",
     "Plan",
@@ -23,7 +23,7 @@ __all__ = [
     "Sweep",
     "Topology",
     "compile_all",
-    "estimate",
+    "pass_cost",
     "largest_fitting",
     "make_plan",
     "plan_in_own_process",

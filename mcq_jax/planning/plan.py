@@ -11,7 +11,7 @@ from mcq_jax import sharding
 from mcq_jax.planning import formulas
 from mcq_jax.planning.chips import Chip
 from mcq_jax.planning.passes import Chunk, Passes, rows_by_layer
-from mcq_jax.planning.roofline import Estimate, estimate
+from mcq_jax.planning.roofline import PassCost, pass_cost
 from mcq_jax.planning.search import largest_fitting
 from mcq_jax.sweeps.host_program import HostProgram, tree_bytes
 
@@ -55,8 +55,8 @@ class Plan:
     next_chunk: Chunk | None
     next_bytes: float | None
     # One pass over a chunk's prompts, and all that patching them costs.
-    prompt_pass: Estimate
-    patching: Estimate
+    prompt_pass: PassCost
+    patching: PassCost
     # The compiler's count against the formulas: of rows that run from their births
     # on, and of rows that join in steps.
     prompt_pass_flops_ratio: float
@@ -123,12 +123,12 @@ def make_plan(
     )
 
 
-def _cost_of_prompts(passes: Passes, chunk: Chunk, chip: Chip) -> Estimate:
+def _cost_of_prompts(passes: Passes, chunk: Chunk, chip: Chip) -> PassCost:
     layers = passes.prefill(chunk.prompts, stacked=False)
-    return estimate([(p, p.count) for p in layers.programs], chip)
+    return pass_cost([(p, p.count) for p in layers.programs], chip)
 
 
-def _cost_of_patching(passes: Passes, chunk: Chunk, chip: Chip) -> Estimate:
+def _cost_of_patching(passes: Passes, chunk: Chunk, chip: Chip) -> PassCost:
     """Costs grow evenly with rows: one average layer stands for all of them."""
     config, start = passes.config, _prefill(passes, chunk.prompts)
     running = rows_by_layer(config, chunk.rows)
@@ -137,7 +137,7 @@ def _cost_of_patching(passes: Passes, chunk: Chunk, chip: Chip) -> Estimate:
     answers, read = passes.read_answers(chunk.prompts)
     rows = chunk.prompts * chunk.sources * config.layers * config.nodes
     times = len(running) / config.layers
-    return estimate(
+    return pass_cost(
         [
             *((p, p.count * times) for p in resumed.programs),
             *((p, p.count * math.ceil(rows / read)) for p in answers.programs),

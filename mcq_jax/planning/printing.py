@@ -2,7 +2,7 @@
 
 from mcq_jax.planning.chips import Chip
 from mcq_jax.planning.plan import Plan, Sweep
-from mcq_jax.planning.roofline import Estimate
+from mcq_jax.planning.roofline import PassCost
 
 _GB = 1e9
 
@@ -58,7 +58,7 @@ def _fitting(plan: Plan) -> str:
     return f"largest chunk that fits: {plan.chunk} ({plan.next_chunk} {following})"
 
 
-def _pass(name: str, cost: Estimate, formula: str) -> list[str]:
+def _pass(name: str, cost: PassCost, formula: str) -> list[str]:
     return [
         f"{name}: {duration(cost.seconds)}, limited by {cost.limit}",
         f"  compute {cost.compute_bound:.2f} s, memory {cost.memory_bound:.2f} s, "

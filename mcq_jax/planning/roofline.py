@@ -1,4 +1,4 @@
-"""`Estimate`: how long programs take at the least, and what holds them up.
+"""`PassCost`: how long programs take at the least, and what holds them up.
 
 A chip cannot compute, read its memory or send faster than its published peaks. A
 program takes at least the longest of the three; a pass, the sum of its programs.
@@ -23,7 +23,7 @@ class Exchange:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Estimate:
+class PassCost:
     """What a pass costs one chip."""
 
     flops: float
@@ -47,7 +47,7 @@ class Estimate:
         return max(terms, key=lambda name: terms[name])
 
 
-def estimate(programs: Iterable[tuple[Program, float]], chip: Chip) -> Estimate:
+def pass_cost(programs: Iterable[tuple[Program, float]], chip: Chip) -> PassCost:
     """Returns the cost of programs, each with how often it runs."""
     programs = [(program, times) for program, times in programs if times]
     terms = {"compute": 0.0, "memory": 0.0, "links": 0.0}
@@ -59,7 +59,7 @@ def estimate(programs: Iterable[tuple[Program, float]], chip: Chip) -> Estimate:
         }
         longest = max(seconds, key=lambda name: seconds[name])
         terms[longest] += times * seconds[longest]
-    return Estimate(
+    return PassCost(
         flops=sum(times * program.flops for program, times in programs),
         bytes=sum(times * program.bytes for program, times in programs),
         bytes_sent=sum(times * _sent(program) for program, times in programs),

@@ -15,7 +15,7 @@ from mcq_jax.sweeps.cost import (
     prefill_flops,
     prompt_pass_bytes,
 )
-from mcq_jax.sweeps.estimates import Estimate, estimate
+from mcq_jax.sweeps.forecasts import Forecast, forecast
 from mcq_jax.sweeps.full_pass import run_fully
 from mcq_jax.sweeps.named_plans import (
     cumulative,
@@ -60,7 +60,7 @@ __all__ = [
     "Anatomy",
     "Answers",
     "Direction",
-    "Estimate",
+    "Forecast",
     "Keys",
     "Metric",
     "NodeOutputs",
@@ -82,7 +82,7 @@ __all__ = [
     "contributions",
     "cumulative",
     "dissect",
-    "estimate",
+    "forecast",
     "every_layer",
     "every_node",
     "every_position",

@@ -32,26 +32,32 @@ def moved(
         held: what the patched sites hold, `[layer, prompt, …]`, as numpy arrays.
         index: the prompt that each source is.
     """
-
-    def of_one(prompt: int, number: int, source: int):
-        if isinstance(plan, NodeSets):
-            return _moved_by_sets(held, plan, prompt, source)
-        return _moved_by_patches(held, plan, prompt, source, number)
-
+    if isinstance(plan, NodeSets):
+        return _moved_by_sets(held, plan, index)
     found = [
-        [of_one(prompt, number, source) for number, source in enumerate(row)]
+        [
+            _moved_by_patches(held, plan, prompt, source, number)
+            for number, source in enumerate(row)
+        ]
         for prompt, row in enumerate(index)
     ]
     return np.array(found)
 
 
-def _moved_by_sets(held, plan: NodeSets, prompt: int, source: int):
-    differs = [
-        (a[:, prompt] != a[:, source]).reshape(len(a), -1, a.shape[-1]).any(-1)
-        for a in (held.z, held.mlp[:, :, None])
-    ]
-    nodes = np.concatenate(differs, axis=1).reshape(-1)
-    return (plan.masks.reshape(len(plan.masks), -1) & nodes).any(axis=1)
+def _moved_by_sets(held, plan: NodeSets, index):
+    """By one product of nodes that differ and nodes that a row patches."""
+
+    def differing(prompt: int, source: int):
+        by_node = [
+            (a[:, prompt] != a[:, source]).reshape(len(a), -1, a.shape[-1]).any(-1)
+            for a in (held.z, held.mlp[:, :, None])
+        ]
+        return np.concatenate(by_node, axis=1).reshape(-1)
+
+    nodes = [differing(p, source) for p, row in enumerate(index) for source in row]
+    masks = plan.masks.reshape(len(plan.masks), -1)
+    found = np.array(nodes, np.float32) @ masks.T.astype(np.float32) > 0
+    return found.reshape(*index.shape, len(masks))
 
 
 def _moved_by_patches(held, plan: Patches, prompt: int, source: int, number: int):

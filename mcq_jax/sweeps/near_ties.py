@@ -6,14 +6,16 @@ they are; only what flows between them is kept in float32.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from mcq_jax import sharding
+from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.sharding import Chunk
+from mcq_jax.sweeps.bank import fill_bank
 from mcq_jax.sweeps.chunk_work import ChunkWork
 from mcq_jax.sweeps.outcomes import Outcome
 
@@ -37,8 +39,10 @@ class WithReruns:
     """Does a chunk's work, and again what nearly ties; adds the column `rerun`."""
 
     work: ChunkWork
-    # Makes the same work with float32 activations, its bank included.
-    make_precise: Callable[[], ChunkWork]
+    # The prompts with all of their tokens.
+    whole: Sequence[TokenisedPrompt]
+    # How many of them the bank's passes run side by side.
+    prompts_at_once: int
 
     def __call__(self, chunk: Chunk) -> dict[str, np.ndarray]:
         metrics = (*self.work.metrics, (_MARGIN, margin))
@@ -68,4 +72,12 @@ class WithReruns:
 
     @functools.cached_property
     def _precise(self) -> ChunkWork:
-        return self.make_precise()
+        """The same work with float32 activations, its bank included."""
+        work, kind = self.work, jnp.dtype(jnp.float32)
+        bank = fill_bank(
+            work.parameters, self.whole, work.plan, work.config, self.prompts_at_once,
+            activations=kind,
+        )  # fmt: skip
+        return dataclasses.replace(
+            work, asked=self.whole, bank=bank, prefix=None, activations=kind
+        )

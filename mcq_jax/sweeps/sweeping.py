@@ -7,11 +7,9 @@ Chunks are fixed by the prompts; a chunk that is finished is on disk, if a folde
 given, and a sweep that was stopped does only what is missing.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
-import jax.numpy as jnp
 import numpy as np
 
 from mcq_jax import sharding
@@ -21,7 +19,7 @@ from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.results import RunFolder
 from mcq_jax.sweeps.bank import fill_bank
 from mcq_jax.sweeps.chunk_work import ChunkWork
-from mcq_jax.sweeps.estimates import estimate, may_not_fit
+from mcq_jax.sweeps.forecasts import forecast, may_not_fit
 from mcq_jax.sweeps.moved import check_that_patches_move, moved
 from mcq_jax.sweeps.near_ties import RERUN, WithReruns
 from mcq_jax.sweeps.outcomes import (
@@ -76,63 +74,40 @@ def sweep(
             pass.
         folder: where finished chunks are kept, as parts of the table `name`.
         track: wraps the chunks, for a bar.
-        say: is told the `estimate` before anything runs.
+        say: is told the `forecast` before anything runs.
 
     Of a model in bfloat16, rows whose two best answers nearly tie are run again with
     float32 activations; the column `rerun` says which.
     """
     count = len(sources.index) if isinstance(sources, Sources) else len(asked)
     _check(asked, plan, sources, direction, count)
-    kinds = sources.index.shape[1] if isinstance(sources, Sources) else 1
-    longest = max(len(prompt.ids) for prompt in asked)
-    is_large = rows_at_once is None and may_not_fit(
-        config, plan, prompts=prompts_at_once, sources=kinds, tokens=longest
-    )
-    if not by_full_passes and (say or is_large):
-        planned = estimate(
-            parameters, asked, plan, sources, config=config, direction=direction,
-            full_vocabulary=full_vocabulary, prompts_at_once=prompts_at_once,
-            rows_at_once=rows_at_once,
-        )  # fmt: skip
-        # Hosts have to run the same, however much of their memory is free.
-        rows = sharding.on_first_host(str(planned.rows_at_once).encode)
-        rows_at_once = int(rows)
-        if say and sharding.is_first_host():
-            say(str(planned))
-    prefix, whole = None, asked
+    prefix, behind = None, asked
     if not by_full_passes:
-        prefix, asked = without_common_prefix(
+        rows_at_once = _rows_that_fit(
+            parameters, asked, plan, sources, say=say, config=config,
+            direction=direction, full_vocabulary=full_vocabulary,
+            prompts_at_once=prompts_at_once, rows_at_once=rows_at_once,
+        )  # fmt: skip
+        prefix, behind = without_common_prefix(
             parameters, asked, config=config, suffix=plan.suffix
         )
-    bank = fill_bank(parameters, asked, plan, config, prompts_at_once, prefix=prefix)
+    bank = fill_bank(parameters, behind, plan, config, prompts_at_once, prefix=prefix)
     moves = None
     if isinstance(sources, Sources):
         moves = moved(bank.held, plan, sources.index)
         check_that_patches_move(moves, sources)
-    run = ChunkWork(
-        parameters=parameters, asked=asked, plan=plan, sources=sources, bank=bank,
+    work = run = ChunkWork(
+        parameters=parameters, asked=behind, plan=plan, sources=sources, bank=bank,
         config=config, metrics=tuple(metrics.items()), direction=direction,
         full_vocabulary=full_vocabulary, rows_at_once=rows_at_once,
         by_full_passes=by_full_passes, prefix=prefix, moved=moves,
     )  # fmt: skip
-
-    def in_float32() -> ChunkWork:
-        kind = jnp.dtype(jnp.float32)
-        again = fill_bank(
-            parameters, whole, plan, config, prompts_at_once, activations=kind
-        )
-        return dataclasses.replace(
-            run, asked=whole, bank=again, prefix=None, activations=kind
-        )
-
-    work, names = run, [*metrics]
+    names = [*metrics]
     if bank.final.dtype.itemsize < 4 and not by_full_passes:
-        work = WithReruns(work=run, make_precise=in_float32)
+        work = WithReruns(work=run, whole=asked, prompts_at_once=prompts_at_once)
         names.append(RERUN)
-    chunks = [
-        np.arange(i, min(i + prompts_at_once, count))
-        for i in range(0, count, prompts_at_once)
-    ]
+    starts = range(0, count, prompts_at_once)
+    chunks = [np.arange(i, min(i + prompts_at_once, count)) for i in starts]
     if folder is None:
         found = list(sharding.run_chunks(chunks, work, track=track))
         joined = {m: np.concatenate([v[m] for v in found]) for m in names}
@@ -142,6 +117,37 @@ def sweep(
         shape = (count, len(run.kinds), len(plan.births))
         joined = {m: read[m].reshape(*shape, *read[m].shape[1:]) for m in names}
     return _table(run, np.arange(count), joined)
+
+
+def _rows_that_fit(
+    parameters, asked, plan, sources, *, say, rows_at_once, **how
+) -> int | None:
+    """How many rows may advance together; None where all of them surely fit.
+
+    Hosts have to run the same, however much of their memory is free and whoever
+    listens: so the first one decides.
+    """
+    kinds = sources.index.shape[1] if isinstance(sources, Sources) else 1
+    longest = max(len(prompt.ids) for prompt in asked)
+
+    def is_wanted() -> bytes:
+        return b"yes" * bool(
+            say is not None
+            or rows_at_once is None
+            and may_not_fit(
+                how["config"], plan, prompts=how["prompts_at_once"], sources=kinds,
+                tokens=longest,
+            )
+        )  # fmt: skip
+
+    if not sharding.on_first_host(is_wanted):
+        return rows_at_once
+    expected = forecast(
+        parameters, asked, plan, sources, rows_at_once=rows_at_once, **how
+    )
+    if say is not None and sharding.is_first_host():
+        say(str(expected))
+    return int(sharding.on_first_host(str(expected.rows_at_once).encode))
 
 
 def _columns(run: ChunkWork, chunk: np.ndarray, values) -> dict[str, np.ndarray]:

@@ -16,10 +16,10 @@ from mcq_jax.planning import (
     Program,
     Sweep,
     compile_all,
-    estimate,
     formulas,
     largest_fitting,
     make_plan,
+    pass_cost,
 )
 from mcq_jax.planning.passes import rows_by_layer
 from mcq_jax.planning.plan import chunk_sizes
@@ -137,7 +137,7 @@ def test_the_longest_of_three_terms_is_a_programs_time():
     work = Program(name="work", count=1, flops=500, bytes=10, collectives=())
     read = Program(name="read", count=1, flops=100, bytes=200, collectives=())
     both = Program(name="both", count=1, flops=0, bytes=0, collectives=(send,))
-    cost = estimate([(work, 2), (read, 1), (both, 3)], CHIP)
+    cost = pass_cost([(work, 2), (read, 1), (both, 3)], CHIP)
     assert cost.compute_bound == 2 * 0.5
     assert cost.memory_bound == 2.0
     assert cost.link_bound == 3 * 4.0  # 40 bytes there and back, halved by two chips

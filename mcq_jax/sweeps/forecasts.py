@@ -1,4 +1,4 @@
-"""`estimate`: what a sweep will take, before it runs, and in what pieces it fits.
+"""`forecast`: what a sweep will take, before it runs, and in what pieces it fits.
 
 Memory is the compiler's: the largest programs of a chunk are compiled for the shapes
 that will run, and what lives between them is added up. FLOPs are counted by formula.
@@ -29,7 +29,7 @@ _SAFE_SHARE = 0.9
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Estimate:
+class Forecast:
     """What a sweep takes."""
 
     # Runs that are patched: prompts × sources × rows of the plan.
@@ -54,7 +54,7 @@ class Estimate:
         )
 
 
-def estimate(
+def forecast(
     parameters: Parameters,
     asked: Sequence[TokenisedPrompt],
     plan: Plan,
@@ -65,7 +65,7 @@ def estimate(
     full_vocabulary: bool = True,
     prompts_at_once: int = 4,
     rows_at_once: int | None = None,
-) -> Estimate:
+) -> Forecast:
     """Returns what `sweep` with the same arguments takes, and runs nothing.
 
     What a prefix shared by all prompts saves is not subtracted.
@@ -98,7 +98,7 @@ def estimate(
     room = None if free is None else _SAFE_SHARE * (free - bank) + resident
     rows, peak = _largest_split(chunk, room, rows_at_once)
     flops = _flops(chunk, count * kinds, [len(p.ids) for p in asked[:count]])
-    return Estimate(
+    return Forecast(
         runs=count * kinds * len(plan.births),
         rows_at_once=rows,
         peak_bytes=peak + bank,

@@ -11,10 +11,10 @@ from mcq_jax.sweeps import (
     Direction,
     Sources,
     cost,
-    estimate,
-    estimates,
     every_node,
     every_position,
+    forecast,
+    forecasts,
     prefill_flops,
     sweep,
 )
@@ -27,8 +27,8 @@ PLANS = {
 }
 
 
-def _estimate(plan, **changes):
-    return estimate(_parameters(), PROMPTS, plan, SOURCES, config=CONFIG, **changes)
+def _forecast(plan, **changes):
+    return forecast(_parameters(), PROMPTS, plan, SOURCES, config=CONFIG, **changes)
 
 
 def test_flops_are_those_of_both_prompt_passes_and_of_rows_from_their_births_on():
@@ -38,7 +38,7 @@ def test_flops_are_those_of_both_prompt_passes_and_of_rows_from_their_births_on(
     per_run = row_layers * cost.layer_flops(CONFIG, keys=int(np.mean(lengths)))
     per_run += layers * CONFIG.nodes * cost.unembed_flops(CONFIG)
     prompts = 2 * sum(prefill_flops(CONFIG, tokens=n) for n in lengths)
-    found = _estimate(PLANS["nodes"])
+    found = _forecast(PLANS["nodes"])
     assert found.flops == pytest.approx(prompts + len(lengths) * KINDS * per_run)
     assert found.runs == len(lengths) * KINDS * layers * CONFIG.nodes
 
@@ -46,18 +46,18 @@ def test_flops_are_those_of_both_prompt_passes_and_of_rows_from_their_births_on(
 @pytest.mark.parametrize("name", PLANS)
 def test_rows_that_do_not_fit_are_split_and_the_numbers_stay(name: str, monkeypatch):
     plan = PLANS[name]
-    whole = _estimate(plan)
+    whole = _forecast(plan)
     assert whole.rows_at_once == plan.starts.sum()
     assert whole.free_bytes and whole.peak_bytes < whole.free_bytes
     resident = sum(leaf.nbytes for leaf in jax.tree.leaves(_parameters()))
     assert whole.peak_bytes > resident
     table = sweep(_parameters(), PROMPTS, plan, SOURCES, config=CONFIG)
 
-    few = _estimate(plan, rows_at_once=3)
+    few = _forecast(plan, rows_at_once=3)
     assert few.peak_bytes < whole.peak_bytes
     room = (few.peak_bytes + whole.peak_bytes) / 2 - resident
-    monkeypatch.setattr(estimates, "free_bytes", lambda: room / 0.9)
-    split = _estimate(plan)
+    monkeypatch.setattr(forecasts, "free_bytes", lambda: room / 0.9)
+    split = _forecast(plan)
     assert split.rows_at_once < whole.rows_at_once
     assert split.peak_bytes <= room + resident + 1
     said: list[str] = []
@@ -68,7 +68,7 @@ def test_rows_that_do_not_fit_are_split_and_the_numbers_stay(name: str, monkeypa
 
 
 def test_what_cannot_fit_is_refused_before_anything_runs(monkeypatch):
-    monkeypatch.setattr(estimates, "free_bytes", lambda: 1)
+    monkeypatch.setattr(forecasts, "free_bytes", lambda: 1)
     with pytest.raises(ValueError, match="one row at a time take .* prompts_at_once"):
         sweep(_parameters(), PROMPTS, PLANS["nodes"], SOURCES, config=CONFIG)
 
@@ -77,11 +77,11 @@ def test_sources_that_are_patched_themselves_are_counted_as_prompts():
     one = Sources(kinds=("a",), index=SOURCES.index[:, :1])
     asked = (_parameters(), PROMPTS, PLANS["nodes"])
     directed = [
-        estimate(*asked, one, config=CONFIG, direction=direction)
+        forecast(*asked, one, config=CONFIG, direction=direction)
         for direction in Direction
     ]
     assert directed[0].runs == directed[1].runs
     assert directed[0].peak_bytes == directed[1].peak_bytes
-    both = _estimate(PLANS["nodes"], direction=Direction.DENOISE)
+    both = _forecast(PLANS["nodes"], direction=Direction.DENOISE)
     assert both.peak_bytes > directed[1].peak_bytes
     assert dataclasses.replace(both, free_bytes=None).__str__().endswith("in use.")
