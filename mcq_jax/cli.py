@@ -135,6 +135,8 @@ def _run(arguments: list[str]) -> int:
     if launch.hosts.are_many:
         supervising.end_with_parent()
         launch.hosts.join()
+    elif launch.config.mesh != "auto":
+        sharding.make_room_for_exchanges()
     _enable_compilation_cache()
     with sharding.stopping_on_sigterm():
         findings, folder = experiments.run(launch.config)

@@ -6,6 +6,7 @@ from mcq_jax.sharding.hosts import (
     FirstHostError,
     is_first_host,
     join_hosts,
+    make_room_for_exchanges,
     on_first_host,
 )
 from mcq_jax.sharding.mesh import (
@@ -54,6 +55,7 @@ __all__ = [
     "is_first_host",
     "join_hosts",
     "make_mesh",
+    "make_room_for_exchanges",
     "memory_of",
     "model_sizes",
     "on_every_host",

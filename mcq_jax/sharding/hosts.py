@@ -40,16 +40,24 @@ def join_hosts(
     """
     # jax would take SIGTERM for itself, which `stopping` listens to.
     jax.config.update("jax_enable_preemption_service", False)
-    # On CPUs an exchange holds a thread while it waits. With as few threads as cores,
-    # the one that another host waits for may find none: both would wait for ever.
-    os.environ.setdefault("NPROC", str(max(_CPU_THREADS, os.cpu_count() or 1)))
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    make_room_for_exchanges()
     jax.distributed.initialize(
         coordinator_address=coordinator,
         num_processes=processes,
         process_id=process,
         heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
     )
+
+
+def make_room_for_exchanges() -> None:
+    """Lets several CPU devices wait for each other; other devices are not concerned.
+
+    On CPUs an exchange holds a thread while it waits. With as few threads as cores or
+    devices, or with two programs under way, the one that all wait for may find none:
+    rarely, but then for ever. Call it before jax looks for devices.
+    """
+    os.environ.setdefault("NPROC", str(max(_CPU_THREADS, os.cpu_count() or 1)))
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def is_first_host() -> bool:

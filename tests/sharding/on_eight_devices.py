@@ -20,6 +20,7 @@ from tests.sharding import small_runs as runs
 from tests.sharding.small_runs import CHOICES, PROMPTS, SOURCES, TOKENS
 
 jax.config.update("jax_num_cpu_devices", 8)
+sharding.make_room_for_exchanges()
 
 MESHES = ("data=8,model=1", "data=1,model=8", "data=2,model=4", "data=4,model=2")
 GROUPED = "grouped heads, one stack"
