@@ -26,6 +26,7 @@ AnyArray = Array | np.ndarray
 
 Tokens = Int[AnyArray, "row position"]
 Residual = Float[Array, "position width"]
+Neurons = Float[Array, "position neuron"]
 Queries = Float[Array, "position kv_head group head_width"]
 Keys = Float[Array, "position kv_head head_width"]
 Pattern = Float[Array, "kv_head group query key"]

@@ -223,18 +223,18 @@ def by_hand_parameters() -> Parameters:
 
 
 def _by_hand_layer(*, query, key, value, output, up, down) -> Group:
-    """One layer; `query` is [width, head], `output` [head, width], key and value
-    [width], as the heads are one number wide."""
+    """One layer; `query` and `up` are [width, …], `output` and `down` […, width], key
+    and value [width], as the heads are one number wide."""
 
     def shaped(values, shape):
         return jnp.asarray(values, jnp.float32).reshape(shape)
 
     return {
         "attention": {
-            "query": shaped(query, (2, 1, 2, 1)),
-            "key": shaped(key, (2, 1, 1)),
-            "value": shaped(value, (2, 1, 1)),
+            "query": shaped(jnp.asarray(query).T, (1, 2, 1, 2)),
+            "key": shaped(key, (1, 1, 2)),
+            "value": shaped(value, (1, 1, 2)),
             "output": shaped(output, (1, 2, 1, 2)),
         },
-        "feedforward": {"up": shaped(up, (2, 2)), "down": shaped(down, (2, 2))},
+        "feedforward": {"up": shaped(jnp.asarray(up).T, (2, 2)), "down": shaped(down, (2, 2))},
     }

@@ -202,29 +202,33 @@ def _is_matrix(leaf: Leaf) -> bool:
     return not leaf[2].endswith(("_bias", "_gain", "table"))
 
 
+# Matrices whose output is the residual stream.
+_WRITING = ("output", "down")
+
+
 def _stored_shape(leaf: Leaf, shape: tuple[int, ...]) -> tuple[int, ...]:
     if leaf[2].endswith("table"):
         return shape
     if not _is_matrix(leaf):
         return (math.prod(shape),)
-    if leaf[2] == "output":  # heads in, residual out
-        return shape[-1], math.prod(shape[:-1])
-    return math.prod(shape[1:]), shape[0]
+    rows, width = math.prod(shape[:-1]), shape[-1]
+    return (width, rows) if leaf[2] in _WRITING else (rows, width)
 
 
 def _layout(
     leaf: Leaf, shape: tuple[int, ...], names: Names, config: ModelConfig
 ) -> Layout:
-    row_axes = 0
-    if _is_matrix(leaf):  # stored [output, input], ours [input, output]
-        row_axes = 1 if leaf[2] == "output" else len(shape) - 1
-    if not _is_matrix(leaf) and not leaf[2].endswith("table"):
-        row_axes = len(shape)
-    if leaf[2] not in names.interleaved:
-        return Layout(shape=shape, row_axes=row_axes)
-    return Layout(
+    # Matrices are stored as [output, input]; the last axis of ours is the width.
+    is_vector = not _is_matrix(leaf) and not leaf[2].endswith("table")
+    layout = Layout(
         shape=shape,
-        row_axes=row_axes,
+        leading=len(shape) if is_vector else len(shape) - 1,
+        is_turned=leaf[2] in _WRITING,
+    )
+    if leaf[2] not in names.interleaved:
+        return layout
+    return dataclasses.replace(
+        layout,
         multiple=config.head_width,
         prepare=functools.partial(_uninterleave, config=config),
     )

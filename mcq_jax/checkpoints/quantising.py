@@ -21,8 +21,11 @@ def stream_int8(
 
     The layout must be that of a matrix. It is read twice: for scales, and for values.
     """
-    split = len(layout.shape) - layout.row_axes
-    per_row = (1,) * split + layout.shape[split:]
+    leading, behind = layout.shape[: layout.leading], layout.shape[layout.leading :]
+    if layout.is_turned:
+        per_row = (1,) * len(leading) + behind
+    else:
+        per_row = leading + (1,) * len(behind)
     prepare = layout.prepare or (lambda rows: rows)
 
     def into(function: Callable[[np.ndarray], np.ndarray], shape) -> Layout:

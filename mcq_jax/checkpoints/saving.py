@@ -25,6 +25,8 @@ from mcq_jax.model import Int8Weight, ModelConfig, Parameters
 from mcq_jax.prompts import TokenizerFile
 
 DESCRIPTION = "mcq_jax.json"
+# How matrices lie: 2 is [..., width].
+LAYOUT = 2
 
 
 def write_folder(
@@ -43,7 +45,8 @@ def write_folder(
         arrays, same = _named_arrays(parameters)
         _write_tensors(beside / "model.safetensors", arrays)
         tokenizer.save(beside)
-        description = {"name": name, "config": to_json(config), "same": same}
+        description = {"layout": LAYOUT, "name": name, "same": same}
+        description["config"] = to_json(config)
         text = json.dumps(description, indent=1)
         (beside / DESCRIPTION).write_text(text, encoding="utf-8")
         beside.chmod(0o755)
@@ -65,6 +68,11 @@ class SavedDescription:
 
 def read_description(content: Mapping[str, Any]) -> SavedDescription:
     """Checks the content of `mcq_jax.json`."""
+    if content.get("layout") != LAYOUT:
+        raise ValueError(
+            f"its layout is {content.get('layout')!r}, this mcq_jax reads {LAYOUT}; "
+            "save the model again."
+        )
     name, config, same = (content.get(key) for key in ("name", "config", "same"))
     is_sound = isinstance(same, dict) and _are_texts(same.values())
     if not isinstance(name, str) or not isinstance(config, dict) or not is_sound:

@@ -31,9 +31,11 @@ class Layout:
 
     # Of the array, for one layer.
     shape: tuple[int, ...]
-    # The stored tensor's first axis is these last axes of ours together, and its
-    # other one our first axes (a transposed matrix); 0: it is our first axis.
-    row_axes: int = 0
+    # So many of our first axes together are one axis of the stored tensor, and those
+    # behind them its other one.
+    leading: int = 1
+    # The stored tensor has the other one first (a transposed matrix).
+    is_turned: bool = False
     # Stretches of rows have to be multiples of this.
     multiple: int = 1
     # What is done to a stretch of rows before it is stored.
@@ -115,12 +117,12 @@ class _Shard:
         if len(index) == len(layout.shape):
             index = ((0, 1), *index)
         self._first_layer, self._last_layer = index[0]
-        split = len(layout.shape) - layout.row_axes if layout.row_axes else 1
+        split = layout.leading
         first = _flat_places(index[1:][:split], layout.shape[:split])
         second = _flat_places(index[1:][split:], layout.shape[split:])
         # [layer, row, column] as the tensor is stored; which of its rows, its columns.
         self._stored = self.array.reshape(-1, len(first), len(second))
-        if layout.row_axes:
+        if layout.is_turned:
             self._stored = self._stored.swapaxes(1, 2)
             first, second = second, first
         self._rows, self._columns = first, _span(second)

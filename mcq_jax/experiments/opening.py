@@ -67,7 +67,7 @@ def _place(config: RunConfig, shapes: Parameters) -> Any:
     segment = shapes.layers[0]
     layer = _bytes_of(segment) // jax.tree.leaves(segment)[0].shape[0]
     mesh = sharding.make_mesh(
-        _Heads(*segment["attention"]["query"].shape[-3:-1]),
+        _Heads(*segment["attention"]["query"].shape[-4:-2]),
         None if config.mesh == "auto" else config.mesh,
         parameter_bytes=_bytes_of(shapes),
         layer_bytes=layer if config.fully_sharded else None,

@@ -66,8 +66,8 @@ def attention(
 
 def _project(name: str, x: Array, heads: tuple[int, ...], has_bias: bool) -> Array:
     """x to `[position, *heads]`."""
-    weight = _weight(name, (x.shape[-1], *heads))
-    flat = contract("qw,wf->qf", x, weight.reshape(x.shape[-1], -1))
+    weight = _weight(name, (*heads, x.shape[-1]))
+    flat = contract("qw,fw->qf", x, weight.reshape(-1, x.shape[-1]))
     projected = flat.reshape(x.shape[0], *heads)
     if has_bias:
         bias = hk.get_parameter(f"{name}_bias", heads, x.dtype, init=jnp.zeros)

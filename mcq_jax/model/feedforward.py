@@ -14,25 +14,37 @@ from mcq_jax.model.config import Activation, ModelConfig
 def feedforward(x: axes.Residual, config: ModelConfig, tap: Tap) -> axes.Residual:
     """Returns what the block adds to the residual, before any norm of it."""
     activate = _ACTIVATIONS[config.activation]
-    pre_activation = _linear("up", x, config.neurons, config.mlp_bias)
+    pre_activation = _read("up", x, config)
     if config.gated:
-        gate = tap(Site.MLP_GATE, _linear("gate", x, config.neurons, config.mlp_bias))
+        gate = tap(Site.MLP_GATE, _read("gate", x, config))
         pre_activation = tap(Site.MLP_PRE, pre_activation)
         neurons = _in_float32(activate, gate) * pre_activation
     else:
         neurons = _in_float32(activate, tap(Site.MLP_PRE, pre_activation))
     neurons = tap(Site.MLP_POST, neurons)
-    return _linear("down", neurons, config.width, config.mlp_bias)
+    return _write("down", neurons, config)
 
 
-def _linear(name: str, x: Array, width: int, has_bias: bool) -> Array:
-    shape = (x.shape[-1], width)
-    weight = hk.get_parameter(name, shape, init=hk.initializers.RandomNormal(0.05))
-    out = contract("pw,wn->pn", x, weight)
-    if has_bias:
-        bias = hk.get_parameter(f"{name}_bias", (width,), x.dtype, init=jnp.zeros)
-        out = out + bias[None]
-    return out
+def _read(name: str, x: axes.Residual, config: ModelConfig) -> axes.Neurons:
+    product = contract("pw,nw->pn", x, _weight(name, config))
+    return _with_bias(name, product, config)
+
+
+def _write(name: str, neurons: axes.Neurons, config: ModelConfig) -> axes.Residual:
+    product = contract("pn,nw->pw", neurons, _weight(name, config))
+    return _with_bias(name, product, config)
+
+
+def _weight(name: str, config: ModelConfig) -> Array:
+    shape = (config.neurons, config.width)
+    return hk.get_parameter(name, shape, init=hk.initializers.RandomNormal(0.05))
+
+
+def _with_bias(name: str, out: Array, config: ModelConfig) -> Array:
+    if not config.mlp_bias:
+        return out
+    shape = out.shape[-1:]
+    return out + hk.get_parameter(f"{name}_bias", shape, out.dtype, jnp.zeros)[None]
 
 
 def _in_float32(activate, x: Array) -> Array:

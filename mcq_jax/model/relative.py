@@ -39,12 +39,12 @@ def score_bias(
     all keys before a query, so that no distance exceeds their number.
     """
     distances = sum(block.positions.shape[0] for block in blocks)
-    shape = (config.width, *q.shape[1:])
+    shape = (*q.shape[1:], config.width)
     weight = hk.get_parameter(
         "relative", shape, init=hk.initializers.RandomNormal(0.05)
     )
     waves = jnp.asarray(_sinusoids(distances, config.width), q.dtype)
-    directions = contract("dw,wkgh->dkgh", waves, weight)
+    directions = contract("dw,kghw->dkgh", waves, weight)
     q = jnp.moveaxis(q + _bias("position_bias", q), 0, 2)
 
     def of_block(block):

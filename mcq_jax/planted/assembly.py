@@ -78,10 +78,10 @@ def _attention(
         heads.append(head_weights(weights, _turn(config.head_width, generator)))
     stacked = {name: np.stack([head[name] for head in heads]) for name in heads[0]}
     return {
-        "query": _float32(stacked["query"].transpose(1, 0, 2)[:, :, None]),
-        "key": _float32(stacked["key"].transpose(1, 0, 2)),
-        "value": _float32(stacked["value"].transpose(1, 0, 2)),
-        "output": _float32(stacked["output"][:, None]),  # kv_head, group, head_width, …
+        "query": _float32(stacked["query"][:, None]),  # kv_head, group, head_width, …
+        "key": _float32(stacked["key"]),
+        "value": _float32(stacked["value"]),
+        "output": _float32(stacked["output"][:, None]),
     }
 
 
@@ -94,7 +94,7 @@ def _feedforward(
     if generator is not None:
         order = generator.permutation(config.neurons)
     return {
-        "up": _float32(weights["up"][:, order]),
+        "up": _float32(weights["up"][order]),
         "down": _float32(weights["down"][order]),
     }
 

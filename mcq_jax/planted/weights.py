@@ -58,7 +58,7 @@ def join(parts: Sequence[Neurons]) -> Neurons:
 def head_weights(
     head: Head, turn: Float[np.ndarray, "head_width head_width"]
 ) -> dict[str, np.ndarray]:
-    """Returns query, key and value `[width, head_width]` and output, its transpose.
+    """Returns query, key, value and output, each `[head_width, width]`.
 
     Each match and each write takes as many of the head's dimensions as it has rows.
     `turn` is an orthogonal matrix that hides which. The model's score scale,
@@ -69,15 +69,15 @@ def head_weights(
     queries = [r * m.query for r, m in zip(root, head.matches, strict=True)]
     keys = [r * m.key for r, m in zip(root, head.matches, strict=True)]
     return {
-        "query": scale * _columns(queries, turn),
-        "key": _columns(keys, turn),
-        "value": _columns([write.read for write in head.writes], turn),
-        "output": _columns([w.strength * w.to for w in head.writes], turn).T,
+        "query": scale * _rows(queries, turn),
+        "key": _rows(keys, turn),
+        "value": _rows([write.read for write in head.writes], turn),
+        "output": _rows([w.strength * w.to for w in head.writes], turn),
     }
 
 
 def block_weights(block: Neurons, neurons: int) -> dict[str, np.ndarray]:
-    """Returns up `[width, neuron]` and down `[neuron, width]`, unused neurons at 0."""
+    """Returns up and down, each `[neuron, width]`, unused neurons at 0."""
     spare = neurons - len(block.reads)
     if spare < 0:
         raise ValueError(
@@ -85,18 +85,18 @@ def block_weights(block: Neurons, neurons: int) -> dict[str, np.ndarray]:
             "more."
         )
     return {
-        "up": np.pad(block.reads, ((0, spare), (0, 0))).T,
+        "up": np.pad(block.reads, ((0, spare), (0, 0))),
         "down": np.pad(block.writes, ((0, spare), (0, 0))),
     }
 
 
-def _columns(
+def _rows(
     parts: Sequence[Directions], turn: Float[np.ndarray, "head_width head_width"]
-) -> Float[np.ndarray, "width head_width"]:
+) -> Float[np.ndarray, "head_width width"]:
     rows = np.concatenate(list(parts))
     if len(rows) > len(turn):
         raise ValueError(
             f"{len(rows)} head dimensions are needed, the model has {len(turn)}; give "
             "it wider heads."
         )
-    return rows.T @ turn[: len(rows)]
+    return turn[: len(rows)].T @ rows

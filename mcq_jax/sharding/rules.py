@@ -12,7 +12,8 @@ import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 # The axes of every parameter, in the words of `mcq_jax.axes`. A segment's layer axis
-# comes before them, and is never split.
+# comes before them, and is never split. A matrix's last axis is the residual stream's,
+# which its rows read or write.
 PARAMETER_AXES: dict[str, tuple[str, ...]] = {
     "table": ("vocabulary", "width"),
     "position_table": ("context", "width"),
@@ -22,20 +23,20 @@ PARAMETER_AXES: dict[str, tuple[str, ...]] = {
     # Of one head or of all: small, and whole everywhere.
     "query_norm_gain": (),
     "key_norm_gain": (),
-    "query": ("width", "kv_head", "group", "head_width"),
+    "query": ("kv_head", "group", "head_width", "width"),
     "query_bias": ("kv_head", "group", "head_width"),
-    "key": ("width", "kv_head", "head_width"),
+    "key": ("kv_head", "head_width", "width"),
     "key_bias": ("kv_head", "head_width"),
-    "value": ("width", "kv_head", "head_width"),
+    "value": ("kv_head", "head_width", "width"),
     "value_bias": ("kv_head", "head_width"),
-    "relative": ("width", "kv_head", "group", "head_width"),
+    "relative": ("kv_head", "group", "head_width", "width"),
     "content_bias": ("kv_head", "group", "head_width"),
     "position_bias": ("kv_head", "group", "head_width"),
     "output": ("kv_head", "group", "head_width", "width"),
     "output_bias": ("width",),
-    "gate": ("width", "neuron"),
+    "gate": ("neuron", "width"),
     "gate_bias": ("neuron",),
-    "up": ("width", "neuron"),
+    "up": ("neuron", "width"),
     "up_bias": ("neuron",),
     "down": ("neuron", "width"),
     "down_bias": ("width",),

@@ -30,9 +30,9 @@ def check_weights(parameters: model.Parameters, weights: dict) -> None:
         check_attention(jax.tree.map(lambda x: x[0], group["attention"]), stored)
         block = jax.tree.map(lambda x: x[0], group["feedforward"])
         for name in ("gate", "up", "down"):
-            np.testing.assert_array_equal(
-                block[name], stored[f"mlp.{name}_proj.weight"].T
-            )
+            theirs = stored[f"mlp.{name}_proj.weight"]
+            theirs = theirs.T if name == "down" else theirs
+            np.testing.assert_array_equal(block[name], theirs)
         np.testing.assert_array_equal(
             block["norm_gain"], stored["post_attention_layernorm.weight"]
         )
@@ -47,14 +47,14 @@ def check_attention(attention: dict, stored: dict) -> None:
     for kv in range(files.KV_HEADS):
         for ours, theirs in (("key", "k_proj"), ("value", "v_proj")):
             weight = stored[f"self_attn.{theirs}.weight"]
-            equal(attention[ours][:, kv], head(weight, kv).T)
+            equal(attention[ours][kv], head(weight, kv))
             if f"{ours}_bias" in attention:
                 bias = stored[f"self_attn.{theirs}.bias"]
                 equal(attention[f"{ours}_bias"][kv], head(bias, kv))
         for member in range(files.GROUP):
             index = kv * files.GROUP + member
             weight = stored["self_attn.q_proj.weight"]
-            equal(attention["query"][:, kv, member], head(weight, index).T)
+            equal(attention["query"][kv, member], head(weight, index))
             weight = stored["self_attn.o_proj.weight"]
             equal(attention["output"][kv, member], head(weight.T, index))
             if "query_bias" in attention:

@@ -18,7 +18,7 @@ def _drawn():
     """Random queries at positions 3, 4 and 5, and the layer's own parameters."""
     generator = np.random.default_rng(0)
     heads = (CONFIG.kv_heads, CONFIG.group, CONFIG.head_width)
-    names = {"relative": (CONFIG.width, *heads)}
+    names = {"relative": (*heads, CONFIG.width)}
     names |= dict.fromkeys(("content_bias", "position_bias"), heads)
     drawn = {name: generator.normal(size=shape) for name, shape in names.items()}
     return generator.normal(size=(KEYS - FIRST_QUERY, *heads)), drawn
@@ -30,7 +30,7 @@ def _by_hand(query, drawn, head, distance: int) -> float:
     angles = [distance / 10_000 ** (2 * i / CONFIG.width) for i in range(half)]
     waves = np.array([*map(np.sin, angles), *map(np.cos, angles)])
     return (query + drawn["position_bias"][head]) @ (
-        waves @ drawn["relative"][:, *head]
+        drawn["relative"][head] @ waves
     )
 
 

@@ -177,7 +177,7 @@ def test_parameters_have_two_levels_of_names(
     layer = {"attention": attention, "feedforward": feedforward}
     assert _names(shapes.layers[0]) == layer
     assert _names(shapes.embed) == {"~": {"table"}}
-    grouped = (config.width, config.kv_heads, config.group, config.head_width)
+    grouped = (config.kv_heads, config.group, config.head_width, config.width)
     assert shapes.layers[0]["attention"]["query"].shape == grouped
 
 

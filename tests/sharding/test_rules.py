@@ -102,12 +102,12 @@ def test_heads_neurons_and_vocabulary_lie_along_the_model_axis():
     config = runs.config_of("grouped heads, one stack")
     specs = _specs(config, _mesh(data=2, kv=2, group=2))
     attention, block = specs.layers[0]["attention"], specs.layers[0]["feedforward"]
-    assert attention["query"] == P(None, "kv", "group", None)
-    assert attention["key"] == attention["value"] == P(None, "kv", None)
+    assert attention["query"] == P("kv", "group", None, None)
+    assert attention["key"] == attention["value"] == P("kv", None, None)
     assert attention["output"] == P("kv", "group", None, None)
     assert attention["query_bias"] == P("kv", "group", None)
     assert attention["norm_gain"] == P(None)
-    assert block["up"] == P(None, ("kv", "group"))
+    assert block["up"] == P(("kv", "group"), None)
     assert block["down"] == P(("kv", "group"), None)
     assert specs.embed["~"]["table"] == P(("kv", "group"), None)
 
@@ -117,7 +117,7 @@ def test_fully_sharded_layers_also_lie_along_the_data_axis():
     mesh = _mesh(data=2, kv=2, group=2)
     specs = _specs(config, mesh, fully_sharded=True)
     attention = specs.layers[0]["attention"]
-    assert attention["query"] == P("data", "kv", "group", None)
+    assert attention["query"] == P("kv", "group", None, "data")
     assert attention["output"] == P("kv", "group", None, "data")
     assert attention["norm_gain"] == P(None)
     assert specs.embed == _specs(config, mesh).embed

@@ -32,9 +32,9 @@ class Loops:
         kv_head, group = divmod(node.head or 0, self.config.group)
         weights = functools.partial(self._weights, node.layer, "attention")
         gain = weights("norm_gain")
-        q = self._norm(q_in, gain) @ weights("query")[:, kv_head, group]
-        k = self._norm(k_in, gain) @ weights("key")[:, kv_head]
-        v = self._norm(v_in, gain) @ weights("value")[:, kv_head]
+        q = self._norm(q_in, gain) @ weights("query")[kv_head, group].T
+        k = self._norm(k_in, gain) @ weights("key")[kv_head].T
+        v = self._norm(v_in, gain) @ weights("value")[kv_head].T
         out = np.zeros_like(q_in)
         for position in range(len(q)):
             scores = k[: position + 1] @ q[position] / np.sqrt(self.config.head_width)
@@ -45,7 +45,7 @@ class Loops:
 
     def mlp(self, node: Node, x):
         weights = functools.partial(self._weights, node.layer, "feedforward")
-        neurons = self._norm(x, weights("norm_gain")) @ weights("up")
+        neurons = self._norm(x, weights("norm_gain")) @ weights("up").T
         return np.maximum(neurons, 0) @ weights("down")
 
     def run(self, tokens, replaced):

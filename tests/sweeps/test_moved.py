@@ -70,7 +70,7 @@ def test_a_head_that_writes_the_same_in_every_prompt_is_stamped():
     first, *others = parameters.layers
     weights = {**first["attention"]}
     for name in ("value", "value_bias"):
-        weights[name] = weights[name].at[..., 0, :].set(0)
+        weights[name] = weights[name].at[:, 0].set(0)
     edited = {**first, "attention": weights}
     still = parameters._replace(layers=(edited, *others))
     table = sweep(still, PROMPTS, every_node(CONFIG), SOURCES, config=CONFIG)

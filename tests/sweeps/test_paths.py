@@ -165,7 +165,7 @@ def test_a_frozen_norm_of_a_receiver_is_that_of_its_clean_input():
     change = source[Site.EMBED] - clean[Site.EMBED]
     scaled = (clean[Site.RESID_PRE][1] + change) * clean[Site.ATTN_SCALE][1]
     gain, query = (np.asarray(group[name])[0] for name in ("norm_gain", "query"))
-    _assert_close(edit.value[0, :, :, 1, 0], scaled * gain @ query[:, 1, 0])
+    _assert_close(edit.value[0, :, :, 1, 0], scaled * gain @ query[1, 0].T)
 
 
 def _both_runs() -> list[dict[Site, np.ndarray]]:
