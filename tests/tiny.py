@@ -236,5 +236,8 @@ def _by_hand_layer(*, query, key, value, output, up, down) -> Group:
             "value": shaped(value, (1, 1, 2)),
             "output": shaped(output, (1, 2, 1, 2)),
         },
-        "feedforward": {"up": shaped(jnp.asarray(up).T, (2, 2)), "down": shaped(down, (2, 2))},
+        "feedforward": {
+            "up": shaped(jnp.asarray(up).T, (2, 2)),
+            "down": shaped(down, (2, 2)),
+        },
     }

@@ -3,12 +3,12 @@
 import functools
 
 import haiku as hk
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Int
 
 from mcq_jax import axes
 from mcq_jax.interventions import Site, Tap
+from mcq_jax.model import tiles
 from mcq_jax.model.arithmetic import contract, soft_cap
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
@@ -16,7 +16,13 @@ from mcq_jax.model.constants import LayerConstants
 from mcq_jax.model.norms import norm_heads
 from mcq_jax.model.positions import rotate
 from mcq_jax.model.readers import key_versions, value_versions
-from mcq_jax.model.relative import score_bias, with_content_bias
+from mcq_jax.model.relative import (
+    Directions,
+    key_directions,
+    score_bias,
+    with_content_bias,
+)
+from mcq_jax.model.tiles import Tile
 
 
 def attention(
@@ -42,15 +48,23 @@ def attention(
     q = tap(Site.ROT_Q, rotate(q, positions, constants.frequencies))
     own = Block(turned(k, tap), v, positions, jnp.int32(positions.shape[0]))
     blocks = (*blocks, own)
-    scores = _scores(q, blocks, positions, constants, config)
+    parts = tiles.stretches(x.shape[0])
+    directions = key_directions(q, blocks, config)
+
+    def scores_of(blocks):
+        inputs = ((q[at], positions[at], tiles.seen_from(at, blocks)) for at in parts)
+        return [Tile(_scores(*i, directions, constants, config)) for i in inputs]
+
+    scores = scores_of(blocks)
     for readers, edited in key_versions(tap, k, blocks, positions, turned):
-        others = _scores(q, edited, positions, constants, config)
-        scores = jnp.where(readers[..., None], others, scores)
-    scores = tap(Site.SCORES, scores)
-    pattern = tap(Site.PATTERN, jax.nn.softmax(scores, axis=-1))
-    z = _read(pattern, blocks)
+        scores = tiles.where(readers, scores_of(edited), scores)
+    scores = tiles.tapped(tap, Site.SCORES, scores)
+    pattern = [tiles.softmax(tile) for tile in scores]
+    pattern = tiles.tapped(tap, Site.PATTERN, pattern)
+    z = _mix(pattern, blocks, parts)
     for readers, edited in value_versions(tap, blocks, positions):
-        z = jnp.where(jnp.moveaxis(readers, 2, 0)[..., None], _read(pattern, edited), z)
+        other = _mix(pattern, edited, parts)
+        z = jnp.where(jnp.moveaxis(readers, 2, 0)[..., None], other, z)
     z = tap(Site.Z, z.astype(x.dtype))
 
     weight = _weight("output", (*query_heads, config.width))
@@ -81,8 +95,9 @@ def _weight(name: str, shape: tuple[int, ...]) -> Array:
 
 def _scores(
     q: axes.Queries,
-    blocks: tuple[Block, ...],
     positions: Int[Array, " query"],
+    blocks: tuple[Block, ...],
+    directions: Directions | None,
     constants: LayerConstants,
     config: ModelConfig,
 ) -> axes.Pattern:
@@ -93,8 +108,8 @@ def _scores(
         contract("kgqh,skh->kgqs", content, block.keys, out=jnp.float32)
         for block in blocks
     ]
-    if config.relative_positions:
-        biases = score_bias(q, positions, blocks, config)
+    if directions is not None:
+        biases = score_bias(q, positions, blocks, directions, config)
         parts = [part + bias for part, bias in zip(parts, biases, strict=True)]
     scores = _joined(parts)
     scores = soft_cap(scores * constants.score_scale, config.score_cap)
@@ -133,8 +148,21 @@ def _in_sight(
     return in_sight if window is None else in_sight & (distance < window)
 
 
+def _mix(
+    pattern: list[Tile], blocks: tuple[Block, ...], parts: list[slice]
+) -> axes.Queries:
+    """The pattern's mix of values."""
+    mixes = []
+    for tile, part in zip(pattern, parts, strict=True):
+        mix = _read(tile.seen, tiles.seen_from(part, blocks))
+        if tile.future is not None:
+            mix = mix + _read(tile.future, tiles.future_of(part, blocks))
+        mixes.append(mix)
+    return jnp.concatenate(mixes)
+
+
 def _read(pattern: axes.Pattern, blocks: tuple[Block, ...]) -> axes.Queries:
-    """The pattern's mix of values, summed over the blocks."""
+    """A mix of the blocks' values."""
     start, total = 0, None
     for block in blocks:
         keys = block.values.shape[0]

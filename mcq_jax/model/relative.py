@@ -19,6 +19,8 @@ from mcq_jax.model.arithmetic import contract
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 
+Directions = Float[Array, "distance kv_head group head_width"]
+
 
 def with_content_bias(q: axes.Queries, config: ModelConfig) -> axes.Queries:
     """Returns the queries as they meet the keys: q + u."""
@@ -27,24 +29,32 @@ def with_content_bias(q: axes.Queries, config: ModelConfig) -> axes.Queries:
     return q + _bias("content_bias", q)
 
 
-def score_bias(
-    q: axes.Queries,
-    query_positions: Int[Array, " query"],
-    blocks: tuple[Block, ...],
-    config: ModelConfig,
-) -> list[axes.Pattern]:
-    """Returns (q + v) . W r of every query and key in float32, block by block.
+def key_directions(
+    q: axes.Queries, blocks: tuple[Block, ...], config: ModelConfig
+) -> Directions | None:
+    """Returns W r of every distance, which rows and queries share; None without one.
 
-    W r is made once for every distance, which rows and queries share; the blocks hold
-    all keys before a query, so that no distance exceeds their number.
+    The blocks hold all keys before a query, so that no distance exceeds their number.
     """
+    if not config.relative_positions:
+        return None
     distances = sum(block.positions.shape[0] for block in blocks)
     shape = (*q.shape[1:], config.width)
     weight = hk.get_parameter(
         "relative", shape, init=hk.initializers.RandomNormal(0.05)
     )
     waves = jnp.asarray(_sinusoids(distances, config.width), q.dtype)
-    directions = contract("dw,kghw->dkgh", waves, weight)
+    return contract("dw,kghw->dkgh", waves, weight)
+
+
+def score_bias(
+    q: axes.Queries,
+    query_positions: Int[Array, " query"],
+    blocks: tuple[Block, ...],
+    directions: Directions,
+    config: ModelConfig,
+) -> list[axes.Pattern]:
+    """Returns (q + v) . W r of every query and key in float32, block by block."""
     q = jnp.moveaxis(q + _bias("position_bias", q), 0, 2)
 
     def of_block(block):
@@ -56,7 +66,7 @@ def score_bias(
 
 
 def _stretch(
-    directions: Float[Array, "distance kv_head group head_width"],
+    directions: Directions,
     queries: Int[Array, " query"],
     keys: Int[Array, " key"],
 ) -> Float[Array, "stretch kv_head group head_width"]:

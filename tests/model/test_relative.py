@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mcq_jax.model.blocks import Block
-from mcq_jax.model.relative import score_bias, with_content_bias
+from mcq_jax.model.relative import key_directions, score_bias, with_content_bias
 from tests import tiny
 
 CONFIG = tiny.CASES["as Chinchilla: relative positions"]
@@ -29,9 +29,7 @@ def _by_hand(query, drawn, head, distance: int) -> float:
     half = CONFIG.width // 2
     angles = [distance / 10_000 ** (2 * i / CONFIG.width) for i in range(half)]
     waves = np.array([*map(np.sin, angles), *map(np.cos, angles)])
-    return (query + drawn["position_bias"][head]) @ (
-        drawn["relative"][head] @ waves
-    )
+    return (query + drawn["position_bias"][head]) @ (drawn["relative"][head] @ waves)
 
 
 def _block(part: range) -> Block:
@@ -54,7 +52,9 @@ def test_the_bias_of_a_score_is_that_of_its_distance(parts: list[range]):
     blocks = tuple(_block(part) for part in parts)
 
     def biases(q):
-        bias = score_bias(q, positions, blocks, CONFIG)
+        directions = key_directions(q, blocks, CONFIG)
+        assert directions is not None
+        bias = score_bias(q, positions, blocks, directions, CONFIG)
         return jnp.concatenate(bias, -1), with_content_bias(q, CONFIG)
 
     run = hk.without_apply_rng(hk.transform(biases))

@@ -67,8 +67,10 @@ def test_a_sweep_behind_a_prefix_equals_full_passes_over_the_whole(name, site):
         ).values["net"]
         for by_full in (False, True)
     )
-    assert np.abs(slow).max() > 1e-3
-    np.testing.assert_allclose(fast, slow, atol=1e-5 * max(1, np.abs(slow).max()))
+    largest = np.abs(slow).max()
+    tolerance = 1e-5 * max(1, largest)
+    assert largest > 30 * tolerance
+    np.testing.assert_allclose(fast, slow, atol=tolerance)
 
 
 def test_keys_of_a_prefix_are_held_once_for_all_prompts():
