@@ -56,7 +56,7 @@ real: $(VENV)/.installed-dev
 	$(PYTEST) -m "real" $(PYTEST_ARGS)
 
 benchmark: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/node_sweep.py
+	$(BIN)/python -m benchmarks.node_sweep
 
 peers: $(VENV)/.installed-peers
 	$(BIN)/python -m benchmarks.plain_forward

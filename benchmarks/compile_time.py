@@ -1,6 +1,6 @@
 """Does compile time grow with depth, and how long is it to a first result?
 
-    python benchmarks/compile_time.py [--layers 5 80]
+    python -m benchmarks.compile_time [--layers 5 80]
 
 Layers of SmolLM2-135M's shape, a fourth as wide, random weights. For each depth, in
 a process of its own and without a cache of compiled programs: seconds that jax spends
@@ -35,16 +35,18 @@ def main() -> None:
     )
     for stacked in (["--stacked"], []):
         for layers in asked.layers:
-            arguments = ["--measure", str(layers), *stacked]
-            subprocess.run([sys.executable, __file__, *arguments], check=True)
+            asked = ["--measure", str(layers), *stacked]
+            command = [sys.executable, "-m", "benchmarks.compile_time", *asked]
+            subprocess.run(command, check=True)
 
 
 def _measure(layers: int, stacked: bool) -> None:
     import jax
     import numpy as np
 
+    from benchmarks.shapes import draw
     from mcq_jax import sweeps
-    from mcq_jax.model import ModelConfig, forward, initialise
+    from mcq_jax.model import ModelConfig, forward
 
     spent: list[float] = []
 
@@ -57,12 +59,7 @@ def _measure(layers: int, stacked: bool) -> None:
         vocabulary=4096, context=8192, rotary_width=16,
     )  # fmt: skip
     sizes = [layers] if stacked else [1] * layers
-    shapes = jax.eval_shape(lambda: initialise(config, jax.random.key(0), sizes=sizes))
-    generator = np.random.default_rng(0)
-    parameters = jax.tree.map(
-        lambda leaf: 0.05 * generator.standard_normal(leaf.shape, np.float32), shapes
-    )
-    parameters = jax.block_until_ready(jax.device_put(parameters))
+    parameters = draw(config, sizes)
     jax.monitoring.register_event_duration_secs_listener(note)
     ids, lengths = np.ones((2, 64), np.int32), np.array([64, 64])
     answers = np.arange(8).reshape(2, 4)

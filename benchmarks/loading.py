@@ -1,6 +1,6 @@
 """How long does loading take beside a plain read, and how much memory beyond the model?
 
-    python benchmarks/loading.py [--megabytes 800] [--devices 1] [--dtype bfloat16 …]
+    python -m benchmarks.loading [--megabytes 800] [--devices 1] [--dtype bfloat16 …]
 
 A Llama-shaped folder of random bfloat16 weights is written to a temporary place, read
 plainly once (so that it lies in the page cache, where both contenders find it), then

@@ -1,6 +1,6 @@
 """How near does the planner's memory come to what a sweep really takes?
 
-    python benchmarks/memory.py
+    python -m benchmarks.memory
 
 Every node of SmolLM2-135M's shape with random weights, in three sizes, each in a
 process of its own: what `sweeps.forecast` says, and the most anonymous memory of the
@@ -18,17 +18,13 @@ import sys
 import threading
 import time
 
-import jax
 import numpy as np
 
+from benchmarks.shapes import SMOLLM2_135M, draw
 from mcq_jax import sweeps
-from mcq_jax.model import ModelConfig, initialise
 from mcq_jax.prompts import TokenisedPrompt
 
-CONFIG = ModelConfig(
-    layers=30, width=576, kv_heads=3, group=3, head_width=64, neurons=1536,
-    vocabulary=49_152, context=8192, rotary_width=64,
-)  # fmt: skip
+COMMAND = [sys.executable, "-m", "benchmarks.memory"]
 # Prompts at once, sources of each, tokens.
 SIZES = ((4, 3, 512), (8, 3, 512), (8, 3, 1024))
 
@@ -40,18 +36,18 @@ def main() -> None:
         return
     print("prompts  sources  tokens  predicted GB  measured GB  predicted / measured")
     for size in SIZES:
-        subprocess.run([sys.executable, __file__, *map(str, size)], check=True)
+        subprocess.run([*COMMAND, *map(str, size)], check=True)
 
 
 def _measure(prompts: int, sources: int, tokens: int) -> None:
-    tiny = dataclasses.replace(CONFIG, layers=2, vocabulary=128, neurons=64)
-    _sweep(tiny, _random_parameters(tiny), 2, 1, 16)
+    tiny = dataclasses.replace(SMOLLM2_135M, layers=2, vocabulary=128, neurons=64)
+    _sweep(tiny, draw(tiny), 2, 1, 16)
     before = _anonymous_bytes()
-    parameters = _random_parameters(CONFIG)
+    parameters = draw(SMOLLM2_135M)
     highest, done = [0], threading.Event()
     watcher = threading.Thread(target=_watch, args=(highest, done))
     watcher.start()
-    predicted = _sweep(CONFIG, parameters, prompts, sources, tokens).peak_bytes
+    predicted = _sweep(SMOLLM2_135M, parameters, prompts, sources, tokens).peak_bytes
     done.set()
     watcher.join()
     measured = highest[0] - before
@@ -76,17 +72,6 @@ def _sweep(config, parameters, prompts: int, sources: int, tokens: int):
     effect = {"net": sweeps.net_effect}
     sweeps.sweep(parameters, asked, plan, patched_from, metrics=effect, **named)
     return predicted
-
-
-def _random_parameters(config: ModelConfig):
-    """Made one by one: what `initialise` needs meanwhile would be kept."""
-    shapes = jax.eval_shape(lambda: initialise(config, jax.random.key(0)))
-    generator = np.random.default_rng(0)
-
-    def make(leaf):
-        return jax.device_put(0.05 * generator.standard_normal(leaf.shape, leaf.dtype))
-
-    return jax.block_until_ready(jax.tree.map(make, shapes))
 
 
 def _prompt(index: int, tokens: int) -> TokenisedPrompt:

@@ -1,6 +1,6 @@
 """What does patching every node at the answer position cost, in forward passes?
 
-    python benchmarks/node_sweep.py [--tokens 50 150 512] [--repeats 5]
+    python -m benchmarks.node_sweep [--tokens 50 150 512] [--repeats 5]
 
 One prompt, one source, every head and feed-forward block of a SmolLM2-135M-shaped model
 with random weights. Timed side by side in one process: our forward pass (which keeps
@@ -13,28 +13,16 @@ Typical output: see benchmarks/README.md.
 """
 
 import argparse
-import statistics
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.shapes import SMOLLM2_135M, draw
+from benchmarks.side_by_side import race
 from mcq_jax import sweeps
 from mcq_jax.interventions import Site, patch
-from mcq_jax.model import ModelConfig, forward, initialise
-
-SMOLLM2_135M = ModelConfig(
-    layers=30,
-    width=576,
-    kv_heads=3,
-    group=3,
-    head_width=64,
-    neurons=1536,
-    vocabulary=49_152,
-    context=8192,
-    rotary_width=64,
-)
+from mcq_jax.model import forward
 
 
 def main() -> None:
@@ -44,7 +32,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     asked = parser.parse_args()
     config = SMOLLM2_135M
-    parameters = initialise(config, jax.random.key(0))
+    parameters = draw(config)
     print("tokens  forward s  sweep s  sweep/forward  limit  x limit  full/sweep")
     for tokens in asked.tokens:
         forward_s, sweep_s, one_full_s = _measure(
@@ -82,14 +70,8 @@ def _measure(parameters, config, tokens: int, repeats: int):
         )
         return forward(parameters, ids[:1], [edit], config=config).logits
 
-    times = {run: [] for run in (run_prompt, run_sweep, run_full)}
-    for round_ in range(repeats + 1):
-        for run, seconds in times.items():
-            begun = time.perf_counter()
-            jax.block_until_ready(jax.tree.leaves(run()))
-            if round_:  # the first round compiles
-                seconds.append(time.perf_counter() - begun)
-    return tuple(statistics.median(seconds) for seconds in times.values())
+    contenders = {"prompt": run_prompt, "sweep": run_sweep, "full": run_full}
+    return tuple(times.median for times in race(contenders, repeats).values())
 
 
 if __name__ == "__main__":

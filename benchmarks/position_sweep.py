@@ -1,6 +1,6 @@
 """What do patches at earlier positions cost, beside what they change?
 
-    python benchmarks/position_sweep.py [--layers 6] [--tokens 128] [--repeats 3]
+    python -m benchmarks.position_sweep [--layers 6] [--tokens 128] [--repeats 3]
 
 The residual stream of one prompt patched in every layer at every position, and in every
 layer over each of ten spans; SmolLM2-135M's shape with fewer layers and random weights.
@@ -13,15 +13,13 @@ Typical output: see benchmarks/README.md.
 
 import argparse
 import dataclasses
-import statistics
-import time
 
 import jax
 import numpy as np
-from node_sweep import SMOLLM2_135M
 
+from benchmarks.shapes import SMOLLM2_135M, draw
+from benchmarks.side_by_side import race
 from mcq_jax import Site, sweeps
-from mcq_jax.model import initialise
 from mcq_jax.sweeps.cost import layer_flops, prefill_flops
 
 SPANS = 10
@@ -46,7 +44,7 @@ def main() -> None:
         "every position": sweeps.every_position(site, config, tokens=tokens),
         "ten spans": sweeps.every_span(site, spans, lengths, config).of(np.array([0])),
     }
-    parameters = initialise(config, jax.random.key(0))
+    parameters = draw(config)
     ids = jax.random.randint(jax.random.key(1), (2, tokens), 0, config.vocabulary)
     print("plan            rows  forward s  sweep s  sweep/forward  limit  x limit")
     for name, plan in plans.items():
@@ -82,15 +80,8 @@ def _measure(parameters, config, plan, ids, repeats: int) -> tuple[float, float]
     def run_sweep():
         return sweeps.resume(parameters, start, sources, plan, config=config).final
 
-    times = {run_prompt: [], run_sweep: []}
-    for round_ in range(repeats + 1):
-        for run, seconds in times.items():
-            begun = time.perf_counter()
-            jax.block_until_ready(jax.tree.leaves(run()))
-            if round_:  # the first round compiles
-                seconds.append(time.perf_counter() - begun)
-    forward_s, sweep_s = (statistics.median(s) for s in times.values())
-    return forward_s, sweep_s
+    times = race({"prompt": run_prompt, "sweep": run_sweep}, repeats)
+    return times["prompt"].median, times["sweep"].median
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How does the work of one device shrink, or stay, as there are more of them?
 
-    python benchmarks/scaling.py
+    python -m benchmarks.scaling
 
 Counts, not times: a prompt pass, the patching of every node, and the answers of a small
 model are compiled for meshes of one to eight pretend devices. Beside the FLOPs, memory

@@ -1,4 +1,7 @@
-"""Times contenders round-robin, so that a busy moment of the machine hits them all."""
+"""Times contenders round-robin, so that a busy moment of the machine hits them all.
+
+Only what measures torch imports it.
+"""
 
 import dataclasses
 import math
@@ -10,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,8 @@ def use_cores(count: int) -> None:
     With one core, times are this process's own seconds on it (`race`), which other
     programs hardly change; with more, they are seconds on the wall.
     """
+    import torch
+
     torch.set_num_threads(count)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
@@ -54,7 +58,7 @@ def race(
 ) -> dict[str, Times]:
     """Runs every contender once to warm up, then once per round, in turn.
 
-    A contender returns when its result is there (`jax.block_until_ready`). One that has
+    What a contender returns is waited for (`jax.block_until_ready`). One that has
     run three rounds, and for more than `patience` seconds, sits out the others.
     """
     is_alone = len(os.sched_getaffinity(0)) == 1
@@ -65,7 +69,7 @@ def race(
             if len(seconds[name]) >= 3 and sum(seconds[name]) > patience:
                 continue
             begun = clock()
-            run()
+            jax.block_until_ready(run())
             if round_:
                 seconds[name].append(clock() - begun)
     return {name: Times(each) for name, each in seconds.items()}
@@ -73,6 +77,8 @@ def race(
 
 def product_rate(rounds: int) -> dict[str, float]:
     """FLOP/s of a large float32 matrix product, jax's and torch's, at their best."""
+    import torch
+
     size = 1536
     a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
     ours, theirs = jnp.asarray(a), torch.from_numpy(a)
@@ -87,5 +93,7 @@ def product_rate(rounds: int) -> dict[str, float]:
 
 def read_rate(rounds: int) -> float:
     """Bytes per second of reading more than the caches hold, at best."""
+    import torch
+
     a = torch.ones(2**28)  # 1 GiB
     return 4 * len(a) / race({"read": a.sum}, rounds)["read"].best

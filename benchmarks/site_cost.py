@@ -1,6 +1,6 @@
 """What do sites cost where nothing is asked of them, and what does one patch cost?
 
-    python benchmarks/site_cost.py [--tokens 128] [--repeats 9]
+    python -m benchmarks.site_cost [--tokens 128] [--repeats 9]
 
 One SmolLM2-135M-shaped layer stack, compiled three times and timed in turn: as it is,
 with every site stripped out (a tap that returns what it is given), and with one patch
@@ -12,7 +12,7 @@ Typical output: see benchmarks/README.md.
 """
 
 import argparse
-import statistics
+import functools
 import subprocess
 import sys
 import time
@@ -20,8 +20,9 @@ from unittest import mock
 
 import jax
 import jax.numpy as jnp
-from node_sweep import SMOLLM2_135M
 
+from benchmarks.shapes import SMOLLM2_135M
+from benchmarks.side_by_side import race
 from mcq_jax.interventions import Site, patch
 from mcq_jax.model import forward, initialise, transformer
 
@@ -89,16 +90,16 @@ def _compare(dtype, tokens: int, repeats: int) -> None:
         "as it is": (program(()), ()),
         "one patch": (program((edit,)), (edit,)),
     }
-    times = {name: [] for name in programs}
-    for _ in range(repeats + 1):
-        for name, (run, edits) in programs.items():
-            begun = time.perf_counter()
-            jax.block_until_ready(run(parameters, ids, edits))
-            times[name].append(time.perf_counter() - begun)
-    medians = {name: statistics.median(t[1:]) for name, t in times.items()}
+    contenders = {
+        name: functools.partial(run, parameters, ids, edits)
+        for name, (run, edits) in programs.items()
+    }
+    medians = {name: times.median for name, times in race(contenders, repeats).items()}
     for name, (run, _) in programs.items():
-        temporary = run.memory_analysis().temp_size_in_bytes / 1e6
-        flops = run.cost_analysis()["flops"] / 1e9
+        memory, cost = run.memory_analysis(), run.cost_analysis()
+        assert memory is not None and cost is not None
+        temporary = memory.temp_size_in_bytes / 1e6
+        flops = cost["flops"] / 1e9
         print(
             f"{dtype.name:9s} {name:9s} {medians[name]:7.3f} "
             f"{medians[name] / medians['stripped']:11.3f} {temporary:13.2f} "
