@@ -35,8 +35,8 @@ def main() -> None:
     )
     for stacked in (["--stacked"], []):
         for layers in asked.layers:
-            asked = ["--measure", str(layers), *stacked]
-            command = [sys.executable, "-m", "benchmarks.compile_time", *asked]
+            measure = ["--measure", str(layers), *stacked]
+            command = [sys.executable, "-m", "benchmarks.compile_time", *measure]
             subprocess.run(command, check=True)
 
 
