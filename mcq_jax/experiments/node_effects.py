@@ -11,7 +11,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from mcq_jax import metrics, sharding, sweeps
 from mcq_jax.axes import AnyArray
@@ -37,11 +37,10 @@ class Bank:
     # The model's cap on logits; contributions add up to what comes before it.
     logit_cap: float | None
 
-    def sources(self, index: np.ndarray) -> NodeOutputs:
-        """Returns the outputs of source prompts `[…]` as `[layer, …, …]`."""
-        return NodeOutputs(
-            *(jnp.asarray(a[:, index]) for a in (self.nodes.z, self.nodes.mlp))
-        )
+    def sources(self, index: Int[np.ndarray, "prompt source"]) -> NodeOutputs:
+        """Returns what `[prompt, source]` wrote, `[layer, prompt, source, …]`."""
+        held = NodeOutputs(self.nodes.z[:, index], self.nodes.mlp[:, index])
+        return sharding.place_over_data(held, axes=(1, 2))
 
     def readout_of(self, prompts: np.ndarray) -> sweeps.Readout:
         """Returns how some prompts read their answers."""
