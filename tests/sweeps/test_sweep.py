@@ -1,10 +1,13 @@
 """One call from prompts and a plan to a labelled table, by any route the same."""
 
+import dataclasses
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax._src import monitoring
 
 from mcq_jax import metrics
 from mcq_jax.interventions import Node, Site
@@ -19,10 +22,10 @@ from mcq_jax.sweeps import (
     every_position,
     every_span,
     every_unit,
+    near_ties,
     net_effect,
     node_sets,
     patched_net,
-    resumed_pass,
     sweep,
 )
 from tests import tiny
@@ -168,13 +171,49 @@ def test_a_stopped_sweep_does_only_what_is_missing(tmp_path, monkeypatch):
     assert before == after
 
 
-def test_another_chunk_compiles_nothing():
+@pytest.fixture
+def compiled():
+    """The programs that are compiled, one entry each."""
+    seen: list[str] = []
+
+    def note(event: str, duration_secs: float, **_) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    yield seen
+    monitoring.unregister_event_duration_listener(note)
+
+
+def _longer(prompt: TokenisedPrompt, tokens: int) -> TokenisedPrompt:
+    before = np.arange(tokens, dtype=np.int32) % CONFIG.vocabulary
+    return dataclasses.replace(prompt, ids=np.concatenate([before, prompt.ids]))
+
+
+def test_only_a_new_length_or_dtype_compiles_anything(compiled, monkeypatch):
+    """Other chunks, prompts and sources run the programs that there are."""
+    monkeypatch.setattr(near_ties, "NEAR", 0.0)  # how many nearly tie is their affair
     plan = every_node(CONFIG)
-    _sweep(plan, prompts_at_once=2)
-    programs = resumed_pass._advance._cache_size()  # pyright: ignore
-    other = Sources(kinds=("a", "b"), index=SOURCES.index[:, ::-1])
-    _sweep(plan, other, prompts_at_once=2)
-    assert resumed_pass._advance._cache_size() == programs  # pyright: ignore
+    wide = dataclasses.replace(CONFIG, context=64)
+    others = Sources(kinds=("a", "b"), index=SOURCES.index[:, ::-1])
+
+    def programs(prompts, sources=SOURCES, parameters=None) -> int:
+        compiled.clear()
+        sweep(
+            _parameters() if parameters is None else parameters,
+            prompts, plan, sources, config=wide, prompts_at_once=2,
+        )  # fmt: skip
+        return len(compiled)
+
+    assert programs(PROMPTS) > 0
+    assert programs(PROMPTS[::-1], others) == 0
+    assert programs([_longer(prompt, 3) for prompt in PROMPTS]) == 0  # same padding
+    longer = [_longer(prompt, 12) for prompt in PROMPTS]
+    assert programs(longer) > 0
+    assert programs(longer[::-1], others) == 0
+    narrow = tiny.random_parameters(CONFIG, dtype=jnp.bfloat16)
+    assert programs(PROMPTS, parameters=narrow) > 0
+    assert programs(PROMPTS[::-1], others, parameters=narrow) == 0
 
 
 def test_a_table_names_what_it_holds():
