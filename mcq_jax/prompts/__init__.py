@@ -19,6 +19,7 @@ from mcq_jax.prompts.pairs import (
     Pair,
     TokenisedPair,
     aligned_positions,
+    aligned_spans,
     read_pairs,
     tokenise_pair,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "TokenizerFile",
     "WordTokenizer",
     "aligned_positions",
+    "aligned_spans",
     "batches",
     "chat_of",
     "copy_colour",

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -109,6 +109,25 @@ def aligned_positions(
     return (
         np.arange(clean.end - count, clean.end, dtype=np.int32),
         np.arange(source.end - count, source.end, dtype=np.int32),
+    )
+
+
+def aligned_spans(
+    pairs: Sequence[TokenisedPair], name: str
+) -> Int[np.ndarray, "prompt selected"]:
+    """Returns a named span's corresponding positions in every prompt of some pairs.
+
+    First those of all clean prompts, then those of their sources. A span that is
+    shorter than the longest repeats its last position.
+    """
+    both = [aligned_positions(pair, name) for pair in pairs]
+    widest = max(len(clean) for clean, _ in both)
+    return np.array(
+        [
+            np.pad(sides[which], (0, widest - len(sides[which])), mode="edge")
+            for which in (0, 1)
+            for sides in both
+        ]
     )
 
 

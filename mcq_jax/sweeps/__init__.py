@@ -49,7 +49,13 @@ from mcq_jax.sweeps.prompt_pass import (
 )
 from mcq_jax.sweeps.resumed_pass import Resumed, resume
 from mcq_jax.sweeps.shared_prefix import Prefix, run_prefix
-from mcq_jax.sweeps.sources import Ablation, Direction, Sources, choose_sources
+from mcq_jax.sweeps.sources import (
+    Ablation,
+    Direction,
+    Sources,
+    choose_sources,
+    prompts_of_pairs,
+)
 from mcq_jax.sweeps.sweep_table import Summary, SweepTable
 from mcq_jax.sweeps.sweeping import EFFECTS, sweep
 
@@ -102,6 +108,7 @@ __all__ = [
     "prefill",
     "prefill_flops",
     "prompt_pass_bytes",
+    "prompts_of_pairs",
     "read_answers",
     "resume",
     "run_fully",

@@ -2,9 +2,12 @@
 
 import dataclasses
 import enum
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
+
+from mcq_jax.prompts import TokenisedPair, TokenisedPrompt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,19 @@ class Direction(enum.Enum):
 
     NOISE = "the prompt, from its source: is the node needed?"
     DENOISE = "the source, from the prompt: does the node suffice?"
+
+
+def prompts_of_pairs(
+    pairs: Sequence[TokenisedPair],
+) -> tuple[tuple[TokenisedPrompt, ...], Sources]:
+    """Returns the prompts of a sweep over pairs, and whom each is patched from.
+
+    The prompts are all clean ones, then their sources in the same order.
+    """
+    clean = tuple(pair.clean for pair in pairs)
+    others = tuple(pair.source for pair in pairs)
+    index = len(pairs) + np.arange(len(pairs))[:, None]
+    return clean + others, Sources(kinds=("pair",), index=index)
 
 
 def choose_sources(

@@ -40,6 +40,15 @@ def test_a_pair_gives_two_prompts_with_the_same_span_names(tmp_path):
     assert (both.clean.gold, both.source.gold) == (0, 1)
 
 
+def test_aligned_spans_are_those_of_each_pair_filled_up(tmp_path):
+    short = {**RECORD, "spans": {"names": [[0, 4], [0, 4]]}, "id": "short"}
+    pairs = prompts.read_pairs(write(tmp_path, RECORD, short))
+    pairs = [prompts.tokenise_pair(pair, WORDS) for pair in pairs]
+    found = prompts.aligned_spans(pairs, "names")
+    # Mary and John, Mary; and Mary and Tom, where they stand in the source; Anna.
+    assert found.tolist() == [[0, 1, 2], [0, 0, 0], [1, 2, 3], [0, 0, 0]]
+
+
 def test_spans_of_different_length_correspond_from_their_ends(tmp_path):
     (pair,) = prompts.read_pairs(write(tmp_path, RECORD))
     both = prompts.tokenise_pair(pair, WORDS)

@@ -11,7 +11,7 @@ from jax._src import monitoring
 
 from mcq_jax import metrics
 from mcq_jax.interventions import Node, Site
-from mcq_jax.prompts import TokenisedPrompt
+from mcq_jax.prompts import TokenisedPair, TokenisedPrompt
 from mcq_jax.results import RunFolder
 from mcq_jax.sweeps import (
     EFFECTS,
@@ -26,6 +26,7 @@ from mcq_jax.sweeps import (
     net_effect,
     node_sets,
     patched_net,
+    prompts_of_pairs,
     sweep,
 )
 from tests import tiny
@@ -136,6 +137,22 @@ def test_restoring_every_node_restores_what_noising_takes_away():
 def first_logit(outcome):
     """A user's own metric."""
     return outcome.patched.logits[0]
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_pairs_are_patched_from_their_own_sources(direction: Direction):
+    others = [2, 3, 0]
+    pairs = [
+        TokenisedPair(clean=PROMPTS[i], source=PROMPTS[other])
+        for i, other in enumerate(others)
+    ]
+    asked, sources = prompts_of_pairs(pairs)
+    assert sources.kinds == ("pair",) and len(asked) == 6
+    named = {"config": CONFIG, "direction": direction}
+    found = sweep(_parameters(), asked, PLANS["nodes"], sources, **named)
+    by_hand = Sources(kinds=("pair",), index=np.array(others)[:, None])
+    expected = sweep(_parameters(), PROMPTS, PLANS["nodes"], by_hand, **named)
+    _assert_same(found, expected)
 
 
 def test_a_users_metric_is_as_good_as_ours():
