@@ -61,8 +61,8 @@ def _fitting(plan: Plan) -> str:
 def _pass(name: str, cost: PassCost, formula: str) -> list[str]:
     return [
         f"{name}: {duration(cost.seconds)}, limited by {cost.limit}",
-        f"  compute {cost.compute_bound:.2f} s, memory {cost.memory_bound:.2f} s, "
-        f"links {cost.link_bound:.2f} s",
+        f"  held up by compute {cost.compute_bound:.2f} s, by memory "
+        f"{cost.memory_bound:.2f} s, by links {cost.link_bound:.2f} s",
         f"  a chip: {cost.flops:.3g} FLOPs ({formula}), "
         f"{cost.bytes / _GB:.0f} GB of memory traffic",
         *(
