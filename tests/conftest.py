@@ -4,6 +4,7 @@ The settings come before the package is imported: signatures are instrumented wh
 it loads.
 """
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,20 @@ jaxtyping.install_import_hook("mcq_jax", f"{signatures.__name__}.check")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
+# Linux gives a process 65,530 stretches of memory; a compiled program takes some.
+MANY_STRETCHES = 15_000
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    """Forgets compiled programs between modules: without it jax ends by a crash."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MANY_STRETCHES:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
