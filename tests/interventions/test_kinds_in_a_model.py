@@ -38,7 +38,7 @@ def _dictionary(seed: int) -> Dictionary:
     return Dictionary(
         encoder=random(10, 6, seed=seed),
         decoder=random(6, 10, seed=seed + 1),
-        encoder_bias=random(6, seed=seed + 2),
+        encoder_bias=5 + random(6, seed=seed + 2),  # some are active everywhere
         decoder_bias=random(10, seed=seed + 3),
         threshold=jnp.zeros(6),
     )
