@@ -14,7 +14,7 @@ from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import LayerConstants
 from mcq_jax.model.norms import norm_heads
-from mcq_jax.model.positions import rotate
+from mcq_jax.model.positions import Positions, rotate
 from mcq_jax.model.readers import key_versions, value_versions
 from mcq_jax.model.relative import (
     Directions,
@@ -28,7 +28,7 @@ from mcq_jax.model.tiles import Tile
 def attention(
     x: axes.Residual,
     blocks: tuple[Block, ...],
-    positions: Int[Array, " position"],
+    positions: Positions,
     constants: LayerConstants,
     config: ModelConfig,
     tap: Tap,
@@ -36,33 +36,34 @@ def attention(
     """Returns what attention adds (before any norm of it) and its own block."""
     heads = (config.kv_heads, config.head_width)
     query_heads = (config.kv_heads, config.group, config.head_width)
+    index = positions.index
     q = tap(Site.Q, _project("query", x, query_heads, config.qkv_bias))
     k = tap(Site.K, _project("key", x, heads, config.qkv_bias))
     v = tap(Site.V, _project("value", x, heads, config.qkv_bias))
 
     def turned(k, tap):
         k = norm_heads("key", k, config, tap, Site.K_SCALE)
-        return tap(Site.ROT_K, rotate(k, positions, constants.frequencies))
+        return tap(Site.ROT_K, rotate(k, positions, constants.rotation))
 
     q = norm_heads("query", q, config, tap, Site.Q_SCALE)
-    q = tap(Site.ROT_Q, rotate(q, positions, constants.frequencies))
-    own = Block(turned(k, tap), v, positions, jnp.int32(positions.shape[0]))
+    q = tap(Site.ROT_Q, rotate(q, positions, constants.rotation))
+    own = Block(turned(k, tap), v, index, jnp.int32(x.shape[0]))
     blocks = (*blocks, own)
     parts = tiles.stretches(x.shape[0])
     directions = key_directions(q, blocks, config)
 
     def scores_of(blocks):
-        inputs = ((q[at], positions[at], tiles.seen_from(at, blocks)) for at in parts)
+        inputs = ((q[at], index[at], tiles.seen_from(at, blocks)) for at in parts)
         return [Tile(_scores(*i, directions, constants, config)) for i in inputs]
 
     scores = scores_of(blocks)
-    for readers, edited in key_versions(tap, k, blocks, positions, turned):
+    for readers, edited in key_versions(tap, k, blocks, index, turned):
         scores = tiles.where(readers, scores_of(edited), scores)
     scores = tiles.tapped(tap, Site.SCORES, scores)
     pattern = [tiles.softmax(tile) for tile in scores]
     pattern = tiles.tapped(tap, Site.PATTERN, pattern)
     z = _mix(pattern, blocks, parts)
-    for readers, edited in value_versions(tap, blocks, positions):
+    for readers, edited in value_versions(tap, blocks, index):
         other = _mix(pattern, edited, parts)
         z = jnp.where(jnp.moveaxis(readers, 2, 0)[..., None], other, z)
     z = tap(Site.Z, z.astype(x.dtype))

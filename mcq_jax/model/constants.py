@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, Int
 
 from mcq_jax.model.config import ModelConfig
-from mcq_jax.model.positions import layer_frequencies
+from mcq_jax.model.positions import distinct_rotations
 
 
 class LayerConstants(NamedTuple):
@@ -14,8 +14,8 @@ class LayerConstants(NamedTuple):
 
     # The layer's index, by which edits find their slot.
     layer: Int[ArrayLike, "*layer"]
-    # Rotary angles per position; 0 leaves a pair of dimensions unturned.
-    frequencies: Float[ArrayLike, "*layer half"]
+    # Which of the model's rotations its queries and keys turn by.
+    rotation: Int[ArrayLike, "*layer"]
     # What the products of queries and keys are multiplied by.
     score_scale: Float[ArrayLike, "*layer"]
     # How many tokens are in sight, the own included; None if all are in all layers.
@@ -26,7 +26,7 @@ def layer_constants(config: ModelConfig) -> LayerConstants:
     """Returns the constants of all layers, stacked `[layer, …]`."""
     return LayerConstants(
         layer=np.arange(config.layers, dtype=np.int32),
-        frequencies=layer_frequencies(config),
+        rotation=distinct_rotations(config)[1],
         score_scale=_score_scales(config),
         window=_windows(config),
     )

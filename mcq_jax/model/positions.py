@@ -1,7 +1,10 @@
 """Rotary positions: queries and keys turn by an angle that grows with position."""
 
+import functools
 import math
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
@@ -9,10 +12,32 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from mcq_jax.model.config import ModelConfig, RopeScaling
 
 
+class Positions(NamedTuple):
+    """Where tokens stand in their sequence, and how far they turn there.
+
+    A pass works the turns out once, ahead of its layers. Within a layer a compiler
+    would fuse them into what they turn, and do so again for every head.
+    """
+
+    index: Int[Array, "*row position"]
+    # Of the angle of every pair of dimensions, in each of the model's rotations.
+    cosine: Float[Array, "*row rotation position half"]
+    sine: Float[Array, "*row rotation position half"]
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def positions_of(index: Int[Array, "*row position"], config: ModelConfig) -> Positions:
+    """Returns tokens' positions as layers want them."""
+    rotations, _ = distinct_rotations(config)
+    angles = jnp.multiply.outer(index.astype(jnp.float32), rotations)
+    angles = jnp.moveaxis(angles, -2, -3)
+    return Positions(index, jnp.cos(angles), jnp.sin(angles))
+
+
 def rotate(
     x: Float[Array, "position *heads head_width"],
-    positions: Int[Array, " position"],
-    frequencies: Float[ArrayLike, " half"],
+    positions: Positions,
+    rotation: Int[ArrayLike, ""],
 ) -> Float[Array, "position *heads head_width"]:
     """Returns queries or keys turned to their positions, computed in float32.
 
@@ -20,17 +45,26 @@ def rotate(
     half"): dimension i turns with dimension i + half. A frequency of 0 leaves its
     pair unturned, so layers without rotation need no branch.
     """
-    frequencies = jnp.asarray(frequencies)
-    half = frequencies.shape[0]
+    half = positions.cosine.shape[-1]
     if half == 0:
         return x
-    angles = positions.astype(jnp.float32)[:, None] * frequencies[None]
-    angles = angles.reshape(angles.shape[0], *(1,) * (x.ndim - 2), half)
-    cosine, sine = jnp.cos(angles), jnp.sin(angles)
+    heads = tuple(range(1, x.ndim - 1))
+    cosine = jnp.expand_dims(positions.cosine[rotation], heads)
+    sine = jnp.expand_dims(positions.sine[rotation], heads)
     wide = x.astype(jnp.float32)
     first, second = wide[..., :half], wide[..., half : 2 * half]
     turned = (first * cosine - second * sine, second * cosine + first * sine)
     return jnp.concatenate([*turned, wide[..., 2 * half :]], -1).astype(x.dtype)
+
+
+def distinct_rotations(
+    config: ModelConfig,
+) -> tuple[Float[np.ndarray, "rotation half"], Int[np.ndarray, " layer"]]:
+    """Returns the frequencies of the model's rotations, and which each layer has."""
+    frequencies, of_layer = np.unique(
+        layer_frequencies(config), axis=0, return_inverse=True
+    )
+    return frequencies, of_layer.reshape(-1).astype(np.int32)
 
 
 def layer_frequencies(config: ModelConfig) -> np.ndarray:

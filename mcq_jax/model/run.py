@@ -21,6 +21,7 @@ from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.parameters import Group, Parameters
+from mcq_jax.model.positions import positions_of
 from mcq_jax.model.readers import check_readers
 from mcq_jax.model.validation import check_inputs
 
@@ -118,7 +119,7 @@ def run_layers(
         first_layer: the model's layer that these parameters begin with.
     """
     edits, capture = tuple(edits), tuple(capture)
-    constants = layer_constants(config)
+    constants, places = layer_constants(config), positions_of(positions, config)
     past = ((),) * len(parameters.layers) if past is None else past
     blocks, captured, start = [], [[] for _ in capture], first_layer
     for group, earlier in zip(parameters.layers, past, strict=True):
@@ -127,7 +128,7 @@ def run_layers(
         here = jax.tree.map(lambda c: c[start:stop], constants)  # noqa: B023
         run_segment = _run_layer if size == 1 else _scan_layers
         wishes = _wishes_within(capture, start, stop)
-        inputs = (group, x, earlier, positions, here, edits, wishes)
+        inputs = (group, x, earlier, places, here, edits, wishes)
         x, own, kept = run_segment(*inputs, config=config, keep_blocks=keep_blocks)
         blocks += [own] * keep_blocks
         for parts, part in zip(captured, kept, strict=True):

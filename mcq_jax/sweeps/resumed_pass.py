@@ -24,6 +24,7 @@ from mcq_jax.model.attention import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.parameters import Parameters
+from mcq_jax.model.positions import positions_of
 from mcq_jax.sweeps.plans import Plan
 from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
 from mcq_jax.sweeps.row_edits import Here, RowEdits, row_edits, rows_at
@@ -114,6 +115,10 @@ def _run_rows(
     births, sources = shares.earliest(births), shares.repeat_sources(sources)
     shape = jax.tree.leaves(sources)[0].shape[1:3]
     x = jnp.zeros((*shape, 0, suffix, config.width), start.resid_pre.dtype)
+    before_all = 0 if start.prefix is None else start.prefix.length
+    to_answer = np.arange(suffix, dtype=np.int32)[::-1] - before_all
+    index = start.answer_position[:, None] - to_answer[None]
+    positions = positions_of(index, config)
     kept, layer = [], 0
     for group, blocks in zip(parameters.layers, _pasts(start), strict=True):
         for index in range(jax.tree.leaves(group)[0].shape[0]):
@@ -126,7 +131,7 @@ def _run_rows(
                     (group, blocks, np.int32(index)),
                     (constants, sources, np.int32(layer)),
                     x,
-                    start.answer_position,
+                    positions,
                     jax.tree.map(lambda a: a[:, :, :alive], rows),  # noqa: B023
                     births[:alive] <= layer,
                     edits_of=row_edits(plan),
@@ -171,7 +176,7 @@ def _advance(
     segment,
     model,
     x,
-    answer_position,
+    positions,
     rows,
     is_born,
     *,
@@ -197,7 +202,6 @@ def _advance(
     group = sharding.gather_weights(group)
     x = sharding.rows_over_data(x, leading=2)  # [prompt, source, …]
     suffix = x.shape[3]
-    first = answer_position + 1 - suffix  # where the suffix begins in each prompt
     # The keys that the longest prompt has before its suffix; shorter ones mask some.
     earlier = blocks.keys.shape[1] - suffix
     # Masks and indices that all prompts or sources share are not copied for each.
@@ -209,11 +213,11 @@ def _advance(
         lambda a: a.reshape(*(n for n in a.shape[:2] if n > 1), *a.shape[2:]), rows
     )
 
-    def run(x, row, source, past, first):
-        positions = before_all + first + jnp.arange(suffix)
-        here = Here(constants.layer, positions, before_all + earlier)
+    def run(x, row, source, past, positions):
+        here = Here(constants.layer, positions.index, before_all + earlier)
         edits = edits_of(row, source, here, config)
-        past = (*shared, *((past._replace(length=first),) if earlier else ()))
+        past = past._replace(length=positions.index[0] - before_all)
+        past = (*shared, *((past,) if earlier else ()))
         out, _, captured = transformer.layer.apply(
             group, x, past, positions, constants, edits, wishes, config
         )
@@ -228,6 +232,6 @@ def _advance(
     over_rows = jax.vmap(run, in_axes=(0, 0, None, None, None))
     over_sources = jax.vmap(over_rows, in_axes=(0, of_sources, 0, None, None))
     over_prompts = jax.vmap(over_sources, in_axes=(0, of_prompts, 0, 0, 0))
-    moved, captured = over_prompts(x, rows, sources, past, first)
+    moved, captured = over_prompts(x, rows, sources, past, positions)
     nodes = NodeOutputs(*captured) if keep_nodes else None
     return jnp.where(is_born[None, None, :, None, None], moved, x), nodes

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mcq_jax import checkpoints, model
+from mcq_jax.model.positions import rotary_frequencies
 from tests.checkpoints import files
 
 TEXTS = ("A) apple\n\nB)  x \n", "naïve 😀 e\u0301\r\n", "<|im_start|>user\n12 345", "")
@@ -211,12 +212,12 @@ def test_llama_3_scaling_is_recognised_by_its_factors(tmp_path):
     folder = tmp_path / "folder"
     files.write_folder(folder, weights, files.config("llama") | rope)
     wanted = checkpoints.load(folder).config
-    frequencies = np.asarray(model.layer_constants(wanted).frequencies)[0]
+    frequencies = rotary_frequencies(wanted)
     plain = 5e5 ** -(np.arange(0, files.HEAD_WIDTH, 2) / files.HEAD_WIDTH)
     factors = (plain / frequencies).astype(np.float32)
     assert factors.min() == pytest.approx(1) and factors.max() == pytest.approx(8)
     path = tmp_path / "m.gguf"
     extra = {"rope_freqs.weight": factors}
     files.write_gguf(path, weights, "llama", extra=extra, rope_base=5e5)
-    found = np.asarray(model.layer_constants(checkpoints.load(path).config).frequencies)
-    np.testing.assert_allclose(found[0], frequencies, rtol=1e-5)
+    found = rotary_frequencies(checkpoints.load(path).config)
+    np.testing.assert_allclose(found, frequencies, rtol=1e-5)

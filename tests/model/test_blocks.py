@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mcq_jax.model import forward, layer_constants, transformer
+from mcq_jax.model.positions import positions_of
 from mcq_jax.model.run import run_embed, run_layers, run_unembed
 from tests import tiny
 
@@ -40,7 +41,7 @@ def _after_prefix(parameters, config, prefix, rest):
     @jax.jit
     def advance(x, group, past, constants):
         past = past._replace(length=PREFIX)
-        positions = PREFIX + jnp.arange(REST)
+        positions = positions_of(PREFIX + jnp.arange(REST), config)
 
         def one_row(x):
             inputs = (x, (past,), positions, constants, (), (), config)

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from mcq_jax.model import ModelConfig, RopeScaling
-from mcq_jax.model.positions import rotary_frequencies, rotate
+from mcq_jax.model.positions import (
+    Positions,
+    distinct_rotations,
+    layer_frequencies,
+    positions_of,
+    rotary_frequencies,
+    rotate,
+)
 from tests import tiny
 
 CONFIG = tiny.CASES["every head its own keys, full rotation"]
@@ -16,8 +23,9 @@ ROUNDING = 1e-5
 
 
 def _turned(x, position: int, frequencies) -> np.ndarray:
-    x, positions = jnp.asarray(x, jnp.float32)[None], jnp.array([position])
-    return np.asarray(rotate(x, positions, jnp.asarray(frequencies, jnp.float32))[0])
+    angles = position * np.asarray(frequencies, np.float32)[None, None]
+    places = Positions(jnp.array([position]), jnp.cos(angles), jnp.sin(angles))
+    return np.asarray(rotate(jnp.asarray(x, jnp.float32)[None], places, 0)[0])
 
 
 def test_a_pair_turns_by_position_times_frequency():
@@ -25,6 +33,20 @@ def test_a_pair_turns_by_position_times_frequency():
     turned = _turned([1.0, 0.0, 0.0, 1.0, 7.0], 3, [0.5, 2.0])
     expected = [math.cos(1.5), -math.sin(6.0), math.sin(1.5), math.cos(6.0), 7.0]
     np.testing.assert_allclose(turned, expected, atol=ROUNDING)
+
+
+def test_layers_of_one_rotation_share_their_turns():
+    config = dataclasses.replace(
+        CONFIG, layers=4, unrotated_layers=(1,), windowed_layers=(3,), window=2,
+        windowed_rope_base=7.0,
+    )  # fmt: skip
+    frequencies, of_layer = distinct_rotations(config)
+    assert len(frequencies) == 3 and of_layer[0] == of_layer[2]
+    np.testing.assert_array_equal(frequencies[of_layer], layer_frequencies(config))
+    places = positions_of(jnp.array([[0, 7]]), config)
+    assert places.cosine.shape == (1, 3, 2, config.rotary_width // 2)
+    expected = np.sin(7 * frequencies.astype(np.float64))
+    np.testing.assert_allclose(places.sine[0, :, 1], expected, atol=ROUNDING)
 
 
 def test_scores_depend_on_the_distance_only():
