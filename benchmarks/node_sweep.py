@@ -61,8 +61,10 @@ def _measure(parameters, config, tokens: int, repeats: int):
 
     start = run_prompt()
 
-    def run_sweep():
-        return sweeps.resume(parameters, start, sources, node_sets, config=config).final
+    def run_sweep():  # rows join as in a sweep of many prompts
+        return sweeps.resume(
+            parameters, start, sources, node_sets, config=config, stages=config.layers
+        ).final
 
     def run_full():
         edit = patch(

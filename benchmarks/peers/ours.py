@@ -8,13 +8,15 @@ from mcq_jax import sweeps
 
 
 def resumed(task: Task) -> Contender:
-    """The sweep as `mcq_jax.sweeps` runs it."""
+    """The sweep as `mcq_jax.sweeps` runs it: rows join as in one of many prompts."""
     parameters, config = task.twins.parameters, task.twins.config
     plan = sweeps.every_node(config)
     start, sources = _prompt_pass(task), _sources(task)
 
     def sweep():
-        run = sweeps.resume(parameters, start, sources, plan, config=config)
+        run = sweeps.resume(
+            parameters, start, sources, plan, config=config, stages=config.layers
+        )
         return _answers(task, run.final)
 
     return Contender(

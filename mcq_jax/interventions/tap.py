@@ -1,7 +1,8 @@
 """`Tap`: where the forward pass meets edits and captures."""
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -37,15 +38,25 @@ class Tap:
             # What only some readers see is theirs to apply (`model.readers`).
             if edit.site is site and edit.readers is None:
                 x = _pin_rounding(apply_edit(edit, x, self.layer))
+        self.keep(site, functools.partial(_at_positions, site, x))
+        return x
+
+    def keep(
+        self, site: Site, at: Callable[[Int[Array, " selected"] | None], Array]
+    ) -> None:
+        """Keeps what was asked for of a site, given as a function of positions."""
         for index, wish in enumerate(self._capture):
             if wish.site is site and wish.layers != ():
-                self.captured[index] = _at_positions(wish, x)
-        return x
+                self.captured[index] = at(wish.positions)
 
     def names(self, site: Site) -> bool:
         """Whether anything is to be done at a site; if not, it need not exist."""
         wishes = (wish for wish in self._capture if wish.layers != ())
-        return any(asked.site is site for asked in (*self.edits, *wishes))
+        return self.changes(site) or any(wish.site is site for wish in wishes)
+
+    def changes(self, site: Site) -> bool:
+        """Whether an edit is made at a site."""
+        return any(edit.site is site for edit in self.edits)
 
 
 def apply_edit(edit: Edit, x: Array, layer: Int[Array, ""]) -> Array:
@@ -97,10 +108,12 @@ def _of_slot(values: Array, slot: Int[Array, ""]) -> Array:
     return values[0] if values.shape[0] == 1 else values[slot]
 
 
-def _at_positions(wish: Capture, x: Array) -> Array:
-    if wish.positions is None:
+def _at_positions(
+    site: Site, x: Array, positions: Int[Array, " selected"] | None
+) -> Array:
+    if positions is None:
         return x
-    return jnp.take(x, wish.positions, axis=wish.site.position_axis)
+    return jnp.take(x, positions, axis=site.position_axis)
 
 
 def _pin_rounding(x: Array) -> Array:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from mcq_jax import axes
 from mcq_jax.interventions import Site, Tap
@@ -80,11 +80,11 @@ def softmax(scores: Tile) -> Tile:
 
 def tapped(tap: Tap, site: Site, tiles: list[Tile]) -> list[Tile]:
     """Returns the tiles of all stretches as edits of the whole leave them."""
-    if not tap.names(site):
+    if not tap.changes(site):
+        tap.keep(site, lambda positions: _rows(tiles, positions, _UNSEEN[site]))
         return tiles
-    keys = tiles[-1].seen.shape[-1]
-    rows = [_filled(tile, keys, _UNSEEN[site]) for tile in tiles]
-    whole: axes.Pattern = tap(site, jnp.concatenate(rows, axis=-2))
+    whole: axes.Pattern = tap(site, _rows(tiles, None, _UNSEEN[site]))
+    keys = whole.shape[-1]
     cut, start = [], 0
     for tile in tiles:
         _, _, queries, seen = tile.seen.shape
@@ -93,6 +93,24 @@ def tapped(tap: Tap, site: Site, tiles: list[Tile]) -> list[Tile]:
         cut.append(Tile(rows[..., :seen], future))
         start += queries
     return cut
+
+
+def _rows(
+    tiles: list[Tile], positions: Int[Array, " selected"] | None, unseen: float
+) -> axes.Pattern:
+    """What the queries at some positions, or all of them, have of all keys."""
+    *heads, _, keys = tiles[-1].seen.shape
+    if positions is None:
+        return jnp.concatenate([_filled(t, keys, unseen) for t in tiles], axis=-2)
+    rows = jnp.full((*heads, len(positions), keys), jnp.nan, tiles[0].seen.dtype)
+    index = positions  # within the tile
+    for tile in tiles:
+        size = tile.seen.shape[-2]
+        part = [jnp.take(a, index, axis=-2, mode="clip") for a in tile if a is not None]
+        is_here = ((index >= 0) & (index < size))[:, None]
+        rows = jnp.where(is_here, _filled(Tile(*part), keys, unseen), rows)
+        index = index - size
+    return rows
 
 
 def _filled(tile: Tile, keys: int, unseen: float) -> axes.Pattern:

@@ -73,6 +73,9 @@ def forecast(
     Raises:
         ValueError: if not even one row at a time fits into memory.
     """
+    count, kinds = len(asked), 1
+    if isinstance(sources, Sources):
+        count, kinds = sources.index.shape
     longest = sorted(asked, key=lambda prompt: -len(prompt.ids))
     chunk = _Chunk(
         parameters=jax.tree.map(_shape_of, parameters),
@@ -82,10 +85,9 @@ def forecast(
         plan=plan,
         config=config,
         full_vocabulary=full_vocabulary,
+        stages=stages_that_pay(plan, count * kinds, config),
     )
-    count, kinds = len(asked), 1
     if isinstance(sources, Sources):
-        count, kinds = sources.index.shape
         if direction is Direction.NOISE:
             chunk = dataclasses.replace(chunk, sources=kinds)
         else:  # every source is a prompt of its own
@@ -119,6 +121,8 @@ class _Chunk:
     plan: Plan
     config: ModelConfig
     full_vocabulary: bool
+    # Steps in which rows join.
+    stages: int
 
     def held(self) -> Any:
         """What each prompt holds as a source, `[layer, prompt, …]`."""
@@ -129,7 +133,7 @@ class _Chunk:
 
     def peak_bytes(self, rows_at_once: int) -> float:
         """The most bytes in use, parameters included. Compiles the largest programs."""
-        plan = _fullest(self.plan, rows_at_once, self._copies, self.config)
+        plan = _fullest(self.plan, rows_at_once, self.stages)
 
         def run(parameters, tokens, held, answer_ids):
             start = self._prefill(parameters, tokens)
@@ -172,9 +176,8 @@ class _Chunk:
         return jax.ShapeDtypeStruct(shape, held.dtype)
 
 
-def _fullest(plan: Plan, rows_at_once: int, copies, config: ModelConfig) -> Plan:
+def _fullest(plan: Plan, rows_at_once: int, stages: int) -> Plan:
     """The rows that take most memory together, all as if born in the first layer."""
-    stages = stages_that_pay(plan, copies[0] * copies[1], config)
     groups = row_groups(plan, rows_at_once, stages)
     _, rows = max(groups, key=lambda group: group[0] * len(group[1]))
     some = plan.take(rows)

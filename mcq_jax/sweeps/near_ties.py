@@ -18,6 +18,7 @@ from mcq_jax.sharding import Chunk
 from mcq_jax.sweeps.bank import fill_bank
 from mcq_jax.sweeps.chunk_work import ChunkWork
 from mcq_jax.sweeps.outcomes import Outcome
+from mcq_jax.sweeps.row_groups import STAGES
 
 # Of the largest answer logit: two answers nearer than this may be so by rounding, in
 # bfloat16 (whose numbers are 1/256 apart, and whose errors add up over layers).
@@ -79,5 +80,6 @@ class WithReruns:
             activations=kind,
         )  # fmt: skip
         return dataclasses.replace(
-            work, asked=self.whole, bank=bank, prefix=None, activations=kind
-        )
+            work, asked=self.whole, bank=bank, prefix=None, activations=kind,
+            stages=STAGES,
+        )  # fmt: skip

@@ -65,7 +65,8 @@ def resume(
             position).
         rows_at_once: rows of a prompt and source that advance together, fewer where
             memory is short. A row that runs over n tokens counts as n.
-        stages: steps in which rows join; by default as many as pay for compiling.
+        stages: steps in which rows join; by default as many as pay for compiling, if
+            nothing else is run.
     """
     finals, kept, order = [], [], []
     if stages is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import jax
 import numpy as np
 from jaxtyping import Int
 
@@ -12,15 +13,23 @@ from mcq_jax.sweeps.plans import Plan
 # Rows join in at most so many steps, and those of different first position run in at
 # most so many groups: more follow the patches closely, and compile longer.
 STAGES = 10
-# FLOPs that one more step has to be worth; small models are done before it compiles.
-_WORTH_A_STAGE = 5e9
+# FLOPs that one more step has to save; small models are done before it compiles.
+_WORTH_A_STAGE = 5e8
 
 
 def stages_that_pay(plan: Plan, copies: int, config: ModelConfig) -> int:
-    """Returns how many steps pay, for so many copies of the plan's rows."""
+    """Returns how many steps pay, for so many copies of the plan's rows in all.
+
+    With n steps about one part in n of the work is done for rows that are not born
+    yet, so that the n-th saves work / n^2. On CPUs, where a program compiles in less
+    than a second, rows of one first position may join in every layer.
+    """
     tokens = copies * int(plan.starts.sum())
     work = tokens * config.layers * layer_flops(config, keys=0)
-    return int(np.clip(work / _WORTH_A_STAGE, 1, STAGES))
+    is_one_group = len(np.unique(plan.starts)) == 1
+    by_layer = is_one_group and jax.default_backend() == "cpu"
+    most = config.layers if by_layer else STAGES
+    return int(np.clip(np.sqrt(work / _WORTH_A_STAGE), 1, most))
 
 
 def row_groups(

@@ -29,6 +29,7 @@ from mcq_jax.sweeps.outcomes import (
     net_effect,
 )
 from mcq_jax.sweeps.plans import NodeSets, Plan
+from mcq_jax.sweeps.row_groups import stages_that_pay
 from mcq_jax.sweeps.shared_prefix import without_common_prefix
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources
 from mcq_jax.sweeps.sweep_table import SweepTable
@@ -79,7 +80,9 @@ def sweep(
     Of a model in bfloat16, rows whose two best answers nearly tie are run again with
     float32 activations; the column `rerun` says which.
     """
-    count = len(sources.index) if isinstance(sources, Sources) else len(asked)
+    count, kinds = len(asked), 1
+    if isinstance(sources, Sources):
+        count, kinds = sources.index.shape
     _check(asked, plan, sources, direction, count)
     prefix, behind = None, asked
     if not by_full_passes:
@@ -100,6 +103,7 @@ def sweep(
         parameters=parameters, asked=behind, plan=plan, sources=sources, bank=bank,
         config=config, metrics=tuple(metrics.items()), direction=direction,
         full_vocabulary=full_vocabulary, rows_at_once=rows_at_once,
+        stages=stages_that_pay(plan, count * kinds, config),
         by_full_passes=by_full_passes, prefix=prefix, moved=moves,
     )  # fmt: skip
     names = [*metrics]

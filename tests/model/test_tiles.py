@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mcq_jax.interventions import Site, patch
+from mcq_jax.interventions import Capture, Site, patch
 from mcq_jax.model import forward, read_by
 from mcq_jax.model.tiles import stretches
 from tests import tiny
@@ -105,3 +105,17 @@ def test_some_queries_read_edited_keys_and_the_others_do_not(site: Site):
     )
     _assert_close(mixed, jnp.where(readers[None, ..., None], edited, plain))
     assert np.abs(edited - plain)[:, [3, 70, 149], 1].max() > 0.1
+
+
+@pytest.mark.parametrize("site", [Site.SCORES, Site.PATTERN])
+@pytest.mark.parametrize("shown", [(), (140,)])
+def test_some_queries_are_kept_as_if_all_were(site: Site, shown: tuple[int, ...]):
+    at = jnp.array([[0, 63, 64, 149], [149, 100, 7, 148]])
+    edits = [
+        patch(Site.SCORES, 1.0, positions=[7], keys=[key], layers=[LAYER])
+        for key in shown
+    ]
+    some = _run(GROUPED, *edits, capture=[Capture(site=site, positions=at)])
+    all_of_them = _run(GROUPED, *edits, capture=[site]).activations[site]
+    expected = np.stack([all_of_them[:, row][..., at[row], :] for row in (0, 1)], 1)
+    np.testing.assert_array_equal(some.activations[site], expected)
