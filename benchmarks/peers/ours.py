@@ -1,4 +1,4 @@
-"""Our engine: one pass over the prompts, then all rows resumed from it."""
+"""Our engine: passes over a few prompts, then all of their rows resumed from it."""
 
 import jax
 import numpy as np
@@ -7,24 +7,37 @@ from benchmarks.peers.task import Contender, Task
 from mcq_jax import sweeps
 
 
+# Prompts side by side, as is the default of `sweep`.
+_AT_ONCE = 4
+
+
 def resumed(task: Task) -> Contender:
     """The sweep as `mcq_jax.sweeps` runs it: rows join as in one of many prompts."""
     parameters, config = task.twins.parameters, task.twins.config
-    plan = sweeps.every_node(config)
-    start, sources = _prompt_pass(task), _sources(task)
+    plan, sources = sweeps.every_node(config), _sources(task)
+    chunks = [slice(i, i + _AT_ONCE) for i in range(0, len(task.ids), _AT_ONCE)]
+
+    def run_prompts():
+        return [_run(task, task.ids[chunk]) for chunk in chunks]
+
+    starts = run_prompts()
 
     def sweep():
-        run = sweeps.resume(
-            parameters, start, sources, plan, config=config, stages=config.layers
-        )
-        return _answers(task, run.final)
+        found = []
+        for chunk, start in zip(chunks, starts, strict=True):
+            held = jax.tree.map(lambda a: a[:, chunk], sources)  # noqa: B023
+            run = sweeps.resume(
+                parameters, start, held, plan, config=config, stages=config.layers
+            )
+            found.append(_answers(task, run.final, chunk))
+        return np.concatenate(found)
 
     return Contender(
         name="mcq_jax",
         sweep=sweep,
         nodes=task.nodes,
         prompts=len(task.ids),
-        prompt_pass=lambda: jax.block_until_ready(_prompt_pass(task)),
+        prompt_pass=lambda: jax.block_until_ready(run_prompts()),
     )
 
 
@@ -39,13 +52,9 @@ def full_passes(task: Task) -> Contender:
         final = sweeps.run_fully(
             parameters, task.ids[:1], task.lengths[:1], sources, plan, config=config
         )
-        return _answers(task, final)
+        return _answers(task, final, slice(1))
 
     return Contender(name="mcq_jax, full passes", sweep=sweep, nodes=nodes, prompts=1)
-
-
-def _prompt_pass(task: Task) -> sweeps.Prefill:
-    return _run(task, task.ids)
 
 
 def _sources(task: Task) -> sweeps.NodeOutputs:
@@ -54,14 +63,15 @@ def _sources(task: Task) -> sweeps.NodeOutputs:
 
 def _run(task: Task, ids) -> sweeps.Prefill:
     twins = task.twins
-    return sweeps.prefill(twins.parameters, ids, task.lengths, config=twins.config)
+    lengths = task.lengths[: len(ids)]  # which are all the same
+    return sweeps.prefill(twins.parameters, ids, lengths, config=twins.config)
 
 
-def _answers(task: Task, final) -> np.ndarray:
+def _answers(task: Task, final, chunk: slice) -> np.ndarray:
     answers, _ = sweeps.read_answers(
         task.twins.parameters.unembed,
         final,
-        task.answer_ids[: len(final)],
+        task.answer_ids[chunk],
         config=task.twins.config,
         full_vocabulary=False,
     )

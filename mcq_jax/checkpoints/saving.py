@@ -45,8 +45,12 @@ def write_folder(
         arrays, same = _named_arrays(parameters)
         _write_tensors(beside / "model.safetensors", arrays)
         tokenizer.save(beside)
-        description = {"layout": LAYOUT, "name": name, "same": same}
-        description["config"] = to_json(config)
+        description = {
+            "layout": LAYOUT,
+            "name": name,
+            "same": same,
+            "config": to_json(config),
+        }
         text = json.dumps(description, indent=1)
         (beside / DESCRIPTION).write_text(text, encoding="utf-8")
         beside.chmod(0o755)

@@ -11,6 +11,7 @@ from mcq_jax import planted, prompts
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.config import RunConfig
 from mcq_jax.prompts import Question, TokenisedPrompt
+from mcq_jax.sweeps.sources import prompts_of_pairs
 
 _log = logging.getLogger(__name__)
 
@@ -167,11 +168,11 @@ def _pairs(config: RunConfig, checkpoint: Checkpoint) -> PromptSet:
         prompts.tokenise_pair(pair, checkpoint.tokenizer, context=context)
         for pair in pairs
     ]
-    clean, source = [pair.clean for pair in both], [pair.source for pair in both]
+    asked, sources = prompts_of_pairs(both)
     return PromptSet(
-        prompts=(*clean, *source),
-        pair_source=len(pairs) + np.arange(len(pairs)),
-        labels=tuple(f"answer {i}" for i in range(len(clean[0].answer_ids))),
+        prompts=asked,
+        pair_source=sources.index[:, 0],
+        labels=tuple(f"answer {i}" for i in range(len(asked[0].answer_ids))),
         example=pairs[0].clean,
         left_out=0,
     )

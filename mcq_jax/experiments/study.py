@@ -49,12 +49,11 @@ def study_pairs(
     assert asked.pair_source is not None
     sources = asked.pair_source[chosen]
     order = np.concatenate([chosen, sources])
-    index = len(chosen) + np.arange(len(chosen))
     return Study(
         prompts=tuple(asked.prompts[i] for i in order),
         gold=asked.gold[chosen],
         question=asked.question[chosen],
         choosing=choosing,
-        sources=Sources(kinds=("pair",), index=index[:, None]),
+        sources=Sources.of_pairs(len(chosen)),
         chunks=tuple(np.array_split(np.arange(len(chosen)), -(-len(chosen) // 4))),
     )

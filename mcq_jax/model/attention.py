@@ -2,7 +2,6 @@
 
 import functools
 
-import haiku as hk
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Int
 
@@ -14,7 +13,7 @@ from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import LayerConstants
 from mcq_jax.model.norms import norm_heads
-from mcq_jax.model.positions import Positions, rotate
+from mcq_jax.model.positions import Places, rotate
 from mcq_jax.model.readers import key_versions, value_versions
 from mcq_jax.model.relative import (
     Directions,
@@ -23,12 +22,13 @@ from mcq_jax.model.relative import (
     with_content_bias,
 )
 from mcq_jax.model.tiles import Tile
+from mcq_jax.model.weights import bias, matrix
 
 
 def attention(
     x: axes.Residual,
     blocks: tuple[Block, ...],
-    positions: Positions,
+    places: Places,
     constants: LayerConstants,
     config: ModelConfig,
     tap: Tap,
@@ -36,62 +36,60 @@ def attention(
     """Returns what attention adds (before any norm of it) and its own block."""
     heads = (config.kv_heads, config.head_width)
     query_heads = (config.kv_heads, config.group, config.head_width)
-    index = positions.index
+    positions = places.positions
     q = tap(Site.Q, _project("query", x, query_heads, config.qkv_bias))
     k = tap(Site.K, _project("key", x, heads, config.qkv_bias))
     v = tap(Site.V, _project("value", x, heads, config.qkv_bias))
 
     def turned(k, tap):
         k = norm_heads("key", k, config, tap, Site.K_SCALE)
-        return tap(Site.ROT_K, rotate(k, positions, constants.rotation))
+        return tap(Site.ROT_K, rotate(k, places, constants.rotation))
 
     q = norm_heads("query", q, config, tap, Site.Q_SCALE)
-    q = tap(Site.ROT_Q, rotate(q, positions, constants.rotation))
-    own = Block(turned(k, tap), v, index, jnp.int32(x.shape[0]))
+    q = tap(Site.ROT_Q, rotate(q, places, constants.rotation))
+    own = Block(turned(k, tap), v, positions, jnp.int32(x.shape[0]))
     blocks = (*blocks, own)
     parts = tiles.stretches(x.shape[0])
     directions = key_directions(q, blocks, config)
 
     def scores_of(blocks):
-        inputs = ((q[at], index[at], tiles.seen_from(at, blocks)) for at in parts)
-        return [Tile(_scores(*i, directions, constants, config)) for i in inputs]
+        scores = []
+        for part in parts:
+            seen = tiles.seen_from(part, blocks)
+            inputs = (q[part], positions[part], seen, directions, constants, config)
+            scores.append(Tile(_scores(*inputs)))
+        return scores
 
     scores = scores_of(blocks)
-    for readers, edited in key_versions(tap, k, blocks, index, turned):
+    for readers, edited in key_versions(tap, k, blocks, positions, turned):
         scores = tiles.where(readers, scores_of(edited), scores)
     scores = tiles.tapped(tap, Site.SCORES, scores)
     pattern = [tiles.softmax(tile) for tile in scores]
     pattern = tiles.tapped(tap, Site.PATTERN, pattern)
     z = _mix(pattern, blocks, parts)
-    for readers, edited in value_versions(tap, blocks, index):
+    for readers, edited in value_versions(tap, blocks, positions):
         other = _mix(pattern, edited, parts)
         z = jnp.where(jnp.moveaxis(readers, 2, 0)[..., None], other, z)
     z = tap(Site.Z, z.astype(x.dtype))
 
-    weight = _weight("output", (*query_heads, config.width))
+    weight = matrix("output", *query_heads, config.width)
     flat = z.reshape(z.shape[0], -1)  # one sum over heads, also across devices
     out = contract("qf,fw->qw", flat, weight.reshape(-1, config.width))
     if tap.names(Site.HEAD_OUT):
         out = out + _head_changes(z, weight, tap)
     if config.attention_output_bias:
-        bias = hk.get_parameter("output_bias", (config.width,), x.dtype, jnp.zeros)
-        out = out + bias[None]
+        out = out + bias("output_bias", (config.width,), x.dtype)[None]
     return out, own
 
 
 def _project(name: str, x: Array, heads: tuple[int, ...], has_bias: bool) -> Array:
     """x to `[position, *heads]`."""
-    weight = _weight(name, (*heads, x.shape[-1]))
+    weight = matrix(name, *heads, x.shape[-1])
     flat = contract("qw,fw->qf", x, weight.reshape(-1, x.shape[-1]))
     projected = flat.reshape(x.shape[0], *heads)
     if has_bias:
-        bias = hk.get_parameter(f"{name}_bias", heads, x.dtype, init=jnp.zeros)
-        projected = projected + bias[None]
+        projected = projected + bias(f"{name}_bias", heads, x.dtype)[None]
     return projected
-
-
-def _weight(name: str, shape: tuple[int, ...]) -> Array:
-    return hk.get_parameter(name, shape, init=hk.initializers.RandomNormal(0.05))
 
 
 def _scores(

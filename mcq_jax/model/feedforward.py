@@ -1,6 +1,5 @@
 """One layer's feed-forward block (MLP), gated or plain."""
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -9,6 +8,7 @@ from mcq_jax import axes
 from mcq_jax.interventions import Site, Tap
 from mcq_jax.model.arithmetic import contract
 from mcq_jax.model.config import Activation, ModelConfig
+from mcq_jax.model.weights import bias, matrix
 
 
 def feedforward(x: axes.Residual, config: ModelConfig, tap: Tap) -> axes.Residual:
@@ -26,25 +26,19 @@ def feedforward(x: axes.Residual, config: ModelConfig, tap: Tap) -> axes.Residua
 
 
 def _read(name: str, x: axes.Residual, config: ModelConfig) -> axes.Neurons:
-    product = contract("pw,nw->pn", x, _weight(name, config))
+    product = contract("pw,nw->pn", x, matrix(name, config.neurons, config.width))
     return _with_bias(name, product, config)
 
 
 def _write(name: str, neurons: axes.Neurons, config: ModelConfig) -> axes.Residual:
-    product = contract("pn,nw->pw", neurons, _weight(name, config))
+    product = contract("pn,nw->pw", neurons, matrix(name, config.neurons, config.width))
     return _with_bias(name, product, config)
-
-
-def _weight(name: str, config: ModelConfig) -> Array:
-    shape = (config.neurons, config.width)
-    return hk.get_parameter(name, shape, init=hk.initializers.RandomNormal(0.05))
 
 
 def _with_bias(name: str, out: Array, config: ModelConfig) -> Array:
     if not config.mlp_bias:
         return out
-    shape = out.shape[-1:]
-    return out + hk.get_parameter(f"{name}_bias", shape, out.dtype, jnp.zeros)[None]
+    return out + bias(f"{name}_bias", out.shape[-1:], out.dtype)[None]
 
 
 def _in_float32(activate, x: Array) -> Array:

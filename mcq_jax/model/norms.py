@@ -1,6 +1,5 @@
 """Normalisation, with its scale as a site of its own."""
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -9,6 +8,7 @@ from mcq_jax import axes
 from mcq_jax.interventions import Site, Tap
 from mcq_jax.model.arithmetic import rounded
 from mcq_jax.model.config import ModelConfig, Norm, QueryKeyNorm
+from mcq_jax.model.weights import bias, gain
 
 
 def norm(
@@ -31,11 +31,11 @@ def norm(
     if kind is Norm.LAYER:
         wide = wide - wide.mean(-1, keepdims=True)
     scale = tap(scale_site, _inverse_size(wide, config))
-    gain = hk.get_parameter(f"{name}_gain", (config.width,), x.dtype, init=jnp.ones)
-    normed = wide * scale * gain[None].astype(jnp.float32)
+    factor = gain(f"{name}_gain", (config.width,), x.dtype)
+    normed = wide * scale * factor[None].astype(jnp.float32)
     if kind is Norm.LAYER:
-        bias = hk.get_parameter(f"{name}_bias", gain.shape, x.dtype, init=jnp.zeros)
-        normed = normed + bias[None].astype(jnp.float32)
+        offset = bias(f"{name}_bias", (config.width,), x.dtype)
+        normed = normed + offset[None].astype(jnp.float32)
     return normed.astype(x.dtype)
 
 
@@ -72,9 +72,9 @@ def norm_heads(
         together, shape = tuple(range(1, x.ndim)), x.shape[1:]
     scale = _inverse_size(wide, config, together)
     scale = tap(scale_site, jnp.broadcast_to(scale, (*x.shape[:-1], 1)))
-    gain = hk.get_parameter(f"{name}_norm_gain", shape, x.dtype, init=jnp.ones)
-    gain = gain.reshape((1,) * (x.ndim - gain.ndim) + gain.shape)
-    return (wide * scale * gain.astype(jnp.float32)).astype(x.dtype)
+    factor = gain(f"{name}_norm_gain", shape, x.dtype)
+    factor = factor.reshape((1,) * (x.ndim - factor.ndim) + factor.shape)
+    return (wide * scale * factor.astype(jnp.float32)).astype(x.dtype)
 
 
 def _inverse_size(x: Array, config: ModelConfig, axis: tuple[int, ...] = (-1,)):

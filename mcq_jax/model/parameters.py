@@ -11,7 +11,7 @@ from jaxtyping import Array
 from mcq_jax.model import transformer
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
-from mcq_jax.model.positions import positions_of
+from mcq_jax.model.positions import places_of
 
 # Two levels, as Haiku has them: {"attention": {"query": array, …}, …}.
 Group = MutableMapping[str, MutableMapping[str, Array]]
@@ -80,7 +80,7 @@ def _initialise(config: ModelConfig, key: Array, layers: int) -> Parameters:
     x = jnp.zeros((1, config.width))
     constants = jax.tree.map(lambda c: jnp.asarray(c[0]), layer_constants(config))
     embed_key, unembed_key, *keys = jax.random.split(key, layers + 2)
-    inputs = (x, (), positions_of(positions, config), constants, (), (), config)
+    inputs = (x, (), places_of(positions, config), constants, (), (), config)
     return Parameters(
         embed=transformer.embed.init(embed_key, tokens, positions, (), (), config),
         layers=tuple(transformer.layer.init(k, *inputs) for k in keys),

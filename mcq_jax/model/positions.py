@@ -12,31 +12,31 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from mcq_jax.model.config import ModelConfig, RopeScaling
 
 
-class Positions(NamedTuple):
+class Places(NamedTuple):
     """Where tokens stand in their sequence, and how far they turn there.
 
     A pass works the turns out once, ahead of its layers. Within a layer a compiler
     would fuse them into what they turn, and do so again for every head.
     """
 
-    index: Int[Array, "*row position"]
+    positions: Int[Array, "*row position"]
     # Of the angle of every pair of dimensions, in each of the model's rotations.
     cosine: Float[Array, "*row rotation position half"]
     sine: Float[Array, "*row rotation position half"]
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def positions_of(index: Int[Array, "*row position"], config: ModelConfig) -> Positions:
+def places_of(positions: Int[Array, "*row position"], config: ModelConfig) -> Places:
     """Returns tokens' positions as layers want them."""
     rotations, _ = distinct_rotations(config)
-    angles = jnp.multiply.outer(index.astype(jnp.float32), rotations)
+    angles = jnp.multiply.outer(positions.astype(jnp.float32), rotations)
     angles = jnp.moveaxis(angles, -2, -3)
-    return Positions(index, jnp.cos(angles), jnp.sin(angles))
+    return Places(positions, jnp.cos(angles), jnp.sin(angles))
 
 
 def rotate(
     x: Float[Array, "position *heads head_width"],
-    positions: Positions,
+    places: Places,
     rotation: Int[ArrayLike, ""],
 ) -> Float[Array, "position *heads head_width"]:
     """Returns queries or keys turned to their positions, computed in float32.
@@ -45,12 +45,12 @@ def rotate(
     half"): dimension i turns with dimension i + half. A frequency of 0 leaves its
     pair unturned, so layers without rotation need no branch.
     """
-    half = positions.cosine.shape[-1]
+    half = places.cosine.shape[-1]
     if half == 0:
         return x
     heads = tuple(range(1, x.ndim - 1))
-    cosine = jnp.expand_dims(positions.cosine[rotation], heads)
-    sine = jnp.expand_dims(positions.sine[rotation], heads)
+    cosine = jnp.expand_dims(places.cosine[rotation], heads)
+    sine = jnp.expand_dims(places.sine[rotation], heads)
     wide = x.astype(jnp.float32)
     first, second = wide[..., :half], wide[..., half : 2 * half]
     turned = (first * cosine - second * sine, second * cosine + first * sine)

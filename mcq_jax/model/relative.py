@@ -8,7 +8,6 @@ With query q, key k and r the sinusoids of their distance, the score is, before 
 are each layer's own). Gopher and Chinchilla have these positions and no others.
 """
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +17,7 @@ from mcq_jax import axes
 from mcq_jax.model.arithmetic import contract
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.weights import bias, matrix
 
 Directions = Float[Array, "distance kv_head group head_width"]
 
@@ -39,10 +39,7 @@ def key_directions(
     if not config.relative_positions:
         return None
     distances = sum(block.positions.shape[0] for block in blocks)
-    shape = (*q.shape[1:], config.width)
-    weight = hk.get_parameter(
-        "relative", shape, init=hk.initializers.RandomNormal(0.05)
-    )
+    weight = matrix("relative", *q.shape[1:], config.width)
     waves = jnp.asarray(_sinusoids(distances, config.width), q.dtype)
     return contract("dw,kghw->dkgh", waves, weight)
 
@@ -97,7 +94,7 @@ def _by_key(
 
 
 def _bias(name: str, q: axes.Queries) -> Array:
-    return hk.get_parameter(name, q.shape[1:], q.dtype, init=jnp.zeros)[None]
+    return bias(name, q.shape[1:], q.dtype)[None]
 
 
 def _sinusoids(distances: int, width: int) -> Float[np.ndarray, "distance width"]:

@@ -21,7 +21,7 @@ from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.parameters import Group, Parameters
-from mcq_jax.model.positions import positions_of
+from mcq_jax.model.positions import places_of
 from mcq_jax.model.readers import check_readers
 from mcq_jax.model.validation import check_inputs
 
@@ -119,7 +119,7 @@ def run_layers(
         first_layer: the model's layer that these parameters begin with.
     """
     edits, capture = tuple(edits), tuple(capture)
-    constants, places = layer_constants(config), positions_of(positions, config)
+    constants, places = layer_constants(config), places_of(positions, config)
     past = ((),) * len(parameters.layers) if past is None else past
     blocks, captured, start = [], [[] for _ in capture], first_layer
     for group, earlier in zip(parameters.layers, past, strict=True):
@@ -140,12 +140,12 @@ def run_layers(
 
 @functools.partial(jax.jit, static_argnames=("config", "keep_blocks"))
 def _run_layer(
-    group, x, past, positions, constants, edits, capture, *, config, keep_blocks
+    group, x, past, places, constants, edits, capture, *, config, keep_blocks
 ):
     """One layer, from a segment of one."""
     group, past, constants = jax.tree.map(lambda a: a[0], (group, past, constants))
     x, own, captured = _layer_over_rows(
-        x, positions, group, past, constants, edits, capture, config
+        x, places, group, past, constants, edits, capture, config
     )
     own, captured = jax.tree.map(lambda a: a[None], (own, captured))
     return x, own if keep_blocks else None, captured
@@ -153,7 +153,7 @@ def _run_layer(
 
 @functools.partial(jax.jit, static_argnames=("config", "keep_blocks"))
 def _scan_layers(
-    group, x, past, positions, constants, edits, capture, *, config, keep_blocks
+    group, x, past, places, constants, edits, capture, *, config, keep_blocks
 ):
     """A segment of several layers, compiled once.
 
@@ -165,7 +165,7 @@ def _scan_layers(
     )
     stack = (group, past, constants)
     first = jax.tree.map(lambda a: a[0], stack)
-    shapes = jax.eval_shape(run, x, positions, *first)[2]
+    shapes = jax.eval_shape(run, x, places, *first)[2]
     slots, buffers = [], []
     for wish, shape in zip(capture, shapes, strict=True):
         layers = [i for i in range(_size(group)) if wish.keeps(i)]
@@ -177,7 +177,7 @@ def _scan_layers(
     def step(carry, layer_and_slots):
         x, buffers = carry
         layer, slots = layer_and_slots
-        x, own, captured = run(x, positions, *layer)
+        x, own, captured = run(x, places, *layer)
         buffers = [
             buffer if part is None else buffer.at[slot].set(part, mode="drop")
             for buffer, part, slot in zip(buffers, captured, slots, strict=True)
@@ -192,10 +192,10 @@ def _buffer(size: int, shape: jax.ShapeDtypeStruct | None) -> Array | None:
     return None if shape is None else jnp.zeros((size, *shape.shape), shape.dtype)
 
 
-def _layer_over_rows(x, positions, group, past, constants, edits, capture, config):
+def _layer_over_rows(x, places, group, past, constants, edits, capture, config):
     apply = functools.partial(transformer.layer.apply, config=config)
     group = sharding.gather_weights(group)
-    return _over_rows(apply, group, (x, past, positions), (constants,), edits, capture)
+    return _over_rows(apply, group, (x, past, places), (constants,), edits, capture)
 
 
 def _over_rows(function, group, by_row, shared, edits, capture):

@@ -15,25 +15,26 @@ from mcq_jax.model.attention import attention
 from mcq_jax.model.feedforward import feedforward
 from mcq_jax.model.int8 import dequantise
 from mcq_jax.model.norms import norm, norm_before, norm_behind
+from mcq_jax.model.weights import matrix
 
 
 def _embed(tokens, positions, edits, capture, config):
     tap = Tap(edits, capture)
-    table = _table("table", config.vocabulary, config)
+    table = matrix("table", config.vocabulary, config.width)
     x = tap(Site.EMBED, scaled(table[tokens], config.embedding_scale))
     if config.learned_positions:
-        table = _table("position_table", config.context, config)
+        table = matrix("position_table", config.context, config.width)
         x = x + tap(Site.POS_EMBED, table[positions])
     return x, tap.captured
 
 
-def _layer(x, blocks, positions, constants, edits, capture, config):
+def _layer(x, blocks, places, constants, edits, capture, config):
     tap = Tap(edits, capture, constants.layer)
     x = tap(Site.RESID_PRE, x)
 
     with hk.experimental.name_scope("attention"):
         h = tap(Site.ATTN_IN, norm_before(x, config, tap, Site.ATTN_SCALE))
-        out, own = attention(h, blocks, positions, constants, config, tap)
+        out, own = attention(h, blocks, places, constants, config, tap)
         out = tap(Site.ATTN_OUT, norm_behind(out, config, tap, Site.ATTN_OUT_SCALE))
     mid = tap(Site.RESID_MID, x + out)
 
@@ -51,15 +52,10 @@ def _unembed(x, edits, capture, config):
     x = tap(Site.FINAL_RESID, x)
     h = norm(config.norm, x, config, tap, Site.FINAL_SCALE)
     h = tap(Site.FINAL_NORM, h)
-    table = _table("table", config.vocabulary, config)
+    table = matrix("table", config.vocabulary, config.width)
     logits = contract("pw,vw->pv", h, table, out=jnp.float32)
     logits = tap(Site.LOGITS, soft_cap(logits, config.logit_cap))
     return logits, tap.captured
-
-
-def _table(name, rows, config):
-    shape = (rows, config.width)
-    return hk.get_parameter(name, shape, init=hk.initializers.RandomNormal(0.05))
 
 
 def _function(part):

@@ -24,7 +24,7 @@ from mcq_jax.model.attention import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.parameters import Parameters
-from mcq_jax.model.positions import positions_of
+from mcq_jax.model.positions import places_of
 from mcq_jax.sweeps.plans import Plan
 from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
 from mcq_jax.sweeps.row_edits import Here, RowEdits, row_edits, rows_at
@@ -118,8 +118,7 @@ def _run_rows(
     x = jnp.zeros((*shape, 0, suffix, config.width), start.resid_pre.dtype)
     before_all = 0 if start.prefix is None else start.prefix.length
     to_answer = np.arange(suffix, dtype=np.int32)[::-1] - before_all
-    index = start.answer_position[:, None] - to_answer[None]
-    positions = positions_of(index, config)
+    places = places_of(start.answer_position[:, None] - to_answer[None], config)
     kept, layer = [], 0
     for group, blocks in zip(parameters.layers, _pasts(start), strict=True):
         for index in range(jax.tree.leaves(group)[0].shape[0]):
@@ -132,7 +131,7 @@ def _run_rows(
                     (group, blocks, np.int32(index)),
                     (constants, sources, np.int32(layer)),
                     x,
-                    positions,
+                    places,
                     jax.tree.map(lambda a: a[:, :, :alive], rows),  # noqa: B023
                     births[:alive] <= layer,
                     edits_of=row_edits(plan),
@@ -177,7 +176,7 @@ def _advance(
     segment,
     model,
     x,
-    positions,
+    places,
     rows,
     is_born,
     *,
@@ -214,13 +213,13 @@ def _advance(
         lambda a: a.reshape(*(n for n in a.shape[:2] if n > 1), *a.shape[2:]), rows
     )
 
-    def run(x, row, source, past, positions):
-        here = Here(constants.layer, positions.index, before_all + earlier)
+    def run(x, row, source, past, places):
+        here = Here(constants.layer, places.positions, before_all + earlier)
         edits = edits_of(row, source, here, config)
-        past = past._replace(length=positions.index[0] - before_all)
+        past = past._replace(length=places.positions[0] - before_all)
         past = (*shared, *((past,) if earlier else ()))
         out, _, captured = transformer.layer.apply(
-            group, x, past, positions, constants, edits, wishes, config
+            group, x, past, places, constants, edits, wishes, config
         )
         return out, [c[-1] for c in captured]
 
@@ -233,6 +232,6 @@ def _advance(
     over_rows = jax.vmap(run, in_axes=(0, 0, None, None, None))
     over_sources = jax.vmap(over_rows, in_axes=(0, of_sources, 0, None, None))
     over_prompts = jax.vmap(over_sources, in_axes=(0, of_prompts, 0, 0, 0))
-    moved, captured = over_prompts(x, rows, sources, past, positions)
+    moved, captured = over_prompts(x, rows, sources, past, places)
     nodes = NodeOutputs(*captured) if keep_nodes else None
     return jnp.where(is_born[None, None, :, None, None], moved, x), nodes

@@ -22,6 +22,11 @@ class Sources:
     kinds: tuple[str, ...]
     index: Int[np.ndarray, "prompt kind"]
 
+    @classmethod
+    def of_pairs(cls, count: int) -> "Sources":
+        """Returns the sources of so many prompts, which follow in the same order."""
+        return cls(kinds=("pair",), index=count + np.arange(count)[:, None])
+
 
 class Ablation(enum.Enum):
     """Sources that are no prompt."""
@@ -46,8 +51,7 @@ def prompts_of_pairs(
     """
     clean = tuple(pair.clean for pair in pairs)
     others = tuple(pair.source for pair in pairs)
-    index = len(pairs) + np.arange(len(pairs))[:, None]
-    return clean + others, Sources(kinds=("pair",), index=index)
+    return clean + others, Sources.of_pairs(len(pairs))
 
 
 def choose_sources(

@@ -126,6 +126,8 @@ def test_a_tokenizer_without_a_file_is_refused(tmp_path):
         (lambda d: d["config"].update(width="x"), "'x' is no int"),
         (lambda d: d["same"].update({"embed/~/table": "x"}), "is said to be x"),
         (lambda d: d.pop("same"), "malformed"),
+        (lambda d: d.pop("layout"), "save the model again"),
+        (lambda d: d.update(layout=1), "save the model again"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(tmp_path, change, said):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mcq_jax.model import forward, layer_constants, transformer
-from mcq_jax.model.positions import positions_of
+from mcq_jax.model.positions import places_of
 from mcq_jax.model.run import run_embed, run_layers, run_unembed
 from tests import tiny
 
@@ -41,10 +41,10 @@ def _after_prefix(parameters, config, prefix, rest):
     @jax.jit
     def advance(x, group, past, constants):
         past = past._replace(length=PREFIX)
-        positions = positions_of(PREFIX + jnp.arange(REST), config)
+        places = places_of(PREFIX + jnp.arange(REST), config)
 
         def one_row(x):
-            inputs = (x, (past,), positions, constants, (), (), config)
+            inputs = (x, (past,), places, constants, (), (), config)
             return transformer.layer.apply(group, *inputs)[0]
 
         return jax.vmap(one_row)(x)

@@ -9,10 +9,10 @@ import pytest
 
 from mcq_jax.model import ModelConfig, RopeScaling
 from mcq_jax.model.positions import (
-    Positions,
+    Places,
     distinct_rotations,
     layer_frequencies,
-    positions_of,
+    places_of,
     rotary_frequencies,
     rotate,
 )
@@ -24,7 +24,7 @@ ROUNDING = 1e-5
 
 def _turned(x, position: int, frequencies) -> np.ndarray:
     angles = position * np.asarray(frequencies, np.float32)[None, None]
-    places = Positions(jnp.array([position]), jnp.cos(angles), jnp.sin(angles))
+    places = Places(jnp.array([position]), jnp.cos(angles), jnp.sin(angles))
     return np.asarray(rotate(jnp.asarray(x, jnp.float32)[None], places, 0)[0])
 
 
@@ -43,7 +43,7 @@ def test_layers_of_one_rotation_share_their_turns():
     frequencies, of_layer = distinct_rotations(config)
     assert len(frequencies) == 3 and of_layer[0] == of_layer[2]
     np.testing.assert_array_equal(frequencies[of_layer], layer_frequencies(config))
-    places = positions_of(jnp.array([[0, 7]]), config)
+    places = places_of(jnp.array([[0, 7]]), config)
     assert places.cosine.shape == (1, 3, 2, config.rotary_width // 2)
     expected = np.sin(7 * frequencies.astype(np.float64))
     np.testing.assert_allclose(places.sine[0, :, 1], expected, atol=ROUNDING)

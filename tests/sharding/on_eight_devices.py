@@ -15,7 +15,7 @@ import pytest
 from mcq_jax import planning, sharding, sweeps
 from mcq_jax.model import run
 from mcq_jax.model.constants import layer_constants
-from mcq_jax.model.positions import positions_of
+from mcq_jax.model.positions import places_of
 from mcq_jax.sweeps import prompt_pass, resumed_pass, row_edits
 from tests.sharding import small_runs as runs
 from tests.sharding.small_runs import CHOICES, PROMPTS, SOURCES, TOKENS
@@ -206,11 +206,11 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
         start = sweeps.prefill(placed, *runs.prompts_of(config), config=config)
         constants = layer_constants(config)
         index = jnp.broadcast_to(jnp.arange(TOKENS), (PROMPTS, TOKENS))
-        positions = positions_of(index, config)
+        places = places_of(index, config)
         tokens = runs.prompts_of(config)[0]
         x, _ = run.run_embed(placed.embed, tokens, index, config=config)
         layers = run._scan_layers.lower(
-            placed.layers[0], x, (), positions, constants, (), (),
+            placed.layers[0], x, (), places, constants, (), (),
             config=config, keep_blocks=True,
         )  # fmt: skip
         plan = sweeps.every_node(config).take(np.arange(config.nodes))
@@ -227,7 +227,8 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
         resumed = resumed_pass._advance.lower(
             (placed.layers[0], (start.blocks[0],), np.int32(0)),
             (constants, sources, np.int32(0)), final,
-            positions_of(start.answer_position[:, None], config), rows, np.ones(config.nodes, bool),
+            places_of(start.answer_position[:, None], config), rows,
+            np.ones(config.nodes, bool),
             edits_of=row_edits.row_edits(plan), config=config, keep_nodes=False,
         )  # fmt: skip
         answers = prompt_pass.read_answers.lower(
