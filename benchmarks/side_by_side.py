@@ -39,6 +39,11 @@ class Times:
         return (high - low) / 2 / self.median
 
 
+# Seconds until the threads of the contender before have gone to sleep: torch's spin for
+# almost 10 ms after their work, on a core that the next one needs.
+_REST = 0.05
+
+
 def use_cores(count: int) -> None:
     """Confines this process to so many cores; call it before jax and torch compute.
 
@@ -68,6 +73,7 @@ def race(
         for name, run in contenders.items():
             if len(seconds[name]) >= 3 and sum(seconds[name]) > patience:
                 continue
+            time.sleep(_REST)
             begun = clock()
             jax.block_until_ready(run())
             if round_:

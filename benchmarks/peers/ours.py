@@ -6,7 +6,6 @@ import numpy as np
 from benchmarks.peers.task import Contender, Task
 from mcq_jax import sweeps
 
-
 # Prompts side by side, as is the default of `sweep`.
 _AT_ONCE = 4
 
