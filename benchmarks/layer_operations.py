@@ -1,180 +1,108 @@
-"""Which operation of a layer takes how long, in XLA and in torch?
+"""Which operation of a layer takes how long?
 
-    python -m benchmarks.layer_operations [--shape 135M 1.5B] [--tokens 50 150 512]
+    python -m benchmarks.layer_operations [--tokens 50 512] [--rounds 5]
 
-The operations of one layer of a Llama-like model, each compiled by itself as our layer
-writes it, beside its torch counterpart, float32, one prompt. It tells where to look
-when `plain_forward.py` is slower than torch. Needs the peers extra.
+The layer as it is really run, in a plain forward pass and in a sweep of every node of
+one prompt (of which all rows run in all layers here, so that there is one program),
+SmolLM2-135M's shape with random weights, float32: what the profiler saw of each of its
+compiled operations. Milliseconds per layer are medians. Operations run side by side,
+so that their sum is more than the layer takes. It tells where to look when
+`plain_forward` or `peers` is slower than torch.
 """
 
 import argparse
+import gzip
+import json
+import pathlib
+import re
+import statistics
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import torch
-import torch.nn.functional as F
 
-from benchmarks.side_by_side import race, use_cores
-from mcq_jax.model.arithmetic import contract
-from mcq_jax.model.positions import rotate
+from benchmarks.shapes import SMOLLM2_135M, draw
+from mcq_jax import sweeps
+from mcq_jax.model import forward
 
-# Width, key/value heads, query heads of each, head width, neurons.
-SHAPES = {"135M": (576, 3, 3, 64, 1536), "1.5B": (1536, 2, 6, 128, 8960)}
+# Operations that take less of a layer are left out.
+_LEAST_SHARE = 0.003
 
 
 def main() -> None:
-    """Prints one table per shape and prompt length."""
+    """Prints one table per pass and prompt length."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES))
-    parser.add_argument("--tokens", type=int, nargs="+", default=[50, 150, 512])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--tokens", type=int, nargs="+", default=[50, 512])
+    parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    use_cores(asked.cores)
-    for shape in asked.shape:
-        for tokens in asked.tokens:
-            _print_operations(shape, tokens, asked.rounds)
+    parameters = draw(SMOLLM2_135M)
+    for tokens in asked.tokens:
+        jax.clear_caches()  # programs of other lengths have operations of like name
+        _print_both(parameters, SMOLLM2_135M, tokens, asked.rounds)
 
 
-def _print_operations(shape: str, tokens: int, rounds: int) -> None:
-    print(f"\n{shape}, {tokens} tokens: median ms (best)")
-    print("                        XLA             torch         XLA / torch   MFLOP")
-    for name, flops, arrays, ours, theirs in _operations(*SHAPES[shape], tokens):
-        compiled = jax.jit(ours)
-        left = [jnp.asarray(a) for a in arrays]
-        right = [torch.from_numpy(a) for a in arrays]
-        times = race(
-            {
-                "XLA": lambda: jax.block_until_ready(compiled(*left)),  # noqa: B023
-                "torch": lambda: theirs(*right),  # noqa: B023
-            },
-            rounds,
-        )
-        one, other = times.values()
-        print(
-            f"  {name:16s} {1e3 * one.median:8.3f} ({1e3 * one.best:7.3f})  "
-            f"{1e3 * other.median:8.3f} ({1e3 * other.best:7.3f})   "
-            f"{one.median / other.median:4.2f} ({one.best / other.best:4.2f})  "
-            f"{flops / 1e6:7.1f}",
-            flush=True,
-        )
+def _print_both(parameters, config, tokens: int, rounds: int) -> None:
+    ids = jax.random.randint(jax.random.key(1), (1, tokens), 0, config.vocabulary)
+
+    def run_forward():
+        return forward(parameters, ids, config=config).logits
+
+    _print(f"forward, {tokens} tokens", "jit__run_layer", run_forward, rounds)
+    start = sweeps.prefill(parameters, ids, np.array([tokens]), config=config)
+    sources = jax.tree.map(lambda a: -a[:, :, None], start.nodes)
+    plan = sweeps.every_node(config)
+
+    def run_sweep():
+        run = sweeps.resume(parameters, start, sources, plan, config=config, stages=1)
+        return run.final
+
+    title = f"sweep, {len(plan.births)} rows, {tokens} tokens"
+    _print(title, "jit__advance", run_sweep, rounds)
 
 
-@torch.inference_mode()
-def _product(x, weight):
-    return x @ weight
+def _print(title: str, program: str, run: Callable, rounds: int) -> None:
+    jax.block_until_ready(run())
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder, create_perfetto_trace=True):
+            for _ in range(rounds):
+                jax.block_until_ready(run())
+        spans = _spans(pathlib.Path(folder), program)
+    medians = {name: statistics.median(each) / 1e3 for name, each in spans.items()}
+    total = sum(medians.values())
+    about = _descriptions(program)
+    print(f"\n{title}: {total:.2f} ms of operations per layer, {len(medians)} of them")
+    for name, ms in sorted(medians.items(), key=lambda item: -item[1]):
+        if ms > _LEAST_SHARE * total:
+            print(f"  {ms:7.3f}  {name:28.28s}  {about.get(name, '')}", flush=True)
 
 
-def _operations(width, kv_heads, group, head, neurons, tokens):
-    """Yields name, FLOPs, arrays, our function, the torch function."""
-    rng = np.random.default_rng(0)
-
-    def draw(*shape):
-        return rng.normal(size=shape).astype(np.float32)
-
-    def ours(x, weight):
-        return contract("qw,wf->qf", x, weight)
-
-    heads = kv_heads * group
-    products = {
-        "query, output": (width, heads * head),
-        "key, value": (width, kv_heads * head),
-        "gate, up": (width, neurons),
-        "down": (neurons, width),
-    }
-    for name, (rows, columns) in products.items():
-        arrays = (draw(tokens, rows), draw(rows, columns))
-        yield name, 2 * tokens * rows * columns, arrays, ours, _product
-
-    x, gain = draw(tokens, width), draw(width)
-    yield "norm", 4 * x.size, (x, gain), _our_norm, _torch_norm
-    q = draw(tokens, kv_heads, group, head)
-    yield "rotation", 6 * q.size, (q,), _our_rotation, _torch_rotation
-    k, v = draw(tokens, kv_heads, head), draw(tokens, kv_heads, head)
-    flops = 2 * q.size * tokens
-    yield "scores", flops, (q, k), _our_scores, _torch_scores
-    s = draw(kv_heads, group, tokens, tokens)
-    yield "mask, softmax", 5 * s.size, (s,), _our_softmax, _torch_softmax
-    yield "read", flops, (s, v), _our_read, _torch_read
-    yield "attention", 2 * flops, (q, k, v), _our_attention, _torch_attention
-    gate, up = draw(tokens, neurons), draw(tokens, neurons)
-    yield "silu, product", 5 * gate.size, (gate, up), _our_gating, _torch_gating
+def _spans(folder: pathlib.Path, program: str) -> dict[str, list[float]]:
+    """Microseconds of each run of each operation of a program."""
+    (path,) = folder.glob("**/perfetto_trace.json.gz")
+    spans = defaultdict(list)
+    for event in json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]:
+        details = event.get("args", {})
+        if event.get("ph") == "X" and details.get("hlo_module") == program:
+            spans[details["hlo_op"]].append(event["dur"])
+    return spans
 
 
-def _our_norm(x, gain):
-    scale = jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-6)
-    return x * scale * gain[None]
-
-
-def _torch_norm(x, gain):
-    return F.rms_norm(x, gain.shape, gain, 1e-6)
-
-
-def _frequencies(head):
-    return 10_000.0 ** -(np.arange(0, head, 2) / head).astype(np.float32)
-
-
-def _our_rotation(q):
-    return rotate(q, jnp.arange(q.shape[0]), _frequencies(q.shape[-1]))
-
-
-def _torch_rotation(q):
-    angles = torch.arange(q.shape[0])[:, None] * torch.from_numpy(
-        _frequencies(q.shape[-1])
-    )
-    cosine, sine = angles.cos()[:, None, None], angles.sin()[:, None, None]
-    first, second = q.chunk(2, -1)
-    turned = (first * cosine - second * sine, second * cosine + first * sine)
-    return torch.cat(turned, -1)
-
-
-def _our_scores(q, k):
-    return contract("qkgh,skh->kgqs", q, k)
-
-
-def _torch_scores(q, k):
-    tokens, kv_heads, group, head = q.shape
-    rows = q.permute(1, 2, 0, 3).reshape(kv_heads, group * tokens, head)
-    return torch.bmm(rows, k.permute(1, 2, 0)).view(kv_heads, group, tokens, -1)
-
-
-def _our_softmax(s):
-    is_readable = jnp.tril(jnp.ones(s.shape[-2:], bool))
-    return jax.nn.softmax(jnp.where(is_readable[None, None], s, -jnp.inf), -1)
-
-
-def _torch_softmax(s):
-    beyond = torch.ones(s.shape[-2:], dtype=torch.bool).triu(1)
-    return s.masked_fill(beyond, -torch.inf).softmax(-1)
-
-
-def _our_read(pattern, v):
-    return contract("kgqs,skh->qkgh", pattern, v)
-
-
-def _torch_read(pattern, v):
-    kv_heads, group, tokens, _ = pattern.shape
-    z = torch.bmm(pattern.flatten(1, 2), v.transpose(0, 1))
-    return z.view(kv_heads, group, tokens, -1).permute(2, 0, 1, 3).contiguous()
-
-
-def _our_attention(q, k, v):
-    return _our_read(_our_softmax(_our_scores(q, k) * q.shape[-1] ** -0.5), v)
-
-
-def _torch_attention(q, k, v):
-    q = q.flatten(1, 2).transpose(0, 1)[None]
-    k, v = k.transpose(0, 1)[None], v.transpose(0, 1)[None]
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-
-
-def _our_gating(gate, up):
-    return jax.nn.silu(gate) * up
-
-
-def _torch_gating(gate, up):
-    return F.silu(gate).mul_(up)
+def _descriptions(program: str) -> dict[str, str]:
+    """What each operation makes, and the line of ours that it comes from."""
+    found = {}
+    for executable in jax.devices()[0].client.live_executables():
+        for module in executable.hlo_modules():
+            if module.name != program:
+                continue
+            lines = re.findall(
+                r"%?(\S+) = (\S+) \S+\((?:.*?op_name=\"([^\"]*)\")?", module.to_string()
+            )
+            for name, shape, source in lines:
+                short = shape.split("{")[0]
+                found[name] = f"{short:24s} {source.rsplit('/', 2)[-1]}"
+    return found
 
 
 if __name__ == "__main__":
