@@ -1,9 +1,9 @@
 """What does patching every node at the answer position cost, in forward passes?
 
-    python -m benchmarks.node_sweep [--tokens 50 150 512] [--repeats 5]
+    python -m benchmarks.node_sweep [--shape 135M] [--tokens 50 150 512] [--repeats 5]
 
-One prompt, one source, every head and feed-forward block of a SmolLM2-135M-shaped model
-with random weights. Timed side by side in one process: our forward pass (which keeps
+One prompt, one source, every head and feed-forward block of a model with random weights
+and the shape of SmolLM2-135M, or of Qwen2.5-Coder-1.5B (1.5B: 11 GB of memory). Timed side by side in one process: our forward pass (which keeps
 keys and values), the resumed sweep that starts from it, and full forward passes with
 the same patch (a few of them, for the price of one). Beside the measured marginal cost
 stands the FLOP limit n (L + 1) / (2 T) of n nodes per layer, L layers, T tokens; the
@@ -18,20 +18,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.shapes import SMOLLM2_135M, draw
+from benchmarks.shapes import QWEN_1_5B, SMOLLM2_135M, draw
 from benchmarks.side_by_side import race
 from mcq_jax import sweeps
 from mcq_jax.interventions import Site, patch
 from mcq_jax.model import forward
 
+_SHAPES = {"135M": SMOLLM2_135M, "1.5B": QWEN_1_5B}
+
 
 def main() -> None:
     """Prints one row per prompt length."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", choices=_SHAPES, default="135M")
     parser.add_argument("--tokens", type=int, nargs="+", default=[50, 150, 512])
     parser.add_argument("--repeats", type=int, default=5)
     asked = parser.parse_args()
-    config = SMOLLM2_135M
+    config = _SHAPES[asked.shape]
     parameters = draw(config)
     print("tokens  forward s  sweep s  sweep/forward  limit  x limit  full/sweep")
     for tokens in asked.tokens:
@@ -43,7 +46,8 @@ def main() -> None:
         by_full = one_full_s * config.layers * config.nodes / sweep_s
         print(
             f"{tokens:6d}  {forward_s:9.3f}  {sweep_s:7.3f}  {ratio:13.2f}  "
-            f"{limit:5.2f}  {ratio / limit:7.2f}  {by_full:9.0f}x"
+            f"{limit:5.2f}  {ratio / limit:7.2f}  {by_full:9.0f}x",
+            flush=True,
         )
 
 

@@ -18,6 +18,19 @@ SMOLLM2_135M = ModelConfig(
     context=8192,
     rotary_width=64,
 )
+QWEN_1_5B = ModelConfig(  # Qwen2.5-Coder-1.5B
+    layers=28,
+    width=1536,
+    kv_heads=2,
+    group=6,
+    head_width=128,
+    neurons=8960,
+    vocabulary=151_936,
+    context=32_768,
+    rotary_width=128,
+    rope_base=1e6,
+    qkv_bias=True,
+)
 
 
 def draw(config: ModelConfig, sizes: Sequence[int] | None = None) -> Parameters:

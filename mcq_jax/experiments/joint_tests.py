@@ -16,7 +16,7 @@ from mcq_jax import metrics, sweeps
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.behaviour import estimate
 from mcq_jax.experiments.config import RunConfig
-from mcq_jax.experiments.node_effects import Bank, per_node
+from mcq_jax.experiments.node_effects import Bank, per_node, resume_in_pieces
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.study import Study
 from mcq_jax.results import JointFound, RunFolder
@@ -80,10 +80,14 @@ def patch_sets(
     """Returns the table `joint`: every test prompt × set, patched both ways."""
     chunks = [chunk[~study.choosing[chunk]] for chunk in study.chunks]
     chunks = [chunk for chunk in chunks if len(chunk)]
+    headline = study.sources.first_kind()
+    resume = resume_in_pieces(
+        checkpoint, study, sweeps.NodeSets(sets.masks), headline, chunks
+    )
     return folder.complete(
         "joint",
         chunks,
-        functools.partial(_patch_chunk, checkpoint, study, bank, sets),
+        functools.partial(_patch_chunk, checkpoint, study, bank, resume),
         functools.partial(_columns, study, sets),
         track=functools.partial(progress.track, name="testing sets"),
     )
@@ -132,7 +136,7 @@ def _outcomes(study: Study, bank: Bank) -> tuple[np.ndarray, np.ndarray]:
     return metrics.nets(clean, study.gold), metrics.nets(source, study.gold)
 
 
-def _patch_chunk(checkpoint, study, bank, sets, chunk) -> dict[str, Array]:
+def _patch_chunk(checkpoint, study, bank, resume, chunk) -> dict[str, Array]:
     """Answers with each set patched, both ways, `[prompt, set, choice]`."""
     config, parameters = checkpoint.config, checkpoint.parameters
     source = study.sources.index[chunk, 0]
@@ -144,19 +148,12 @@ def _patch_chunk(checkpoint, study, bank, sets, chunk) -> dict[str, Array]:
     clean_place, source_place = (
         np.array([first[i] for i in some]) for some in (chunk, source)
     )
-    node_sets = sweeps.NodeSets(sets.masks)
     answers = {}
     for way, start, writes in (
         ("necessity_logits", clean_place, source),
         ("sufficiency_logits", source_place, chunk),
     ):
-        patched = sweeps.resume(
-            parameters,
-            run.take(start),
-            bank.sources(writes[:, None]),
-            node_sets,
-            config=config,
-        )
+        patched = resume(run.take(start), bank.sources(writes[:, None]))
         logits, _ = sweeps.read_answers(
             parameters.unembed,
             patched.final,

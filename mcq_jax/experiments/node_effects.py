@@ -7,6 +7,7 @@ kind by the resumed pass. A chunk that is finished is on disk.
 
 import dataclasses
 import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -96,10 +97,13 @@ def patch_every_node(
 ) -> Effects:
     """Patches all nodes at the answer position, one at a time, from every source."""
     config = checkpoint.config
+    resume = resume_in_pieces(
+        checkpoint, study, sweeps.every_node(config), study.sources, study.chunks
+    )
     table = folder.complete(
         "effects",
         study.chunks,
-        functools.partial(_patch_nodes, checkpoint, study, bank),
+        functools.partial(_patch_nodes, checkpoint, study, bank, resume),
         functools.partial(_columns, checkpoint, study, bank),
         track=functools.partial(progress.track, name="patching nodes"),
     )
@@ -114,6 +118,27 @@ def patch_every_node(
         patched_logits=dense("patched_logits"),
         patched_log_normaliser=dense("patched_log_normaliser"),
     )
+
+
+def resume_in_pieces(
+    checkpoint: Checkpoint,
+    study: Study,
+    plan: sweeps.NodeSets,
+    sources: sweeps.Sources,
+    chunks: Sequence[sharding.Chunk],
+) -> Callable[[sweeps.Prefill, NodeOutputs], sweeps.Resumed]:
+    """Returns `sweeps.resume` of a plan, in pieces that fit and steps that pay."""
+    config = checkpoint.config
+    rows_at_once = sweeps.rows_that_fit(
+        checkpoint.parameters, study.prompts, plan, sources, config=config,
+        prompts_at_once=max(map(len, chunks)),
+    )  # fmt: skip
+    copies = sum(map(len, chunks)) * len(sources.kinds)
+    stages = sweeps.stages_that_pay(plan, copies, config)
+    return lambda start, held: sweeps.resume(
+        checkpoint.parameters, start, held, plan, config=config,
+        rows_at_once=rows_at_once, stages=stages,
+    )  # fmt: skip
 
 
 def measure(study: Study, bank: Bank, effects: Effects) -> metrics.NodeEffects:
@@ -164,16 +189,19 @@ def _take_apart(checkpoint: Checkpoint, study: Study, chunk: np.ndarray):
     return nodes, anatomy, readout, *answers
 
 
-def _patch_nodes(checkpoint: Checkpoint, study: Study, bank: Bank, chunk: np.ndarray):
+def _patch_nodes(
+    checkpoint: Checkpoint, study: Study, bank: Bank, resume, chunk: np.ndarray
+):
     """What sources contribute, and answers with a node patched: [prompt, kind, …]."""
     parameters, config = checkpoint.parameters, checkpoint.config
     batch = batch_of([study.prompts[i] for i in chunk])
     start = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
     sources = bank.sources(study.sources.index[chunk])
-    every_node = sweeps.every_node(config)
-    run = sweeps.resume(parameters, start, sources, every_node, config=config)
     patched = sweeps.read_answers(
-        parameters.unembed, run.final, batch.answer_ids, config=config
+        parameters.unembed,
+        resume(start, sources).final,
+        batch.answer_ids,
+        config=config,
     )
     readout = bank.readout_of(chunk)
     from_sources = [

@@ -63,7 +63,6 @@ def _answer(
         checkpoint.config,
         batch=config.batch,
         chunk=4 if config.are_pairs else asked.rotations,
-        kinds=1 if config.are_pairs else 3,
         tokens=int(asked.length.max()),
     )
     manifest = make_manifest(config, checkpoint, asked)

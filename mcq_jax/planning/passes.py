@@ -115,9 +115,7 @@ class Passes:
         layers, prompts, *rest = nodes.shape
         shape = (layers, prompts, sources, *rest)
         with sharding.use_mesh(self.mesh):
-            spec = sharding.over_data(shape, axes=(1, 2))
-        lies = jax.sharding.NamedSharding(self.mesh, spec)
-        return jax.ShapeDtypeStruct(shape, nodes.dtype, sharding=lies)
+            return sharding.shape_over_data(shape, nodes.dtype, axes=(1, 2))
 
     def read_answers(self, prompts: int) -> tuple[HostProgram, int]:
         """The unembedding of as many rows as are read at once, and how many they are.

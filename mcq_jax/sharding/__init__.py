@@ -1,6 +1,6 @@
 """The same code on one device, eight, or many hosts: where every array lies."""
 
-from mcq_jax.sharding.chunks import Chunk, Track, run_chunks
+from mcq_jax.sharding.chunks import Chunk, Track, prompts_run_at_once, run_chunks
 from mcq_jax.sharding.collectives import Collective, collectives
 from mcq_jax.sharding.hosts import (
     FirstHostError,
@@ -24,10 +24,10 @@ from mcq_jax.sharding.placement import (
     fill_data_axis,
     gather_weights,
     on_every_host,
-    over_data,
     place,
     place_over_data,
     rows_over_data,
+    shape_over_data,
     shard_parameters,
     shares_to_fill_data,
     use_mesh,
@@ -60,13 +60,14 @@ __all__ = [
     "model_sizes",
     "on_every_host",
     "on_first_host",
-    "over_data",
     "parameter_shardings",
     "place",
     "place_over_data",
+    "prompts_run_at_once",
     "rows_over_data",
     "run_chunks",
     "shape_of",
+    "shape_over_data",
     "shard_parameters",
     "shares_to_fill_data",
     "split_model",

@@ -52,10 +52,22 @@ def run_chunks(
                 yield jax.tree.map(lambda a: a[rows], found)  # noqa: B023
 
 
+def prompts_run_at_once(chunk: int) -> int:
+    """Returns how many prompts `run_chunks` runs at once for chunks of so many.
+
+    Those of the chunks beside it are counted, and the dummies.
+    """
+    return len(fill_data_axis(np.arange(chunk * _chunks_at_once(chunk))))
+
+
+def _chunks_at_once(chunk: int) -> int:
+    return max(1, data_parts() // chunk)
+
+
 def _side_by_side(chunks: Sequence[Chunk]) -> list[range]:
     """Which chunks go together, by their places."""
     if not chunks:
         return []
-    count = max(1, data_parts() // len(chunks[0]))
+    count = _chunks_at_once(len(chunks[0]))
     starts = range(0, len(chunks), count)
     return [range(start, min(start + count, len(chunks))) for start in starts]

@@ -103,14 +103,25 @@ def place_over_data(tree: Any, *, axes: Sequence[int]) -> Any:
         return jax.tree.map(jnp.asarray, tree)
 
     def put(array):
-        spec = over_data(array.shape, axes=axes)
+        spec = _over_data(array.shape, axes=axes)
         return _place(array, jax.sharding.NamedSharding(mesh, spec))
 
     return jax.tree.map(put, tree)
 
 
-def over_data(shape: Sequence[int], *, axes: Sequence[int]) -> PartitionSpec:
-    """Returns the partition that lays the first even one of the axes over "data"."""
+def shape_over_data(
+    shape: Sequence[int], dtype: Any, *, axes: Sequence[int]
+) -> jax.ShapeDtypeStruct:
+    """Returns an array's shape as `place_over_data` would lay the array."""
+    mesh = jax.sharding.get_mesh()
+    if mesh.empty:
+        return jax.ShapeDtypeStruct(shape, dtype)
+    lies = jax.sharding.NamedSharding(mesh, _over_data(shape, axes=axes))
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=lies)
+
+
+def _over_data(shape: Sequence[int], *, axes: Sequence[int]) -> PartitionSpec:
+    """The partition that lays the first even one of the axes over "data"."""
     even = [axis for axis in axes if shape[axis] % data_parts() == 0]
     return PartitionSpec(*[None] * even[0], "data") if even else PartitionSpec()
 

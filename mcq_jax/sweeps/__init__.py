@@ -15,7 +15,7 @@ from mcq_jax.sweeps.cost import (
     prefill_flops,
     prompt_pass_bytes,
 )
-from mcq_jax.sweeps.forecasts import Forecast, forecast
+from mcq_jax.sweeps.forecasts import Forecast, forecast, rows_that_fit
 from mcq_jax.sweeps.full_pass import run_fully
 from mcq_jax.sweeps.named_plans import (
     cumulative,
@@ -48,6 +48,7 @@ from mcq_jax.sweeps.prompt_pass import (
     read_answers,
 )
 from mcq_jax.sweeps.resumed_pass import Resumed, resume
+from mcq_jax.sweeps.row_groups import stages_that_pay
 from mcq_jax.sweeps.shared_prefix import Prefix, run_prefix
 from mcq_jax.sweeps.sources import (
     Ablation,
@@ -88,12 +89,12 @@ __all__ = [
     "contributions",
     "cumulative",
     "dissect",
-    "forecast",
     "every_layer",
     "every_node",
     "every_position",
     "every_span",
     "every_unit",
+    "forecast",
     "kl_effect",
     "leave_one_out",
     "loss_effect",
@@ -111,7 +112,9 @@ __all__ = [
     "prompts_of_pairs",
     "read_answers",
     "resume",
+    "rows_that_fit",
     "run_fully",
     "run_prefix",
+    "stages_that_pay",
     "sweep",
 ]

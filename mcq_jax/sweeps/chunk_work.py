@@ -44,14 +44,6 @@ class ChunkWork:
     prefix: Prefix | None = None
     # Type of what flows between weights, if not theirs.
     activations: jnp.dtype | None = None
-    # Of all patched prompts, whether each row changes anything; None of a constant.
-    moved: np.ndarray | None = None
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        if isinstance(self.sources, Sources):
-            return self.sources.kinds
-        return (self.sources.name.lower(),)
 
     def __call__(self, chunk: Chunk) -> dict[str, Array]:
         """Returns each metric of some prompts, `[prompt, source, row, …]`."""

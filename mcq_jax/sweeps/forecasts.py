@@ -1,17 +1,18 @@
-"""`forecast`: what a sweep will take, before it runs, and in what pieces it fits.
+"""`forecast`: what a sweep will take, before it runs; `rows_that_fit`: in what pieces.
 
 Memory is the compiler's: the largest programs of a chunk are compiled for the shapes
 that will run, and what lives between them is added up. FLOPs are counted by formula.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mcq_jax import sharding
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.sweeps import cost
@@ -42,7 +43,7 @@ class Forecast:
     # What was free before; None where the device does not say.
     free_bytes: float | None
     flops: float
-    # At the rate of a large matrix product, here and now.
+    # At the rate of a large matrix product, here and now, on every device in use.
     seconds: float
 
     def __str__(self) -> str:
@@ -73,13 +74,15 @@ def forecast(
     Raises:
         ValueError: if not even one row at a time fits into memory.
     """
-    count, kinds = len(asked), 1
-    if isinstance(sources, Sources):
-        count, kinds = sources.index.shape
+    kinds = len(sources.kinds)
+    count = len(sources.index) if isinstance(sources, Sources) else len(asked)
     longest = sorted(asked, key=lambda prompt: -len(prompt.ids))
     chunk = _Chunk(
         parameters=jax.tree.map(_shape_of, parameters),
-        shape=batch_of(longest[:prompts_at_once]).ids.shape,
+        shape=(
+            sharding.prompts_run_at_once(min(prompts_at_once, count)),
+            batch_of(longest[:1]).ids.shape[1],
+        ),
         choices=len(asked[0].answer_ids),
         sources=1,
         plan=plan,
@@ -106,8 +109,57 @@ def forecast(
         peak_bytes=peak + bank,
         free_bytes=free,
         flops=flops,
-        seconds=flops / flop_rate(),
+        seconds=flops / flop_rate() / sharding.devices_in_use(),
     )
+
+
+def rows_that_fit(
+    parameters: Parameters,
+    asked: Sequence[TokenisedPrompt],
+    plan: Plan,
+    sources: Sources | Ablation,
+    *,
+    config: ModelConfig,
+    prompts_at_once: int,
+    rows_at_once: int | None = None,
+    say: Callable[[str], None] | None = None,
+    **how: Any,
+) -> int | None:
+    """Returns how many rows may advance together; None where all of them surely fit.
+
+    Hosts have to run the same, however much of their memory is free and whoever
+    listens: so the first one decides.
+
+    Args:
+        rows_at_once: what was asked for, and is then kept.
+        say: is told the forecast, which is otherwise made only where memory is short.
+        how: the other arguments of `forecast`.
+
+    Raises:
+        ValueError: if not even one row at a time fits into memory.
+    """
+    longest = max(len(prompt.ids) for prompt in asked)
+
+    def is_wanted() -> bytes:
+        is_short = rows_at_once is None and _may_not_fit(
+            config,
+            plan,
+            prompts=sharding.prompts_run_at_once(prompts_at_once)
+            // sharding.data_parts(),
+            sources=len(sources.kinds),
+            tokens=longest,
+        )
+        return b"yes" * bool(is_short or say is not None)
+
+    if not sharding.on_first_host(is_wanted):
+        return rows_at_once
+    expected = forecast(
+        parameters, asked, plan, sources, config=config,
+        prompts_at_once=prompts_at_once, rows_at_once=rows_at_once, **how,
+    )  # fmt: skip
+    if say is not None and sharding.is_first_host():
+        say(str(expected))
+    return int(sharding.on_first_host(str(expected.rows_at_once).encode))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -173,7 +225,7 @@ class _Chunk:
     def _with_sources(self, held):
         layers, prompts, *rest = held.shape
         shape = (layers, prompts, self.sources, *rest)
-        return jax.ShapeDtypeStruct(shape, held.dtype)
+        return sharding.shape_over_data(shape, held.dtype, axes=(1, 2))
 
 
 def _fullest(plan: Plan, rows_at_once: int, stages: int) -> Plan:
@@ -217,7 +269,7 @@ def _flops(chunk: _Chunk, runs: int, lengths: Sequence[int]) -> float:
     return prompts + runs * (row_layers + answers)
 
 
-def may_not_fit(
+def _may_not_fit(
     config: ModelConfig, plan: Plan, *, prompts: int, sources: int, tokens: int
 ) -> bool:
     """Whether a chunk could need more than is free, by a formula that compiles nothing.
@@ -234,5 +286,5 @@ def may_not_fit(
 
 
 def _shape_of(array) -> jax.ShapeDtypeStruct:
-    sharding = getattr(array, "sharding", None)
-    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
+    lies = getattr(array, "sharding", None)
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=lies)

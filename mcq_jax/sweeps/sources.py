@@ -22,6 +22,10 @@ class Sources:
     kinds: tuple[str, ...]
     index: Int[np.ndarray, "prompt kind"]
 
+    def first_kind(self) -> "Sources":
+        """Returns the headline sources alone."""
+        return Sources(kinds=self.kinds[:1], index=self.index[:, :1])
+
     @classmethod
     def of_pairs(cls, count: int) -> "Sources":
         """Returns the sources of so many prompts, which follow in the same order."""
@@ -33,6 +37,11 @@ class Ablation(enum.Enum):
 
     ZERO = "zeros"
     MEAN = "the mean over all prompts, position by position from the end"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The one kind of source that this is, as `Sources.kinds`."""
+        return (self.name.lower(),)
 
 
 class Direction(enum.Enum):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import xarray
 
 AXES = ("prompt", "source", "row")
+# The column that says where the source held anything else.
+MOVED = "moved"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class SweepTable:
         found["row"] = spread(np.arange(shape[2]), 2)
         found |= {name: spread(c, 2) for name, c in self.rows.items()}
         if self.moved is not None:
-            found["moved"] = self.moved.reshape(-1)
+            found[MOVED] = self.moved.reshape(-1)
         return found | {
             name: np.asarray(v).reshape(-1) for name, v in self.values.items()
         }
@@ -82,7 +84,7 @@ class SweepTable:
         of_axis["source"] = list(self.sources)
         values = {name: (AXES, value) for name, value in self.values.items()}
         if self.moved is not None:
-            values["moved"] = (AXES, self.moved)
+            values[MOVED] = (AXES, self.moved)
         return xarray.Dataset(values, of_axis)
 
 

@@ -19,7 +19,7 @@ from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.results import RunFolder
 from mcq_jax.sweeps.bank import fill_bank
 from mcq_jax.sweeps.chunk_work import ChunkWork
-from mcq_jax.sweeps.forecasts import forecast, may_not_fit
+from mcq_jax.sweeps.forecasts import rows_that_fit
 from mcq_jax.sweeps.moved import check_that_patches_move, moved
 from mcq_jax.sweeps.near_ties import RERUN, WithReruns
 from mcq_jax.sweeps.outcomes import (
@@ -32,7 +32,7 @@ from mcq_jax.sweeps.plans import NodeSets, Plan
 from mcq_jax.sweeps.row_groups import stages_that_pay
 from mcq_jax.sweeps.shared_prefix import without_common_prefix
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources
-from mcq_jax.sweeps.sweep_table import SweepTable
+from mcq_jax.sweeps.sweep_table import MOVED, SweepTable
 
 EFFECTS: Mapping[str, Metric] = {
     "net": net_effect,
@@ -80,17 +80,60 @@ def sweep(
     Of a model in bfloat16, rows whose two best answers nearly tie are run again with
     float32 activations; the column `rerun` says which.
     """
-    count, kinds = len(asked), 1
-    if isinstance(sources, Sources):
-        count, kinds = sources.index.shape
+    count = len(sources.index) if isinstance(sources, Sources) else len(asked)
     _check(asked, plan, sources, direction, count)
-    prefix, behind = None, asked
+    starts = range(0, count, prompts_at_once)
+    chunks = [np.arange(i, min(i + prompts_at_once, count)) for i in starts]
+    label = functools.partial(_table, asked, plan, sources)
+    everything, shape = np.arange(count), (count, len(sources.kinds), len(plan.births))
+
+    def names(found) -> list[str]:
+        return [*metrics, *({RERUN} & set(found))]
+
+    def read(folder: RunFolder) -> SweepTable:
+        columns = folder.read(name)
+        found = {
+            m: columns[m].reshape(*shape, *columns[m].shape[1:]) for m in names(columns)
+        }
+        moves = columns[MOVED].reshape(shape) if MOVED in columns else None
+        return label(everything, found, moves)
+
+    if folder is not None and not folder.missing_parts(name, len(chunks)):
+        return read(folder)
     if not by_full_passes:
-        rows_at_once = _rows_that_fit(
+        rows_at_once = rows_that_fit(
             parameters, asked, plan, sources, say=say, config=config,
             direction=direction, full_vocabulary=full_vocabulary,
             prompts_at_once=prompts_at_once, rows_at_once=rows_at_once,
         )  # fmt: skip
+    work, moves = _prepare(
+        parameters, asked, plan, sources, prompts_at_once, config=config,
+        metrics=tuple(metrics.items()), direction=direction,
+        full_vocabulary=full_vocabulary, rows_at_once=rows_at_once,
+        stages=stages_that_pay(plan, count * len(sources.kinds), config),
+        by_full_passes=by_full_passes,
+    )  # fmt: skip
+    if folder is None:
+        parts = list(sharding.run_chunks(chunks, work, track=track))
+        found = {
+            m: np.concatenate([part[m] for part in parts]) for m in names(parts[0])
+        }
+        return label(everything, found, moves)
+
+    def columns(chunk: np.ndarray, values) -> dict[str, np.ndarray]:
+        here = None if moves is None else moves[chunk]
+        return label(chunk, values, here).columns()
+
+    folder.complete(name, chunks, work, columns, track=track)
+    return read(folder)
+
+
+def _prepare(
+    parameters, asked, plan: Plan, sources, prompts_at_once: int, *, config, **how
+) -> tuple[ChunkWork | WithReruns, np.ndarray | None]:
+    """Runs every prompt once. Returns what is done with a chunk, and what moves."""
+    prefix, behind = None, asked
+    if not how["by_full_passes"]:
         prefix, behind = without_common_prefix(
             parameters, asked, config=config, suffix=plan.suffix
         )
@@ -99,79 +142,30 @@ def sweep(
     if isinstance(sources, Sources):
         moves = moved(bank.held, plan, sources.index)
         check_that_patches_move(moves, sources)
-    work = run = ChunkWork(
+    work = ChunkWork(
         parameters=parameters, asked=behind, plan=plan, sources=sources, bank=bank,
-        config=config, metrics=tuple(metrics.items()), direction=direction,
-        full_vocabulary=full_vocabulary, rows_at_once=rows_at_once,
-        stages=stages_that_pay(plan, count * kinds, config),
-        by_full_passes=by_full_passes, prefix=prefix, moved=moves,
+        config=config, prefix=prefix, **how,
     )  # fmt: skip
-    names = [*metrics]
-    if bank.final.dtype.itemsize < 4 and not by_full_passes:
-        work = WithReruns(work=run, whole=asked, prompts_at_once=prompts_at_once)
-        names.append(RERUN)
-    starts = range(0, count, prompts_at_once)
-    chunks = [np.arange(i, min(i + prompts_at_once, count)) for i in starts]
-    if folder is None:
-        found = list(sharding.run_chunks(chunks, work, track=track))
-        joined = {m: np.concatenate([v[m] for v in found]) for m in names}
-    else:
-        columns = functools.partial(_columns, run)
-        read = folder.complete(name, chunks, work, columns, track=track)
-        shape = (count, len(run.kinds), len(plan.births))
-        joined = {m: read[m].reshape(*shape, *read[m].shape[1:]) for m in names}
-    return _table(run, np.arange(count), joined)
+    if bank.final.dtype.itemsize < 4 and not work.by_full_passes:
+        work = WithReruns(work=work, whole=asked, prompts_at_once=prompts_at_once)
+    return work, moves
 
 
-def _rows_that_fit(
-    parameters, asked, plan, sources, *, say, rows_at_once, **how
-) -> int | None:
-    """How many rows may advance together; None where all of them surely fit.
-
-    Hosts have to run the same, however much of their memory is free and whoever
-    listens: so the first one decides.
-    """
-    kinds = sources.index.shape[1] if isinstance(sources, Sources) else 1
-    longest = max(len(prompt.ids) for prompt in asked)
-
-    def is_wanted() -> bytes:
-        return b"yes" * bool(
-            say is not None
-            or rows_at_once is None
-            and may_not_fit(
-                how["config"], plan, prompts=how["prompts_at_once"], sources=kinds,
-                tokens=longest,
-            )
-        )  # fmt: skip
-
-    if not sharding.on_first_host(is_wanted):
-        return rows_at_once
-    expected = forecast(
-        parameters, asked, plan, sources, rows_at_once=rows_at_once, **how
-    )
-    if say is not None and sharding.is_first_host():
-        say(str(expected))
-    return int(sharding.on_first_host(str(expected.rows_at_once).encode))
-
-
-def _columns(run: ChunkWork, chunk: np.ndarray, values) -> dict[str, np.ndarray]:
-    return _table(run, chunk, values).columns()
-
-
-def _table(run: ChunkWork, chunk: np.ndarray, values) -> SweepTable:
-    asked = [run.asked[i] for i in chunk]
+def _table(asked, plan: Plan, sources, chunk, values, moves) -> SweepTable:
+    """Names for what some prompts came to."""
+    chosen = [asked[i] for i in chunk]
     return SweepTable(
         values=values,
         prompts={
             "prompt": chunk,
-            "question": np.array([p.question for p in asked]),
-            "rotation": np.array([p.rotation for p in asked]),
-            "subject": np.array([p.subject for p in asked]),
-            "gold": np.array([p.gold for p in asked]),
+            "question": np.array([p.question for p in chosen]),
+            "rotation": np.array([p.rotation for p in chosen]),
+            "subject": np.array([p.subject for p in chosen]),
+            "gold": np.array([p.gold for p in chosen]),
         },
-        sources=run.kinds,
-        rows=run.plan.labels,
-        moved=None if run.moved is None else run.moved[chunk],
+        sources=sources.kinds,
+        rows=plan.labels,
+        moved=moves,
     )
 
 

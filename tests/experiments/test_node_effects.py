@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mcq_jax import sweeps
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments import node_effects
 from mcq_jax.experiments.pipeline import open_model
@@ -17,6 +18,7 @@ from mcq_jax.interventions import Site, patch
 from mcq_jax.model import Norm, forward
 from mcq_jax.planted import asking
 from mcq_jax.results import RunFolder
+from mcq_jax.sweeps import forecasts
 from mcq_jax.sweeps.sources import choose_sources
 from tests import tiny
 from tests.experiments.runs import nets, planted_config, quiet, random_checkpoint
@@ -65,6 +67,34 @@ def test_total_effects_equal_those_of_full_forwards(model, tmp_path: pathlib.Pat
             )
 
 
+def test_where_memory_is_short_rows_advance_in_pieces(tmp_path, monkeypatch):
+    checkpoint = random_checkpoint(RANDOM)
+    study = _study(checkpoint, tmp_path)
+    bank = node_effects.fill_bank(checkpoint, study, quiet())
+    asked: list[int | None] = []
+    resume = sweeps.resume
+
+    def seen(*arguments, rows_at_once, **options):
+        asked.append(rows_at_once)
+        return resume(*arguments, rows_at_once=rows_at_once, **options)
+
+    monkeypatch.setattr(sweeps, "resume", seen)
+    runs = []
+    for name, free in (("whole", None), ("pieces", _too_little(checkpoint, study))):
+        if free is not None:
+            monkeypatch.setattr(forecasts, "free_bytes", lambda: free)  # noqa: B023
+        folder = RunFolder.open(tmp_path / name, {"identity": {}})
+        runs.append(
+            node_effects.patch_every_node(checkpoint, study, bank, folder, quiet())
+        )
+    rows = RANDOM.layers * RANDOM.nodes
+    assert asked[0] is None and isinstance(asked[-1], int) and asked[-1] < rows
+    scale = np.abs(bank.answer_logits).max()
+    np.testing.assert_allclose(
+        *(run.patched_logits for run in runs), rtol=0, atol=ROUNDING * scale
+    )
+
+
 def test_a_bank_gives_back_the_prompts_own_logits(tmp_path: pathlib.Path):
     checkpoint = random_checkpoint(RANDOM)
     study = _study(checkpoint, tmp_path)
@@ -76,6 +106,18 @@ def test_a_bank_gives_back_the_prompts_own_logits(tmp_path: pathlib.Path):
         np.testing.assert_allclose(
             bank.answer_logits[index], expected, rtol=0, atol=ROUNDING * scale
         )
+
+
+def _too_little(checkpoint: Checkpoint, study: Study) -> float:
+    """Free bytes for some of the rows of a chunk, but not for all of them."""
+    few, whole = (
+        sweeps.forecast(
+            checkpoint.parameters, study.prompts, sweeps.every_node(RANDOM),
+            study.sources, config=RANDOM, rows_at_once=rows,
+        ).peak_bytes
+        for rows in (3, None)
+    )  # fmt: skip
+    return (few + whole) / 2
 
 
 def _study(checkpoint: Checkpoint, folder: pathlib.Path) -> Study:

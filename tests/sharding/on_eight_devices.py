@@ -70,6 +70,24 @@ def test_a_labelled_sweep_fills_up_its_chunks_and_is_that_of_one_device(mesh):
     runs.assert_equal(_on_mesh(runs.table, GROUPED, mesh), _alone(runs.table, GROUPED))
 
 
+def test_a_device_of_a_mesh_is_forecast_to_need_what_its_prompts_need():
+    def forecast(_, parameters, prompts):
+        config = runs.config_of(GROUPED)
+        every_node = sweeps.every_node(config)
+        return sweeps.forecast(
+            parameters, runs.asked_of(config), every_node, runs.NEXT, config=config,
+            prompts_at_once=prompts,
+        ).peak_bytes  # fmt: skip
+
+    one = functools.partial(forecast, prompts=1)
+    alone = one(GROUPED, runs.model_of(GROUPED)[1])
+    mesh = "data=8,model=1"
+    for prompts in (1, 3, 8):  # the chunks beside it and dummies make it 8 each time
+        work = functools.partial(forecast, prompts=prompts)
+        assert _on_mesh(work, GROUPED, mesh) == pytest.approx(alone, rel=0.05)
+    assert _on_mesh(one, GROUPED, "data=1,model=8") < 0.7 * alone
+
+
 @pytest.mark.parametrize("mesh", MESHES)
 def test_rows_of_a_lone_prompt_are_split_and_give_the_numbers_of_one_device(mesh):
     runs.assert_equal(

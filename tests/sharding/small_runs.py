@@ -100,13 +100,11 @@ def sweep(shape: str, parameters: Parameters):
     return start, patched.final, answers, kept.final, kept.nodes
 
 
-def table(shape: str, parameters: Parameters, folder: RunFolder | None = None):
-    """`sweeps.sweep` of every node, from the next prompt, in chunks of odd size."""
-    config = config_of(shape)
-    sources = sweeps.Sources(
-        kinds=("next",), index=np.roll(np.arange(PROMPTS), -1)[:, None]
-    )
-    asked = [
+NEXT = sweeps.Sources(kinds=("next",), index=np.roll(np.arange(PROMPTS), -1)[:, None])
+
+
+def asked_of(config: ModelConfig) -> list[TokenisedPrompt]:
+    return [
         TokenisedPrompt(
             ids=ids[:length], spans=(), label_positions=np.full(CHOICES, -1),
             label_ids=np.full(CHOICES, -1), answer_ids=np.arange(CHOICES) + place,
@@ -114,9 +112,14 @@ def table(shape: str, parameters: Parameters, folder: RunFolder | None = None):
         )
         for place, (ids, length) in enumerate(zip(*prompts_of(config), strict=True))
     ]  # fmt: skip
-    every_node = sweeps.every_node(config)
+
+
+def table(shape: str, parameters: Parameters, folder: RunFolder | None = None):
+    """`sweeps.sweep` of every node, from the next prompt, in chunks of odd size."""
+    config = config_of(shape)
+    asked, every_node = asked_of(config), sweeps.every_node(config)
     return sweeps.sweep(
-        parameters, asked, every_node, sources, config=config, prompts_at_once=3,
+        parameters, asked, every_node, NEXT, config=config, prompts_at_once=3,
         metrics={"patched": sweeps.patched_net}, full_vocabulary=False, folder=folder,
     ).values  # fmt: skip
 

@@ -28,6 +28,7 @@ from mcq_jax.sweeps import (
     patched_net,
     prompts_of_pairs,
     sweep,
+    sweeping,
 )
 from tests import tiny
 
@@ -186,6 +187,20 @@ def test_a_stopped_sweep_does_only_what_is_missing(tmp_path, monkeypatch):
     _assert_same(_sweep(plan, prompts_at_once=1, folder=folder), whole)
     after = (tmp_path / "tables/sweep/part-00000.parquet").stat().st_mtime_ns
     assert before == after
+
+
+def test_a_finished_sweep_is_read_and_runs_no_prompt(tmp_path, monkeypatch):
+    folder = RunFolder.open(tmp_path, {"identity": {}})
+    whole = _sweep(PLANS["residual"], prompts_at_once=3, folder=folder)
+
+    def run(*_, **__):
+        raise AssertionError("a prompt was run")
+
+    monkeypatch.setattr(sweeping, "fill_bank", run)
+    again = _sweep(PLANS["residual"], prompts_at_once=3, folder=folder)
+    assert list(again.values) == list(whole.values)
+    for column, value in whole.columns().items():
+        np.testing.assert_array_equal(again.columns()[column], value, err_msg=column)
 
 
 @pytest.fixture
