@@ -3,11 +3,12 @@
     python -m benchmarks.node_sweep [--shape 135M] [--tokens 50 150 512] [--repeats 5]
 
 One prompt, one source, every head and feed-forward block of a model with random weights
-and the shape of SmolLM2-135M, or of Qwen2.5-Coder-1.5B (1.5B: 11 GB of memory). Timed side by side in one process: our forward pass (which keeps
-keys and values), the resumed sweep that starts from it, and full forward passes with
-the same patch (a few of them, for the price of one). Beside the measured marginal cost
-stands the FLOP limit n (L + 1) / (2 T) of n nodes per layer, L layers, T tokens; the
-unembedding of the answers is left out on both sides.
+and the shape of SmolLM2-135M, or of Qwen2.5-Coder-1.5B (1.5B: 11 GB of memory). Timed
+side by side in one process: our forward pass (which keeps keys and values), the resumed
+sweep that starts from it, and full forward passes with the same patch (a few of them,
+for the price of one). Beside the measured marginal cost stands the FLOP limit
+n (L + 1) / (2 T) of n nodes per layer, L layers, T tokens; the unembedding of the
+answers is left out on both sides.
 
 Typical output: see benchmarks/README.md.
 """
