@@ -4,13 +4,14 @@
 
 Every node of SmolLM2-135M's shape with random weights, in three sizes, each in a
 process of its own: what `sweeps.forecast` says, and the most anonymous memory of the
-process above what it had before there were parameters (but after a sweep of a tiny
-model, for what jax itself takes). Compiled programs and what the allocator keeps are
-in the second and not in the first. Linux only.
+process above what it has without the parameters (but after a sweep of a tiny model, for
+what jax itself takes). What the allocator keeps is in the second and not in the first.
+Linux with glibc only.
 
 Typical output: see benchmarks/README.md.
 """
 
+import ctypes
 import dataclasses
 import pathlib
 import subprocess
@@ -18,6 +19,7 @@ import sys
 import threading
 import time
 
+import jax
 import numpy as np
 
 from benchmarks.shapes import SMOLLM2_135M, draw
@@ -42,8 +44,10 @@ def main() -> None:
 def _measure(prompts: int, sources: int, tokens: int) -> None:
     tiny = dataclasses.replace(SMOLLM2_135M, layers=2, vocabulary=128, neurons=64)
     _sweep(tiny, draw(tiny), 2, 1, 16)
-    before = _anonymous_bytes()
     parameters = draw(SMOLLM2_135M)
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # drawing leaves memory to the allocator
+    leaves = jax.tree.leaves(parameters)
+    before = _anonymous_bytes() - sum(leaf.nbytes for leaf in leaves)
     highest, done = [0], threading.Event()
     watcher = threading.Thread(target=_watch, args=(highest, done))
     watcher.start()

@@ -84,78 +84,70 @@ def sweep(
     _check(asked, plan, sources, direction, count)
     starts = range(0, count, prompts_at_once)
     chunks = [np.arange(i, min(i + prompts_at_once, count)) for i in starts]
-    label = functools.partial(_table, asked, plan, sources)
-    everything, shape = np.arange(count), (count, len(sources.kinds), len(plan.births))
 
-    def names(found) -> list[str]:
-        return [*metrics, *({RERUN} & set(found))]
-
-    def read(folder: RunFolder) -> SweepTable:
-        columns = folder.read(name)
-        found = {
-            m: columns[m].reshape(*shape, *columns[m].shape[1:]) for m in names(columns)
-        }
-        moves = columns[MOVED].reshape(shape) if MOVED in columns else None
-        return label(everything, found, moves)
-
-    if folder is not None and not folder.missing_parts(name, len(chunks)):
-        return read(folder)
-    if not by_full_passes:
-        rows_at_once = rows_that_fit(
-            parameters, asked, plan, sources, say=say, config=config,
-            direction=direction, full_vocabulary=full_vocabulary,
-            prompts_at_once=prompts_at_once, rows_at_once=rows_at_once,
+    @functools.cache
+    def prepared() -> Callable[[sharding.Chunk], Mapping]:
+        rows = None
+        if not by_full_passes:
+            rows = rows_that_fit(
+                parameters, asked, plan, sources, say=say, config=config,
+                direction=direction, full_vocabulary=full_vocabulary,
+                prompts_at_once=prompts_at_once, rows_at_once=rows_at_once,
+            )  # fmt: skip
+        return _prepare(
+            parameters, asked, plan, sources, prompts_at_once, config=config,
+            metrics=tuple(metrics.items()), direction=direction,
+            full_vocabulary=full_vocabulary, rows_at_once=rows,
+            stages=stages_that_pay(plan, count * len(sources.kinds), config),
+            by_full_passes=by_full_passes,
         )  # fmt: skip
-    work, moves = _prepare(
-        parameters, asked, plan, sources, prompts_at_once, config=config,
-        metrics=tuple(metrics.items()), direction=direction,
-        full_vocabulary=full_vocabulary, rows_at_once=rows_at_once,
-        stages=stages_that_pay(plan, count * len(sources.kinds), config),
-        by_full_passes=by_full_passes,
-    )  # fmt: skip
+
+    def work(chunk: sharding.Chunk) -> Mapping:
+        return prepared()(chunk)  # a sweep that is finished needs no preparation
+
+    def table(chunk: sharding.Chunk, found: Mapping) -> SweepTable:
+        return _table(asked, plan, sources, tuple(metrics), chunk, found)
+
     if folder is None:
         parts = list(sharding.run_chunks(chunks, work, track=track))
-        found = {
-            m: np.concatenate([part[m] for part in parts]) for m in names(parts[0])
-        }
-        return label(everything, found, moves)
-
-    def columns(chunk: np.ndarray, values) -> dict[str, np.ndarray]:
-        here = None if moves is None else moves[chunk]
-        return label(chunk, values, here).columns()
-
-    folder.complete(name, chunks, work, columns, track=track)
-    return read(folder)
+        found = {m: np.concatenate([part[m] for part in parts]) for m in parts[0]}
+    else:
+        columns = folder.complete(
+            name, chunks, work, lambda *part: table(*part).columns(), track=track
+        )
+        shape = (count, len(sources.kinds), len(plan.births))
+        found = {m: c.reshape(*shape, *c.shape[1:]) for m, c in columns.items()}
+    return table(np.arange(count), found)
 
 
 def _prepare(
     parameters, asked, plan: Plan, sources, prompts_at_once: int, *, config, **how
-) -> tuple[ChunkWork | WithReruns, np.ndarray | None]:
-    """Runs every prompt once. Returns what is done with a chunk, and what moves."""
+) -> Callable[[sharding.Chunk], Mapping]:
+    """Runs every prompt once, and returns what is done with a chunk of them."""
     prefix, behind = None, asked
     if not how["by_full_passes"]:
         prefix, behind = without_common_prefix(
             parameters, asked, config=config, suffix=plan.suffix
         )
     bank = fill_bank(parameters, behind, plan, config, prompts_at_once, prefix=prefix)
-    moves = None
-    if isinstance(sources, Sources):
-        moves = moved(bank.held, plan, sources.index)
-        check_that_patches_move(moves, sources)
     work = ChunkWork(
         parameters=parameters, asked=behind, plan=plan, sources=sources, bank=bank,
         config=config, prefix=prefix, **how,
     )  # fmt: skip
     if bank.final.dtype.itemsize < 4 and not work.by_full_passes:
         work = WithReruns(work=work, whole=asked, prompts_at_once=prompts_at_once)
-    return work, moves
+    if isinstance(sources, Ablation):
+        return work
+    moves = moved(bank.held, plan, sources.index)
+    check_that_patches_move(moves, sources)
+    return lambda chunk: {**work(chunk), MOVED: moves[chunk]}
 
 
-def _table(asked, plan: Plan, sources, chunk, values, moves) -> SweepTable:
-    """Names for what some prompts came to."""
+def _table(asked, plan: Plan, sources, metrics, chunk, found) -> SweepTable:
+    """Names for what some prompts came to, `[prompt, source, row]`."""
     chosen = [asked[i] for i in chunk]
     return SweepTable(
-        values=values,
+        values={m: found[m] for m in (*metrics, *({RERUN} & set(found)))},
         prompts={
             "prompt": chunk,
             "question": np.array([p.question for p in chosen]),
@@ -165,7 +157,7 @@ def _table(asked, plan: Plan, sources, chunk, values, moves) -> SweepTable:
         },
         sources=sources.kinds,
         rows=plan.labels,
-        moved=moves,
+        moved=found.get(MOVED),
     )
 
 

@@ -16,7 +16,7 @@ from mcq_jax import planning, sharding, sweeps
 from mcq_jax.model import run
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.positions import places_of
-from mcq_jax.sweeps import prompt_pass, resumed_pass, row_edits
+from mcq_jax.sweeps import forecasts, prompt_pass, resumed_pass, row_edits
 from tests.sharding import small_runs as runs
 from tests.sharding.small_runs import CHOICES, PROMPTS, SOURCES, TOKENS
 
@@ -70,7 +70,9 @@ def test_a_labelled_sweep_fills_up_its_chunks_and_is_that_of_one_device(mesh):
     runs.assert_equal(_on_mesh(runs.table, GROUPED, mesh), _alone(runs.table, GROUPED))
 
 
-def test_a_device_of_a_mesh_is_forecast_to_need_what_its_prompts_need():
+def test_a_device_of_a_mesh_is_forecast_to_need_what_its_prompts_need(monkeypatch):
+    monkeypatch.setattr(forecasts, "_PROGRAM_BYTES", 0)  # a tiny model's are the most
+
     def forecast(_, parameters, prompts):
         config = runs.config_of(GROUPED)
         every_node = sweeps.every_node(config)

@@ -46,6 +46,7 @@ def test_flops_are_those_of_both_prompt_passes_and_of_rows_from_their_births_on(
 @pytest.mark.parametrize("name", PLANS)
 def test_rows_that_do_not_fit_are_split_and_the_numbers_stay(name: str, monkeypatch):
     plan = PLANS[name]
+    monkeypatch.setattr(forecasts, "_PROGRAM_BYTES", 0)  # a tiny model's are the most
     whole = _forecast(plan)
     assert whole.rows_at_once == plan.starts.sum()
     assert whole.free_bytes and whole.peak_bytes < whole.free_bytes
@@ -65,6 +66,15 @@ def test_rows_that_do_not_fit_are_split_and_the_numbers_stay(name: str, monkeypa
     assert f"{split.rows_at_once} rows at once" in said[0]
     for metric, values in table.values.items():
         np.testing.assert_allclose(again.values[metric], values, atol=2e-5)
+
+
+def test_on_cpus_the_programs_of_all_steps_and_groups_are_counted(monkeypatch):
+    monkeypatch.setattr(forecasts, "stages_that_pay", lambda *_: 4)
+    counted = [_forecast(plan).peak_bytes for plan in PLANS.values()]
+    monkeypatch.setattr(forecasts, "_PROGRAM_BYTES", 0)
+    rest = [_forecast(plan).peak_bytes for plan in PLANS.values()]
+    # Nodes are one group; the residual's rows run over one, two or three tokens.
+    np.testing.assert_allclose(np.subtract(counted, rest), 4e6 * np.array([4, 4 * 3]))
 
 
 def test_what_cannot_fit_is_refused_before_anything_runs(monkeypatch):
