@@ -52,8 +52,8 @@ def _has_part(out: pathlib.Path, table: str, part: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize(
     ("devices", "mesh"),
-    # Chunks of 4 prompts: two side by side; filled up from 4 to 6; the model in two.
-    [(8, "data=8,model=1"), (6, "data=6,model=1"), (8, "data=4,model=2")],
+    # Chunks of 4 prompts: filled up from 4 to 6; the model in two.
+    [(6, "data=6,model=1"), (8, "data=4,model=2")],
 )
 def test_a_run_on_a_mesh_has_the_tables_of_one_device(
     devices: int, mesh: str, card, alone, tmp_path: pathlib.Path
@@ -70,8 +70,8 @@ def test_a_run_on_a_mesh_has_the_tables_of_one_device(
 
 @pytest.mark.parametrize(
     ("count", "devices", "mesh"),
-    # The model lies within each process; in all of them.
-    [(2, 2, "data=2,model=2"), (2, 1, "data=1,model=2"), (4, 1, "data=4,model=1")],
+    # The model lies within each process; across both. Four are below.
+    [(2, 2, "data=2,model=2"), (2, 1, "data=1,model=2")],
 )
 def test_a_run_of_many_processes_has_the_tables_of_one(
     count: int, devices: int, mesh: str, card, alone, tmp_path: pathlib.Path

@@ -27,7 +27,7 @@ MESHES = ("data=8,model=1", "data=1,model=8", "data=2,model=4", "data=4,model=2"
 GROUPED = "grouped heads, one stack"
 RELATIVE = "relative positions, one stack"
 CASES = [
-    *(("every head its own keys, one stack", mesh) for mesh in MESHES),
+    *(("every head its own keys, one stack", mesh) for mesh in MESHES[1::2]),
     *((GROUPED, mesh) for mesh in MESHES),
     *((RELATIVE, mesh) for mesh in MESHES[1::2]),
     *(("grouped heads, single layers", mesh) for mesh in MESHES[2:]),
@@ -90,7 +90,7 @@ def test_a_device_of_a_mesh_is_forecast_to_need_what_its_prompts_need(monkeypatc
     assert _on_mesh(one, GROUPED, "data=1,model=8") < 0.7 * alone
 
 
-@pytest.mark.parametrize("mesh", MESHES)
+@pytest.mark.parametrize("mesh", MESHES[::3])
 def test_rows_of_a_lone_prompt_are_split_and_give_the_numbers_of_one_device(mesh):
     runs.assert_equal(
         _on_mesh(runs.lone_prompt, GROUPED, mesh), _alone(runs.lone_prompt, GROUPED)
@@ -110,7 +110,7 @@ def test_what_sources_hold_lies_with_their_prompts():
     np.testing.assert_array_equal(of_prompts, held)
 
 
-@pytest.mark.parametrize("mesh", MESHES)
+@pytest.mark.parametrize("mesh", MESHES[::3])
 def test_split_rows_grow_where_they_lie(mesh: str):
     config, model = runs.config_of(GROUPED), sharding.MeshShape.parse(mesh, devices=8)
     passes = planning.Passes(
