@@ -26,7 +26,14 @@ from mcq_jax.interventions import (
 )
 from tests import tiny
 from tests.interventions.single import random, with_values
-from tests.model.switches import POSITIONS, ROWS, Switches, seen_at, switches
+from tests.model.switches import (
+    POSITIONS,
+    ROWS,
+    Switches,
+    assert_plain,
+    seen_at,
+    switches,
+)
 
 # Relative to the largest expected number (1 at least), in float32.
 ROUNDING = 1e-5
@@ -156,11 +163,12 @@ _BUILDERS = {kind: _builder(kind) for kind in KINDS}
 @every_kind_and_model
 def test_at_weight_zero_no_edit_of_any_site_does_anything(case: str, kind: str):
     model = _switches(case, kind)
-    np.testing.assert_array_equal(model.run({}).logits, model.plain)
+    clean = model.run({}).logits
+    assert_plain(clean, model)
     for bad in (jnp.nan, jnp.inf):
         broken = {site: with_values(edit, bad) for site, edit in model.edits.items()}
         logits = dataclasses.replace(model, edits=broken).run({}).logits
-        np.testing.assert_array_equal(logits, model.plain)
+        np.testing.assert_array_equal(logits, clean)
 
 
 @every_kind_and_model
