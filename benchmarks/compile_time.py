@@ -45,7 +45,7 @@ def _measure(layers: int, stacked: bool) -> None:
     import numpy as np
 
     from benchmarks.shapes import draw
-    from mcq_jax import sweeps
+    from mcq_jax import passes, sweeps
     from mcq_jax.model import ModelConfig, forward
 
     spent: list[float] = []
@@ -71,15 +71,15 @@ def _measure(layers: int, stacked: bool) -> None:
         seconds.append(sum(spent))
         return found
 
-    start = timed(lambda: sweeps.prefill(parameters, ids, lengths, config=config))
+    start = timed(lambda: passes.prefill(parameters, ids, lengths, config=config))
     sources = jax.tree.map(lambda a: a[:, ::-1, None], start.nodes)
     final = timed(
-        lambda: sweeps.resume(
+        lambda: passes.resume(
             parameters, start, sources, sweeps.every_node(config), config=config,
             stages=4,
         ).final
     )  # fmt: skip
-    read = sweeps.read_answers(parameters.unembed, final, answers, config=config)
+    read = passes.read_answers(parameters.unembed, final, answers, config=config)
     jax.block_until_ready(read)
     first = time.perf_counter() - BEGUN
     timed(lambda: forward(parameters, ids, config=config).logits)

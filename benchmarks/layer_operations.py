@@ -24,7 +24,7 @@ import jax
 import numpy as np
 
 from benchmarks.shapes import SMOLLM2_135M, draw
-from mcq_jax import sweeps
+from mcq_jax import passes, sweeps
 from mcq_jax.model import forward
 
 # Operations that take less of a layer are left out.
@@ -50,12 +50,12 @@ def _print_both(parameters, config, tokens: int, rounds: int) -> None:
         return forward(parameters, ids, config=config).logits
 
     _print(f"forward, {tokens} tokens", "jit__run_layer", run_forward, rounds)
-    start = sweeps.prefill(parameters, ids, np.array([tokens]), config=config)
+    start = passes.prefill(parameters, ids, np.array([tokens]), config=config)
     sources = jax.tree.map(lambda a: -a[:, :, None], start.nodes)
     plan = sweeps.every_node(config)
 
     def run_sweep():
-        run = sweeps.resume(parameters, start, sources, plan, config=config, stages=1)
+        run = passes.resume(parameters, start, sources, plan, config=config, stages=1)
         return run.final
 
     title = f"sweep, {len(plan.births)} rows, {tokens} tokens"

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.shapes import QWEN_1_5B, SMOLLM2_135M, draw
 from benchmarks.side_by_side import race
-from mcq_jax import sweeps
+from mcq_jax import passes, sweeps
 from mcq_jax.interventions import Site, patch
 from mcq_jax.model import forward
 
@@ -56,18 +56,18 @@ def _measure(parameters, config, tokens: int, repeats: int):
     """Medians of: a pass over the prompt, the sweep after it, one patched full pass."""
     ids = jax.random.randint(jax.random.key(1), (2, tokens), 0, config.vocabulary)
     lengths = np.array([tokens, tokens])
-    bank = sweeps.prefill(parameters, ids, lengths, config=config)
+    bank = passes.prefill(parameters, ids, lengths, config=config)
     sources = jax.tree.map(lambda a: a[:, 1:, None], bank.nodes)
     node_sets = sweeps.every_node(config)
     value = sources.mlp[:, :, 0][:, :, None]
 
     def run_prompt():
-        return sweeps.prefill(parameters, ids[:1], lengths[:1], config=config)
+        return passes.prefill(parameters, ids[:1], lengths[:1], config=config)
 
     start = run_prompt()
 
     def run_sweep():  # rows join as in a sweep of many prompts
-        return sweeps.resume(
+        return passes.resume(
             parameters, start, sources, node_sets, config=config, stages=config.layers
         ).final
 

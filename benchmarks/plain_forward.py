@@ -22,9 +22,10 @@ import torch
 
 from benchmarks.peers import models, torch_layers
 from benchmarks.side_by_side import Times, product_rate, race, use_cores
+from mcq_jax.costs import prefill_flops
+from mcq_jax.costs.formulas import unembed_flops
 from mcq_jax.model import forward
-from mcq_jax.sweeps import answer_prompts, prefill, prefill_flops
-from mcq_jax.sweeps.cost import unembed_flops
+from mcq_jax.passes import answer_prompts, prefill
 
 # Of the largest logit: all compute in float32, and add in other orders.
 TOLERANCE = 1e-3

@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks.shapes import SMOLLM2_135M, draw
 from benchmarks.side_by_side import race
-from mcq_jax import Site, sweeps
-from mcq_jax.sweeps.cost import layer_flops, prefill_flops
+from mcq_jax import Site, passes, sweeps
+from mcq_jax.costs.formulas import layer_flops, prefill_flops
 
 SPANS = 10
 
@@ -70,15 +70,15 @@ def _measure(parameters, config, plan, ids, repeats: int) -> tuple[float, float]
     tokens = ids.shape[1]
     lengths = np.array([tokens] * 2)
     kept = {"config": config, "suffix": plan.suffix, "sites": plan.sites}
-    both = sweeps.prefill(parameters, ids, lengths, **kept)
+    both = passes.prefill(parameters, ids, lengths, **kept)
     sources = both.activations[plan.site][:, 1:, None]
-    start = sweeps.prefill(parameters, ids[:1], lengths[:1], **kept)
+    start = passes.prefill(parameters, ids[:1], lengths[:1], **kept)
 
     def run_prompt():
-        return sweeps.prefill(parameters, ids[:1], lengths[:1], config=config)
+        return passes.prefill(parameters, ids[:1], lengths[:1], config=config)
 
     def run_sweep():
-        return sweeps.resume(parameters, start, sources, plan, config=config).final
+        return passes.resume(parameters, start, sources, plan, config=config).final
 
     times = race({"prompt": run_prompt, "sweep": run_sweep}, repeats)
     return times["prompt"].median, times["sweep"].median

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mcq_jax import sharding, sweeps
+from mcq_jax import passes, sharding, sweeps
 from mcq_jax.planted import plant
 from mcq_jax.prompts import batches, render, rotations, tokenise
 
@@ -32,14 +32,14 @@ def main(arguments: tuple[str, ...] = (), mesh_shape: str | None = None) -> np.n
     mesh = sharding.make_mesh(config, mesh_shape, parameter_bytes=size)
     with sharding.use_mesh(mesh):
         parameters = sharding.shard_parameters(model.parameters, mesh)
-        clean = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
+        clean = passes.prefill(parameters, batch.ids, batch.lengths, config=config)
         # Every prompt's source is the next one.
         sources = jax.tree.map(lambda n: jnp.roll(n, -1, 1)[:, :, None], clean.nodes)
-        patched = sweeps.resume(
+        patched = passes.resume(
             parameters, clean, sources, sweeps.every_node(config), config=config
         )
         logits = [
-            sweeps.read_answers(
+            passes.read_answers(
                 parameters.unembed, final, batch.answer_ids, config=config
             )[0]
             for final in (clean.final, patched.final)

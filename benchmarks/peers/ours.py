@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from benchmarks.peers.task import Contender, Task
-from mcq_jax import sweeps
+from mcq_jax import passes, sweeps
 
 # Prompts side by side, as is the default of `sweep`.
 _AT_ONCE = 4
@@ -25,7 +25,7 @@ def resumed(task: Task) -> Contender:
         found = []
         for chunk, start in zip(chunks, starts, strict=True):
             held = jax.tree.map(lambda a: a[:, chunk], sources)  # noqa: B023
-            run = sweeps.resume(
+            run = passes.resume(
                 parameters, start, held, plan, config=config, stages=config.layers
             )
             found.append(_answers(task, run.final, chunk))
@@ -48,7 +48,7 @@ def full_passes(task: Task) -> Contender:
     sources = jax.tree.map(lambda a: a[:, :1], _sources(task))
 
     def sweep():
-        final = sweeps.run_fully(
+        final = passes.run_fully(
             parameters, task.ids[:1], task.lengths[:1], sources, plan, config=config
         )
         return _answers(task, final, slice(1))
@@ -56,18 +56,18 @@ def full_passes(task: Task) -> Contender:
     return Contender(name="mcq_jax, full passes", sweep=sweep, nodes=nodes, prompts=1)
 
 
-def _sources(task: Task) -> sweeps.NodeOutputs:
+def _sources(task: Task) -> passes.NodeOutputs:
     return jax.tree.map(lambda a: a[:, :, None], _run(task, task.source_ids).nodes)
 
 
-def _run(task: Task, ids) -> sweeps.Prefill:
+def _run(task: Task, ids) -> passes.Prefill:
     twins = task.twins
     lengths = task.lengths[: len(ids)]  # which are all the same
-    return sweeps.prefill(twins.parameters, ids, lengths, config=twins.config)
+    return passes.prefill(twins.parameters, ids, lengths, config=twins.config)
 
 
 def _answers(task: Task, final, chunk: slice) -> np.ndarray:
-    answers, _ = sweeps.read_answers(
+    answers, _ = passes.read_answers(
         task.twins.parameters.unembed,
         final,
         task.answer_ids[chunk],

@@ -7,8 +7,8 @@ import jax
 
 from benchmarks.peers.task import Contender, Task
 from benchmarks.side_by_side import Times
-from mcq_jax.sweeps import node_sweep_flops, prefill_flops
-from mcq_jax.sweeps.cost import unembed_flops
+from mcq_jax.costs import node_sweep_flops, prefill_flops
+from mcq_jax.costs.formulas import unembed_flops
 
 # Of the largest answer logit: all compute in float32, and add in other orders.
 TOLERANCE = 1e-3

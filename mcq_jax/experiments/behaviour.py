@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from mcq_jax import metrics, prompts, sweeps
+from mcq_jax import metrics, passes, prompts
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.prompt_set import PromptSet
@@ -34,8 +34,8 @@ def ask(
     }
 
     def answer(chunk):
-        here = sweeps.batch_of([asked.prompts[i] for i in chunk])
-        return sweeps.answer_prompts(
+        here = prompts.batch_of([asked.prompts[i] for i in chunk])
+        return passes.answer_prompts(
             checkpoint.parameters,
             here.ids,
             here.lengths,

@@ -18,8 +18,7 @@ from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.study import Study
 from mcq_jax.interventions import Edit, Site, patch
 from mcq_jax.model import forward
-from mcq_jax.prompts import TokenBatch
-from mcq_jax.sweeps import batch_of
+from mcq_jax.prompts import TokenBatch, batch_of
 
 
 def patch_earlier_positions(

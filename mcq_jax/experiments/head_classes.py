@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mcq_jax import metrics, sharding, sweeps
+from mcq_jax import metrics, passes, sharding
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.node_effects import Bank, per_node
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.study import Study
-from mcq_jax.prompts import KeyClass
+from mcq_jax.prompts import KeyClass, batch_of
 from mcq_jax.results import HeadFound
-from mcq_jax.sweeps import batch_of
 
 
 def classify(
@@ -107,19 +106,19 @@ def _resampled_direct_effect(
 ) -> np.ndarray:
     """Mean direct effect of every node while the masked nodes are resampled."""
     config, parameters = checkpoint.config, checkpoint.parameters
-    node_sets = sweeps.NodeSets(mask[None])
+    node_sets = passes.NodeSets(mask[None])
 
     def resample(chunk):
         batch = batch_of([study.prompts[i] for i in chunk])
-        start = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
+        start = passes.prefill(parameters, batch.ids, batch.lengths, config=config)
         sources = bank.sources(study.sources.index[chunk, :1])
-        run = sweeps.resume(
+        run = passes.resume(
             parameters, start, sources, node_sets, config=config, keep_nodes=True
         )
         assert run.nodes is not None
         readout = bank.readout_of(chunk)
         patched, source = (
-            sweeps.contributions(parameters, nodes, readout, config=config)[0]
+            passes.contributions(parameters, nodes, readout, config=config)[0]
             for nodes in (
                 jax.tree.map(lambda a: a[:, :, 0, 0], run.nodes),
                 jax.tree.map(lambda a: a[:, :, 0], sources),

@@ -12,15 +12,15 @@ import functools
 import numpy as np
 from jaxtyping import Array
 
-from mcq_jax import metrics, sweeps
+from mcq_jax import metrics, passes
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.behaviour import estimate
 from mcq_jax.experiments.config import RunConfig
 from mcq_jax.experiments.node_effects import Bank, per_node, resume_in_pieces
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.study import Study
+from mcq_jax.prompts import batch_of
 from mcq_jax.results import JointFound, RunFolder
-from mcq_jax.sweeps import batch_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ def patch_sets(
     chunks = [chunk for chunk in chunks if len(chunk)]
     headline = study.sources.first_kind()
     resume = resume_in_pieces(
-        checkpoint, study, sweeps.NodeSets(sets.masks), headline, chunks
+        checkpoint, study, passes.NodeSets(sets.masks), headline, chunks
     )
     return folder.complete(
         "joint",
@@ -143,7 +143,7 @@ def _patch_chunk(checkpoint, study, bank, resume, chunk) -> dict[str, Array]:
     among = np.isin(source, chunk).all()  # rotations are each other's sources
     prompts = chunk if among else np.concatenate([chunk, source])
     batch = batch_of([study.prompts[i] for i in prompts])
-    run = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
+    run = passes.prefill(parameters, batch.ids, batch.lengths, config=config)
     first = {prompt: place for place, prompt in reversed([*enumerate(prompts)])}
     clean_place, source_place = (
         np.array([first[i] for i in some]) for some in (chunk, source)
@@ -154,7 +154,7 @@ def _patch_chunk(checkpoint, study, bank, resume, chunk) -> dict[str, Array]:
         ("sufficiency_logits", source_place, chunk),
     ):
         patched = resume(run.take(start), bank.sources(writes[:, None]))
-        logits, _ = sweeps.read_answers(
+        logits, _ = passes.read_answers(
             parameters.unembed,
             patched.final,
             batch.answer_ids[clean_place],

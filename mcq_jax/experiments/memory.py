@@ -1,8 +1,8 @@
 """Refuses what cannot fit, before long work starts."""
 
-from mcq_jax import sharding, sweeps
+from mcq_jax import costs, sharding
+from mcq_jax.costs.machine import free_bytes
 from mcq_jax.model import ModelConfig
-from mcq_jax.sweeps.machine import free_bytes
 
 
 def check_memory(config: ModelConfig, *, batch: int, chunk: int, tokens: int) -> None:
@@ -21,7 +21,7 @@ def check_memory(config: ModelConfig, *, batch: int, chunk: int, tokens: int) ->
     if free is None:
         return
     parts = sharding.data_parts()
-    one = sweeps.prompt_pass_bytes(config, prompts=1, tokens=tokens)
+    one = costs.prompt_pass_bytes(config, prompts=1, tokens=tokens)
     most = int(free // one) * parts
     shorter = "leave out long prompts (--longest-prompt), or use a larger machine."
     for what, prompts, instead in (

@@ -14,16 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from mcq_jax import metrics, sharding, sweeps
+from mcq_jax import metrics, passes, sharding, sweeps
 from mcq_jax.axes import AnyArray
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.study import Study
 from mcq_jax.interventions import all_nodes
 from mcq_jax.model.arithmetic import soft_cap
-from mcq_jax.prompts import KeyClass
+from mcq_jax.passes import NodeOutputs
+from mcq_jax.prompts import KeyClass, batch_of
 from mcq_jax.results import RunFolder
-from mcq_jax.sweeps import NodeOutputs, batch_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ class Bank:
     """All prompts of a study taken apart; each is a possible source of the others."""
 
     nodes: NodeOutputs  # numpy, [layer, prompt, …]
-    anatomy: sweeps.Anatomy  # numpy, [prompt, …]
-    readout: sweeps.Readout  # numpy, [prompt, …]
+    anatomy: passes.Anatomy  # numpy, [prompt, …]
+    readout: passes.Readout  # numpy, [prompt, …]
     answer_logits: np.ndarray  # [prompt, choice]
     log_normaliser: np.ndarray  # [prompt]
     # The model's cap on logits; contributions add up to what comes before it.
@@ -43,7 +43,7 @@ class Bank:
         held = NodeOutputs(self.nodes.z[:, index], self.nodes.mlp[:, index])
         return sharding.place_over_data(held, axes=(1, 2))
 
-    def readout_of(self, prompts: np.ndarray) -> sweeps.Readout:
+    def readout_of(self, prompts: np.ndarray) -> passes.Readout:
         """Returns how some prompts read their answers."""
         return jax.tree.map(lambda a: jnp.asarray(a[prompts]), self.readout)
 
@@ -123,19 +123,19 @@ def patch_every_node(
 def resume_in_pieces(
     checkpoint: Checkpoint,
     study: Study,
-    plan: sweeps.NodeSets,
+    plan: passes.NodeSets,
     sources: sweeps.Sources,
     chunks: Sequence[sharding.Chunk],
-) -> Callable[[sweeps.Prefill, NodeOutputs], sweeps.Resumed]:
-    """Returns `sweeps.resume` of a plan, in pieces that fit and steps that pay."""
+) -> Callable[[passes.Prefill, NodeOutputs], passes.Resumed]:
+    """Returns `passes.resume` of a plan, in pieces that fit and steps that pay."""
     config = checkpoint.config
     rows_at_once = sweeps.rows_that_fit(
         checkpoint.parameters, study.prompts, plan, sources, config=config,
         prompts_at_once=max(map(len, chunks)),
     )  # fmt: skip
     copies = sum(map(len, chunks)) * len(sources.kinds)
-    stages = sweeps.stages_that_pay(plan, copies, config)
-    return lambda start, held: sweeps.resume(
+    stages = passes.stages_that_pay(plan, copies, config)
+    return lambda start, held: passes.resume(
         checkpoint.parameters, start, held, plan, config=config,
         rows_at_once=rows_at_once, stages=stages,
     )  # fmt: skip
@@ -173,16 +173,16 @@ def _take_apart(checkpoint: Checkpoint, study: Study, chunk: np.ndarray):
     """What a bank has of some prompts, each array `[prompt, …]`."""
     parameters, config = checkpoint.parameters, checkpoint.config
     batch = batch_of([study.prompts[i] for i in chunk])
-    run = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
-    readout = sweeps.answer_readout(parameters, run, batch.answer_ids, config=config)
+    run = passes.prefill(parameters, batch.ids, batch.lengths, config=config)
+    readout = passes.answer_readout(parameters, run, batch.answer_ids, config=config)
     is_content = np.isin(batch.key_class, (KeyClass.OPTION, KeyClass.LINE_END))
-    keys = sweeps.Keys(
+    keys = passes.Keys(
         batch.label_positions, batch.key_class, batch.key_option, is_content
     )
-    anatomy = sweeps.dissect(
+    anatomy = passes.dissect(
         parameters, run, readout, keys, key_classes=len(KeyClass), config=config
     )
-    answers = sweeps.read_answers(
+    answers = passes.read_answers(
         parameters.unembed, run.final, batch.answer_ids, config=config
     )
     nodes = jax.tree.map(lambda a: a.swapaxes(0, 1), run.nodes)
@@ -195,9 +195,9 @@ def _patch_nodes(
     """What sources contribute, and answers with a node patched: [prompt, kind, …]."""
     parameters, config = checkpoint.parameters, checkpoint.config
     batch = batch_of([study.prompts[i] for i in chunk])
-    start = sweeps.prefill(parameters, batch.ids, batch.lengths, config=config)
+    start = passes.prefill(parameters, batch.ids, batch.lengths, config=config)
     sources = bank.sources(study.sources.index[chunk])
-    patched = sweeps.read_answers(
+    patched = passes.read_answers(
         parameters.unembed,
         resume(start, sources).final,
         batch.answer_ids,
@@ -205,7 +205,7 @@ def _patch_nodes(
     )
     readout = bank.readout_of(chunk)
     from_sources = [
-        sweeps.contributions(
+        passes.contributions(
             parameters,
             jax.tree.map(lambda a: a[:, :, kind], sources),  # noqa: B023
             readout,

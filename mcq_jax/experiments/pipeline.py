@@ -9,8 +9,9 @@ import re
 
 import numpy as np
 
-from mcq_jax import metrics, planted, sharding, sweeps
+from mcq_jax import costs, metrics, planted, sharding
 from mcq_jax.checkpoints import Checkpoint
+from mcq_jax.costs.machine import flop_rate
 from mcq_jax.experiments import (
     behaviour,
     conclusions,
@@ -28,7 +29,6 @@ from mcq_jax.experiments.progress import Progress, duration
 from mcq_jax.experiments.prompt_set import PromptSet
 from mcq_jax.experiments.study import Study, study_pairs, study_questions
 from mcq_jax.results import Findings, GateFound, RunFolder
-from mcq_jax.sweeps.machine import flop_rate
 from mcq_jax.sweeps.sources import choose_sources
 
 
@@ -210,14 +210,14 @@ def _plan(config: RunConfig, checkpoint: Checkpoint, asked: PromptSet) -> str:
     """Says what is about to be done and how long it may take on this machine."""
     model, lengths = checkpoint.config, asked.length
     rate = 0.7 * flop_rate() * sharding.devices_in_use()
-    asking = sum(sweeps.prefill_flops(model, tokens=int(n)) for n in lengths)
+    asking = sum(costs.prefill_flops(model, tokens=int(n)) for n in lengths)
     rotations = len(lengths) / len(set(asked.question.tolist()))
     studied = min(len(lengths), config.effect_questions * rotations)
     tokens = int(np.mean(lengths))
     kinds = 1 if config.are_pairs else 3
     patching = studied * (
-        2 * sweeps.prefill_flops(model, tokens=tokens)
-        + sweeps.node_sweep_flops(model, tokens=tokens, sources=kinds)
+        2 * costs.prefill_flops(model, tokens=tokens)
+        + costs.node_sweep_flops(model, tokens=tokens, sources=kinds)
     )
     return (
         f"{checkpoint.name}: {model.layers} layers x ({model.heads} heads + MLP). "

@@ -1,7 +1,7 @@
 """The transformer on one screen: embed, layer, unembed. Read this file first.
 
 Three pure functions of parameters and arrays, written for one sequence. The full
-pass (`mcq_jax.model.run`) and the resumed pass (`mcq_jax.sweeps.resumed_pass`) batch
+pass (`mcq_jax.model.run`) and the resumed pass (`mcq_jax.passes.resumed_pass`) batch
 and loop them; there is no other forward pass. Every `tap(Site.X, x)` is a place
 where an activation can be changed or kept.
 """

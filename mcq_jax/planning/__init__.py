@@ -1,5 +1,6 @@
 """Does it fit, how long does it take: sweeps compiled for chips that are not here."""
 
+from mcq_jax.costs.compiled import HostProgram, Program, compile_all
 from mcq_jax.planning.chips import CHIPS, Chip, Topology
 from mcq_jax.planning.command import PlanOptions, plan_in_own_process, print_plan
 from mcq_jax.planning.passes import Chunk, Passes
@@ -7,7 +8,6 @@ from mcq_jax.planning.plan import Plan, Sweep, make_plan
 from mcq_jax.planning.presets import PRESETS
 from mcq_jax.planning.roofline import PassCost, pass_cost
 from mcq_jax.planning.search import largest_fitting
-from mcq_jax.sweeps.host_program import HostProgram, Program, compile_all
 
 __all__ = [
     "CHIPS",

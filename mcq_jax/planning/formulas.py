@@ -4,22 +4,22 @@ import dataclasses
 
 import jax
 
+from mcq_jax import costs
+from mcq_jax.costs.compiled import tree_bytes
 from mcq_jax.model import ModelConfig
 from mcq_jax.planning.passes import Chunk, Passes, rows_by_layer
-from mcq_jax.sweeps import cost
-from mcq_jax.sweeps.host_program import tree_bytes
 
 
 def prompt_pass_flops(passes: Passes, prompts: int) -> float:
     """Returns the FLOPs of the prompts' own passes, over all chips."""
     config, tokens = passes.config, passes.tokens
     distances = config.layers * _distance_flops(passes)
-    return prompts * cost.prefill_flops(config, tokens=tokens) + distances
+    return prompts * costs.prefill_flops(config, tokens=tokens) + distances
 
 
 def patching_flops(passes: Passes, chunk: Chunk) -> float:
     """Returns the FLOPs of rows that run from their births on, and not before."""
-    one = cost.node_sweep_flops(
+    one = costs.node_sweep_flops(
         passes.config, tokens=passes.tokens, sources=chunk.sources
     )
     return chunk.prompts * one
@@ -30,8 +30,8 @@ def staged_patching_flops(passes: Passes, chunk: Chunk) -> float:
     config = passes.config
     running = rows_by_layer(config, chunk.rows)
     per_row = chunk.prompts * chunk.sources
-    layers = per_row * running.sum() * cost.layer_flops(config, keys=passes.tokens)
-    answers = per_row * config.layers * config.nodes * cost.unembed_flops(config)
+    layers = per_row * running.sum() * costs.layer_flops(config, keys=passes.tokens)
+    answers = per_row * config.layers * config.nodes * costs.unembed_flops(config)
     return layers + answers + len(running) * _distance_flops(passes)
 
 
@@ -41,8 +41,8 @@ def chunk_bytes(passes: Passes, chunk: Chunk) -> float:
     size = jax.numpy.dtype(passes.dtype).itemsize
     rows = chunk.prompts * chunk.sources * chunk.rows
     kept = chunk.prompts * passes.tokens * _block_numbers(config)
-    # The formulas of `cost` are of four bytes a number.
-    running = cost.node_sweep_bytes(config, rows=rows, tokens=passes.tokens) / 4
+    # The formulas of `costs` are of four bytes a number.
+    running = costs.node_sweep_bytes(config, rows=rows, tokens=passes.tokens) / 4
     spread = size * (kept + running) / passes.mesh.size
     return tree_bytes(passes.parameters()) + _gathered_bytes(passes) + spread
 

@@ -10,11 +10,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Int
 
-from mcq_jax import sharding, sweeps
+from mcq_jax import passes, sharding, sweeps
+from mcq_jax.costs.compiled import HostProgram, compile_all
 from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
-from mcq_jax.sweeps import NodeSets
-from mcq_jax.sweeps.host_program import HostProgram, compile_all
-from mcq_jax.sweeps.row_groups import STAGES
+from mcq_jax.passes import NodeSets
+from mcq_jax.passes.row_groups import STAGES
 
 # Rows that a device unembeds at a time, and answers to read of each.
 _UNEMBEDDED, _CHOICES = 256, 4
@@ -76,13 +76,13 @@ class Passes:
 
     def prefill(self, prompts: int, *, stacked: bool = True) -> HostProgram:
         """The pass over whole prompts; unstacked, every layer is costed by itself."""
-        run = functools.partial(sweeps.prefill, config=self.config)
+        run = functools.partial(passes.prefill, config=self.config)
         tokens = jax.ShapeDtypeStruct((prompts, self.tokens), jnp.int32)
         lengths = jax.ShapeDtypeStruct((prompts,), jnp.int32)
         return self._compile(run, self.parameters(stacked=stacked), tokens, lengths)
 
     def resume(
-        self, start: sweeps.Prefill, sources: int, *, rows: int | None = None
+        self, start: passes.Prefill, sources: int, *, rows: int | None = None
     ) -> HostProgram:
         """The prompts' patched rows, every node by itself, from every source.
 
@@ -98,7 +98,7 @@ class Passes:
             node_sets = NodeSets(masks)
 
         def run(parameters, start, sources):
-            return sweeps.resume(
+            return passes.resume(
                 parameters,
                 start,
                 sources,
@@ -123,7 +123,7 @@ class Passes:
         The loop over the others is left to the caller: a compiler's cost of a loop is
         that of going round once.
         """
-        run = functools.partial(sweeps.read_answers, config=self.config)
+        run = functools.partial(passes.read_answers, config=self.config)
         rows = max(1, _UNEMBEDDED * self.mesh.shape["data"] // prompts)
         final = jax.ShapeDtypeStruct(
             (prompts, rows, self.config.width), jnp.dtype(self.dtype)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import jax
 
 from mcq_jax import sharding
+from mcq_jax.costs.compiled import HostProgram, tree_bytes
 from mcq_jax.planning import formulas
 from mcq_jax.planning.chips import Chip
 from mcq_jax.planning.passes import Chunk, Passes, rows_by_layer
 from mcq_jax.planning.roofline import PassCost, pass_cost
 from mcq_jax.planning.search import largest_fitting
-from mcq_jax.sweeps.host_program import HostProgram, tree_bytes
 
 # Into how many groups a prompt's rows are split where memory is short.
 _MOST_PIECES = 16

@@ -8,8 +8,8 @@ import collections
 import dataclasses
 from collections.abc import Iterable
 
+from mcq_jax.costs.compiled import Program
 from mcq_jax.planning.chips import Chip
-from mcq_jax.sweeps.host_program import Program
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -192,6 +192,17 @@ def batches(
         yield _batch([prompts[i] for i in index], index, width=width, pad_id=pad_id)
 
 
+def batch_of(prompts: Sequence[TokenisedPrompt], *, multiple: int = 16) -> TokenBatch:
+    """Returns one padded batch of all prompts, in the order given."""
+    (batch,) = batches(prompts, size=len(prompts), multiple=multiple)
+    order = np.argsort(batch.index)
+    columns = {
+        field.name: getattr(batch, field.name)[order]
+        for field in dataclasses.fields(batch)
+    }
+    return TokenBatch(**columns)
+
+
 def _width(length: int, multiple: int, buckets: Sequence[int]) -> int:
     if not buckets:
         return -(-length // multiple) * multiple

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,10 +10,9 @@ import numpy as np
 
 from mcq_jax import prompts, sharding
 from mcq_jax.interventions import Site
-from mcq_jax.prompts import TokenBatch, TokenisedPrompt
-from mcq_jax.sweeps.plans import Patches, Plan
-from mcq_jax.sweeps.prompt_pass import prefill
-from mcq_jax.sweeps.shared_prefix import Prefix
+from mcq_jax.passes.plans import Patches, Plan
+from mcq_jax.passes.prompt_pass import prefill
+from mcq_jax.passes.shared_prefix import Prefix
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +39,7 @@ def fill_bank(
     held, final = [], []
     for first in range(0, len(asked), at_once):
         chunk = np.arange(first, min(first + at_once, len(asked)))
-        batch = batch_of([asked[i] for i in sharding.fill_data_axis(chunk)])
+        batch = prompts.batch_of([asked[i] for i in sharding.fill_data_axis(chunk)])
         run = prefill(
             parameters, batch.ids, batch.lengths, config=config,
             suffix=plan.suffix, sites=sites, prefix=prefix, activations=activations,
@@ -65,14 +63,3 @@ def _padded_keys(held: list[np.ndarray]) -> list[np.ndarray]:
     return [
         np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, keys - a.shape[-1])]) for a in held
     ]
-
-
-def batch_of(chosen: Sequence[TokenisedPrompt]) -> TokenBatch:
-    """Returns one padded batch of prompts, in the order given."""
-    (batch,) = prompts.batches(chosen, size=len(chosen))
-    order = np.argsort(batch.index)
-    columns = {
-        field.name: getattr(batch, field.name)[order]
-        for field in dataclasses.fields(batch)
-    }
-    return TokenBatch(**columns)

@@ -11,15 +11,16 @@ from jaxtyping import Array
 
 from mcq_jax import sharding
 from mcq_jax.model import ModelConfig, Parameters
-from mcq_jax.prompts import TokenisedPrompt
+from mcq_jax.passes.answers import read_answers
+from mcq_jax.passes.full_pass import run_fully
+from mcq_jax.passes.plans import NodeSets, Patches, Plan
+from mcq_jax.passes.prompt_pass import prefill
+from mcq_jax.passes.resumed_pass import resume
+from mcq_jax.passes.shared_prefix import Prefix
+from mcq_jax.prompts import TokenisedPrompt, batch_of
 from mcq_jax.sharding import Chunk
-from mcq_jax.sweeps.bank import Bank, batch_of
-from mcq_jax.sweeps.full_pass import run_fully
+from mcq_jax.sweeps.bank import Bank
 from mcq_jax.sweeps.outcomes import Answers, Metric, Outcome
-from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
-from mcq_jax.sweeps.prompt_pass import prefill, read_answers
-from mcq_jax.sweeps.resumed_pass import resume
-from mcq_jax.sweeps.shared_prefix import Prefix
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources
 
 

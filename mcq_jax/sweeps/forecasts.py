@@ -12,17 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mcq_jax import sharding
+from mcq_jax import costs, sharding
+from mcq_jax.costs.compiled import compile_all, tree_bytes
+from mcq_jax.costs.machine import flop_rate, free_bytes
 from mcq_jax.model import ModelConfig, Parameters
-from mcq_jax.prompts import TokenisedPrompt
-from mcq_jax.sweeps import cost
-from mcq_jax.sweeps.bank import batch_of
-from mcq_jax.sweeps.host_program import compile_all, tree_bytes
-from mcq_jax.sweeps.machine import flop_rate, free_bytes
-from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
-from mcq_jax.sweeps.prompt_pass import prefill, read_answers
-from mcq_jax.sweeps.resumed_pass import resume
-from mcq_jax.sweeps.row_groups import row_groups, stages_that_pay
+from mcq_jax.passes.answers import read_answers
+from mcq_jax.passes.plans import NodeSets, Patches, Plan
+from mcq_jax.passes.prompt_pass import prefill
+from mcq_jax.passes.resumed_pass import resume
+from mcq_jax.passes.row_groups import row_groups, stages_that_pay
+from mcq_jax.prompts import TokenisedPrompt, batch_of
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources
 
 # Of the free memory; the rest is for what other programs do meanwhile.
@@ -271,10 +270,10 @@ def _flops(chunk: _Chunk, runs: int, lengths: Sequence[int]) -> float:
     """Of the prompts (once for the bank, once to be patched) and all patched runs."""
     config, plan = chunk.config, chunk.plan
     tokens = int(np.mean(lengths))
-    prompts = 2 * sum(cost.prefill_flops(config, tokens=n) for n in lengths)
+    prompts = 2 * sum(costs.prefill_flops(config, tokens=n) for n in lengths)
     token_layers = float((plan.starts * (config.layers - plan.births)).sum())
-    row_layers = token_layers * cost.layer_flops(config, keys=tokens)
-    answers = len(plan.births) * cost.unembed_flops(config) * chunk.full_vocabulary
+    row_layers = token_layers * costs.layer_flops(config, keys=tokens)
+    answers = len(plan.births) * costs.unembed_flops(config) * chunk.full_vocabulary
     return prompts + runs * (row_layers + answers)
 
 
@@ -289,8 +288,8 @@ def _may_not_fit(
     if free is None:
         return False
     rows = prompts * sources * int(plan.starts.sum())
-    needed = cost.node_sweep_bytes(config, rows=rows, tokens=tokens)
-    needed += cost.prompt_pass_bytes(config, prompts=prompts, tokens=tokens)
+    needed = costs.node_sweep_bytes(config, rows=rows, tokens=tokens)
+    needed += costs.prompt_pass_bytes(config, prompts=prompts, tokens=tokens)
     return needed > free / 4
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
+from mcq_jax.passes.plans import NodeSets, Patches, Plan
 from mcq_jax.sweeps.sources import Sources
 
 

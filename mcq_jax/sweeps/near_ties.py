@@ -13,12 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mcq_jax import sharding
+from mcq_jax.passes.row_groups import STAGES
 from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.sharding import Chunk
 from mcq_jax.sweeps.bank import fill_bank
 from mcq_jax.sweeps.chunk_work import ChunkWork
 from mcq_jax.sweeps.outcomes import Outcome
-from mcq_jax.sweeps.row_groups import STAGES
 
 # Of the largest answer logit: two answers nearer than this may be so by rounding, in
 # bfloat16 (whose numbers are 1/256 apart, and whose errors add up over layers).

@@ -15,6 +15,9 @@ import numpy as np
 from mcq_jax import sharding
 from mcq_jax.interventions import Site
 from mcq_jax.model import ModelConfig, Parameters
+from mcq_jax.passes.plans import NodeSets, Plan
+from mcq_jax.passes.row_groups import stages_that_pay
+from mcq_jax.passes.shared_prefix import without_common_prefix
 from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.results import RunFolder
 from mcq_jax.sweeps.bank import fill_bank
@@ -28,9 +31,6 @@ from mcq_jax.sweeps.outcomes import (
     loss_effect,
     net_effect,
 )
-from mcq_jax.sweeps.plans import NodeSets, Plan
-from mcq_jax.sweeps.row_groups import stages_that_pay
-from mcq_jax.sweeps.shared_prefix import without_common_prefix
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources
 from mcq_jax.sweeps.sweep_table import MOVED, SweepTable
 

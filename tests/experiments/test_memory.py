@@ -2,13 +2,13 @@
 
 import pytest
 
-from mcq_jax import sweeps
+from mcq_jax import costs
 from mcq_jax.experiments import memory
 from tests import tiny
 
 CONFIG = tiny.CASES["grouped heads, biases, partial rotation"]
 TOKENS = 100
-ONE = sweeps.prompt_pass_bytes(CONFIG, prompts=1, tokens=TOKENS)
+ONE = costs.prompt_pass_bytes(CONFIG, prompts=1, tokens=TOKENS)
 
 
 def _check(monkeypatch, room: float, **prompts: int) -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mcq_jax import sweeps
+from mcq_jax import passes, sweeps
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments import node_effects
 from mcq_jax.experiments.pipeline import open_model
@@ -73,7 +73,7 @@ def test_where_memory_is_short_rows_advance_in_pieces(tmp_path, monkeypatch):
     study = _study(checkpoint, tmp_path)
     bank = node_effects.fill_bank(checkpoint, study, quiet())
     asked: list[int | None] = []
-    resume = sweeps.resume
+    resume = passes.resume
 
     def seen(*arguments, rows_at_once, **options):
         asked.append(rows_at_once)

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from mcq_jax import sharding, sweeps
+from mcq_jax import costs, passes, sharding
+from mcq_jax.costs.formulas import layer_flops, unembed_flops
 from mcq_jax.model import ModelConfig, initialise
 from mcq_jax.planning import (
     Chip,
@@ -24,7 +25,6 @@ from mcq_jax.planning import (
 from mcq_jax.planning.passes import rows_by_layer
 from mcq_jax.planning.plan import chunk_sizes
 from mcq_jax.planning.printing import describe
-from mcq_jax.sweeps.cost import layer_flops, unembed_flops
 
 CONFIG = ModelConfig(
     layers=4, width=64, kv_heads=2, group=2, head_width=32, neurons=512,
@@ -50,7 +50,7 @@ def _flops(run) -> float:
 
 def test_the_flops_of_a_prompt_pass_are_those_of_the_formula():
     counted = _flops(_passes().prefill(PROMPTS, stacked=False))
-    formula = PROMPTS * sweeps.prefill_flops(CONFIG, tokens=TOKENS)
+    formula = PROMPTS * costs.prefill_flops(CONFIG, tokens=TOKENS)
     assert counted == pytest.approx(formula, rel=0.05)
 
 
@@ -106,7 +106,7 @@ def test_the_flops_of_answers_are_those_of_the_vocabulary():
 def test_a_plan_holds_the_weights_and_the_keys_that_a_run_would():
     parameters = initialise(CONFIG, jax.random.key(0), sizes=(CONFIG.layers,))
     tokens = np.zeros((PROMPTS, TOKENS), np.int32)
-    real = sweeps.prefill(parameters, tokens, np.full(PROMPTS, TOKENS), config=CONFIG)
+    real = passes.prefill(parameters, tokens, np.full(PROMPTS, TOKENS), config=CONFIG)
     planned = _passes().prefill(PROMPTS)
     as_shapes = jax.tree.map(lambda a: (a.shape, a.dtype), (parameters, real))
     planned = (_passes().parameters(), planned.result)

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mcq_jax import planning, sharding, sweeps
+from mcq_jax import passes, planning, sharding, sweeps
 from mcq_jax.model import run
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.positions import places_of
-from mcq_jax.sweeps import forecasts, prompt_pass, resumed_pass, row_edits
+from mcq_jax.passes import resumed_pass, row_edits
+from mcq_jax.sweeps import forecasts
 from tests.sharding import small_runs as runs
 from tests.sharding.small_runs import CHOICES, PROMPTS, SOURCES, TOKENS
 
@@ -223,7 +224,7 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
         placed = sharding.shard_parameters(
             parameters, mesh, fully_sharded=fully_sharded
         )
-        start = sweeps.prefill(placed, *runs.prompts_of(config), config=config)
+        start = passes.prefill(placed, *runs.prompts_of(config), config=config)
         constants = layer_constants(config)
         index = jnp.broadcast_to(jnp.arange(TOKENS), (PROMPTS, TOKENS))
         places = places_of(index, config)
@@ -240,7 +241,7 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
             start.resid_pre,
             np.zeros(config.nodes, np.int32),
         )
-        sources = sweeps.NodeOutputs(
+        sources = passes.NodeOutputs(
             jnp.zeros((config.layers, PROMPTS, SOURCES, *start.nodes.z.shape[2:])),
             jnp.zeros((config.layers, PROMPTS, SOURCES, config.width)),
         )
@@ -251,7 +252,7 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
             np.ones(config.nodes, bool),
             edits_of=row_edits.row_edits(plan), config=config, keep_nodes=False,
         )  # fmt: skip
-        answers = prompt_pass.read_answers.lower(
+        answers = passes.read_answers.lower(
             placed.unembed, final, np.zeros((PROMPTS, CHOICES), np.int32),
             config=config, chunk=64,
         )  # fmt: skip

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mcq_jax import sweeps
+from mcq_jax import passes, sweeps
 from mcq_jax.interventions import Edit, Site, add, patch
 from mcq_jax.model import ModelConfig, Parameters, forward, initialise, sites_of
 from mcq_jax.prompts import TokenisedPrompt
@@ -81,20 +81,20 @@ def forwards(shape: str, parameters: Parameters):
 def sweep(shape: str, parameters: Parameters):
     """A prompt pass, every node patched from two sources, and the answers."""
     config = config_of(shape)
-    start = sweeps.prefill(parameters, *prompts_of(config), config=config)
+    start = passes.prefill(parameters, *prompts_of(config), config=config)
     heads = (config.kv_heads, config.group, config.head_width)
-    sources = sweeps.NodeOutputs(
+    sources = passes.NodeOutputs(
         _draw(3, config.layers, PROMPTS, SOURCES, *heads),
         _draw(4, config.layers, PROMPTS, SOURCES, config.width),
     )
     rows = sweeps.every_node(config)
-    patched = sweeps.resume(parameters, start, sources, rows, config=config)
+    patched = passes.resume(parameters, start, sources, rows, config=config)
     ids = np.arange(PROMPTS * CHOICES).reshape(PROMPTS, CHOICES)
-    answers = sweeps.read_answers(
+    answers = passes.read_answers(
         parameters.unembed, patched.final, ids, config=config, chunk=64
     )
-    pair = sweeps.NodeSets(rows.masks[:2] | rows.masks[-2:])
-    kept = sweeps.resume(
+    pair = passes.NodeSets(rows.masks[:2] | rows.masks[-2:])
+    kept = passes.resume(
         parameters, start, sources, pair, config=config, keep_nodes=True
     )
     return start, patched.final, answers, kept.final, kept.nodes
@@ -128,20 +128,20 @@ def lone_prompt(shape: str, parameters: Parameters):
     """One prompt patched from three sources: neither fills a mesh, so rows must."""
     config, last = config_of(shape), 2
     tokens, lengths = (a[:1] for a in prompts_of(config))
-    start = sweeps.prefill(parameters, tokens, lengths, config=config, suffix=last)
+    start = passes.prefill(parameters, tokens, lengths, config=config, suffix=last)
     heads = (config.kv_heads, config.group, config.head_width)
-    nodes = sweeps.NodeOutputs(
+    nodes = passes.NodeOutputs(
         _draw(5, config.layers, 1, 3, *heads),
         _draw(6, config.layers, 1, 3, config.width),
     )
     residuals = jnp.asarray(_draw(7, config.layers, 1, 3, last, config.width))
-    every_place = sweeps.Patches(
+    every_place = passes.Patches(
         site=Site.RESID_PRE,
         layers=np.repeat(np.arange(config.layers), last),
         offsets=np.tile(-1 - np.arange(last), config.layers)[None, :, None],
     )
-    patched = functools.partial(sweeps.resume, parameters, start, config=config)
-    pair = sweeps.NodeSets(sweeps.every_node(config).masks[:3])
+    patched = functools.partial(passes.resume, parameters, start, config=config)
+    pair = passes.NodeSets(sweeps.every_node(config).masks[:3])
     return (
         patched(nodes, sweeps.every_node(config), stages=2).final,
         patched(residuals, every_place, stages=2).final,

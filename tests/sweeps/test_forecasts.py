@@ -6,16 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from mcq_jax import Site
+from mcq_jax import Site, costs
+from mcq_jax.costs import prefill_flops
 from mcq_jax.sweeps import (
     Direction,
     Sources,
-    cost,
     every_node,
     every_position,
     forecast,
     forecasts,
-    prefill_flops,
     sweep,
 )
 from tests.sweeps.test_sweep import CONFIG, PROMPTS, SOURCES, _parameters
@@ -35,8 +34,8 @@ def test_flops_are_those_of_both_prompt_passes_and_of_rows_from_their_births_on(
     lengths = [len(p.ids) for p in PROMPTS[: len(SOURCES.index)]]
     layers = CONFIG.layers
     row_layers = CONFIG.nodes * sum(range(1, layers + 1))
-    per_run = row_layers * cost.layer_flops(CONFIG, keys=int(np.mean(lengths)))
-    per_run += layers * CONFIG.nodes * cost.unembed_flops(CONFIG)
+    per_run = row_layers * costs.layer_flops(CONFIG, keys=int(np.mean(lengths)))
+    per_run += layers * CONFIG.nodes * costs.unembed_flops(CONFIG)
     prompts = 2 * sum(prefill_flops(CONFIG, tokens=n) for n in lengths)
     found = _forecast(PLANS["nodes"])
     assert found.flops == pytest.approx(prompts + len(lengths) * KINDS * per_run)

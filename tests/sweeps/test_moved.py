@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 
 from mcq_jax.interventions import Site
-from mcq_jax.sweeps import (
-    NodeOutputs,
-    Patches,
-    Sources,
-    every_node,
-    every_position,
-    every_unit,
-    sweep,
-)
+from mcq_jax.passes import NodeOutputs, Patches
+from mcq_jax.sweeps import Sources, every_node, every_position, every_unit, sweep
 from mcq_jax.sweeps.moved import moved
 from tests.sweeps.test_sweep import CONFIG, PROMPTS, SOURCES, _parameters
 

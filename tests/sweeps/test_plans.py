@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from mcq_jax.interventions import Node, Site
+from mcq_jax.passes import NodeSets, Patches, prefill, resume, run_fully
 from mcq_jax.sweeps import (
-    NodeSets,
-    Patches,
     cumulative,
     every_layer,
     every_position,
@@ -19,12 +18,9 @@ from mcq_jax.sweeps import (
     leave_one_out,
     node_sets,
     pairs,
-    prefill,
-    resume,
-    run_fully,
 )
 from tests import tiny
-from tests.sweeps.full_runs import LENGTHS, prompts, random_sources
+from tests.passes.full_runs import LENGTHS, prompts, random_sources
 
 CONFIG = tiny.CASES["grouped heads, biases, partial rotation"]
 LONG = min(LENGTHS)

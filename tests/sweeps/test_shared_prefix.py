@@ -8,14 +8,12 @@ import pytest
 
 from mcq_jax.interventions import Site
 from mcq_jax.model import initialise
+from mcq_jax.passes import prefill, run_prefix, shared_prefix
 from mcq_jax.sweeps import (
     Sources,
     every_node,
     every_position,
     every_unit,
-    prefill,
-    run_prefix,
-    shared_prefix,
     sweep,
 )
 from tests import tiny

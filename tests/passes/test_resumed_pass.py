@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from mcq_jax.interventions import Site, all_nodes
-from mcq_jax.sweeps import NodeSets, every_node, prefill, resume
-from mcq_jax.sweeps.row_groups import STAGES
+from mcq_jax.passes import NodeSets, prefill, resume
+from mcq_jax.passes.row_groups import STAGES
+from mcq_jax.sweeps import every_node
 from tests import tiny
-from tests.sweeps.full_runs import (
+from tests.passes.full_runs import (
     LENGTHS,
     SOURCES,
     at_the_end,

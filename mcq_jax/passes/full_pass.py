@@ -14,8 +14,8 @@ from mcq_jax import sharding
 from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Edit, Site, patch
 from mcq_jax.model import ModelConfig, Parameters, forward
-from mcq_jax.sweeps.plans import NodeSets, Patches, Plan
-from mcq_jax.sweeps.prompt_pass import NodeOutputs
+from mcq_jax.passes.plans import NodeSets, Patches, Plan
+from mcq_jax.passes.prompt_pass import NodeOutputs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Int
 
 from mcq_jax.interventions import Edit, Kind, Site
 from mcq_jax.model.config import ModelConfig
-from mcq_jax.sweeps.plans import NodeSets, Plan
+from mcq_jax.passes.plans import NodeSets, Plan
 
 
 class Here(NamedTuple):

@@ -9,9 +9,9 @@ import pytest
 
 from mcq_jax.interventions import Circuit, Edge, Node, Site, patch
 from mcq_jax.model import Activation, ModelConfig, Norm, forward
-from mcq_jax.sweeps import PATH_SITES, patch_paths, paths_from
+from mcq_jax.paths import PATH_SITES, patch_paths, paths_from
 from tests import tiny
-from tests.sweeps.path_loops import Loops
+from tests.paths.path_loops import Loops
 
 ROWS, POSITIONS = 2, 4
 # Relative to the largest logit, in float32.

@@ -9,9 +9,9 @@ import pytest
 
 from mcq_jax.interventions import Site
 from mcq_jax.model import forward
-from mcq_jax.sweeps import answer_prompts, prefill, read_answers
+from mcq_jax.passes import answer_prompts, prefill, read_answers
 from tests import tiny
-from tests.sweeps.full_runs import LENGTHS, at_the_end, prompts
+from tests.passes.full_runs import LENGTHS, at_the_end, prompts
 
 CASE = "grouped heads, biases, partial rotation"
 CONFIG = tiny.CASES[CASE]

@@ -22,7 +22,7 @@ from mcq_jax.interventions.circuits import (
 )
 from mcq_jax.interventions.selection import Indices
 from mcq_jax.model import ModelConfig, Parameters
-from mcq_jax.sweeps.path_walk import PATH_SITES, Activations, Walk
+from mcq_jax.paths.walk import PATH_SITES, Activations, Walk
 
 
 def patch_paths(

@@ -25,11 +25,11 @@ from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.parameters import Parameters
 from mcq_jax.model.positions import places_of
-from mcq_jax.sweeps.plans import Plan
-from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
-from mcq_jax.sweeps.row_edits import Here, RowEdits, row_edits, rows_at
-from mcq_jax.sweeps.row_groups import row_groups, stages_that_pay
-from mcq_jax.sweeps.row_shares import RowShares
+from mcq_jax.passes.plans import Plan
+from mcq_jax.passes.prompt_pass import NodeOutputs, Prefill
+from mcq_jax.passes.row_edits import Here, RowEdits, row_edits, rows_at
+from mcq_jax.passes.row_groups import row_groups, stages_that_pay
+from mcq_jax.passes.row_shares import RowShares
 
 
 @dataclasses.dataclass(frozen=True)

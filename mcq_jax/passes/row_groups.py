@@ -6,9 +6,9 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
+from mcq_jax.costs.formulas import layer_flops
 from mcq_jax.model.config import ModelConfig
-from mcq_jax.sweeps.cost import layer_flops
-from mcq_jax.sweeps.plans import Plan
+from mcq_jax.passes.plans import Plan
 
 # Rows join in at most so many steps, and those of different first position run in at
 # most so many groups: more follow the patches closely, and compile longer.

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mcq_jax.sweeps import (
+from mcq_jax.passes import (
     Keys,
     answer_prompts,
     answer_readout,
@@ -13,7 +13,7 @@ from mcq_jax.sweeps import (
     prefill,
 )
 from tests import tiny
-from tests.sweeps.full_runs import prompts
+from tests.passes.full_runs import prompts
 
 ANSWERS = jnp.array([[1, 5], [0, 3], [12, 11]])
 ROUNDING = 1e-4

@@ -16,7 +16,7 @@ from mcq_jax.model.arithmetic import contract
 from mcq_jax.model.config import ModelConfig, Norm
 from mcq_jax.model.int8 import dequantise
 from mcq_jax.model.parameters import Parameters
-from mcq_jax.sweeps.prompt_pass import NodeOutputs, Prefill
+from mcq_jax.passes.prompt_pass import NodeOutputs, Prefill
 
 
 @jax.tree_util.register_dataclass

@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from mcq_jax.interventions import Site, patch
 from mcq_jax.model import ModelConfig, Output, Parameters, forward
-from mcq_jax.sweeps import NodeOutputs
+from mcq_jax.passes import NodeOutputs
 from tests import tiny
 
 # Prompts of different length in one padded batch; the padding is not zeros.

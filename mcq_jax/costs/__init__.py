@@ -1,0 +1,27 @@
+"""What passes and sweeps cost: formulas, compiled programs, this machine."""
+
+from mcq_jax.costs.compiled import HostProgram, Program, compile_all, tree_bytes
+from mcq_jax.costs.formulas import (
+    layer_flops,
+    node_sweep_bytes,
+    node_sweep_flops,
+    prefill_flops,
+    prompt_pass_bytes,
+    unembed_flops,
+)
+from mcq_jax.costs.machine import flop_rate, free_bytes
+
+__all__ = [
+    "HostProgram",
+    "Program",
+    "compile_all",
+    "flop_rate",
+    "free_bytes",
+    "layer_flops",
+    "node_sweep_bytes",
+    "node_sweep_flops",
+    "prefill_flops",
+    "prompt_pass_bytes",
+    "tree_bytes",
+    "unembed_flops",
+]

@@ -1,0 +1,40 @@
+"""Ways through the model: each prompt once, patched rows from where they change."""
+
+from mcq_jax.passes.anatomy import (
+    Anatomy,
+    Keys,
+    Readout,
+    answer_readout,
+    contributions,
+    dissect,
+)
+from mcq_jax.passes.answers import answer_prompts, read_answers
+from mcq_jax.passes.full_pass import run_fully
+from mcq_jax.passes.plans import NodeSets, Patches, Plan
+from mcq_jax.passes.prompt_pass import NodeOutputs, Prefill, prefill
+from mcq_jax.passes.resumed_pass import Resumed, resume
+from mcq_jax.passes.row_groups import stages_that_pay
+from mcq_jax.passes.shared_prefix import Prefix, run_prefix
+
+__all__ = [
+    "Anatomy",
+    "Keys",
+    "NodeOutputs",
+    "NodeSets",
+    "Patches",
+    "Plan",
+    "Prefill",
+    "Prefix",
+    "Readout",
+    "Resumed",
+    "answer_prompts",
+    "answer_readout",
+    "contributions",
+    "dissect",
+    "prefill",
+    "read_answers",
+    "resume",
+    "run_fully",
+    "run_prefix",
+    "stages_that_pay",
+]

@@ -1,0 +1,91 @@
+"""What prompts answer: their logits, and the log-sum-exp over the vocabulary."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from mcq_jax import sharding
+from mcq_jax.axes import AnyArray
+from mcq_jax.model import transformer
+from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.parameters import Group, Parameters
+from mcq_jax.model.run import run_embed, run_layers
+
+
+def answer_prompts(
+    parameters: Parameters,
+    tokens: Int[AnyArray, "prompt position"],
+    lengths: Int[AnyArray, " prompt"],
+    answer_ids: Int[AnyArray, "prompt choice"],
+    *,
+    config: ModelConfig,
+) -> tuple[Float[Array, "prompt choice"], Float[Array, " prompt"]]:
+    """Returns answer logits and log-sum-exp of plain prompts; nothing is kept."""
+    tokens, last = jnp.asarray(tokens), jnp.asarray(lengths) - 1
+    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+    x, _ = run_embed(parameters.embed, tokens, positions, config=config)
+    x = run_layers(parameters, x, positions, config=config).residual
+    return read_answers(
+        parameters.unembed,
+        pick_position(x, last),
+        jnp.asarray(answer_ids),
+        config=config,
+    )
+
+
+@jax.jit
+def pick_position(
+    x: Float[Array, "prompt position width"], positions: Int[Array, " prompt"]
+) -> Float[Array, "prompt width"]:
+    """Each prompt's residual at one position, where the prompt lies."""
+    return jax.vmap(lambda x, position: x[position])(x, positions)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "chunk", "full_vocabulary"))
+def read_answers(
+    group: Group,
+    final: Float[Array, "prompt *rows width"],
+    answer_ids: Int[AnyArray, "prompt choice"],
+    *,
+    config: ModelConfig,
+    chunk: int = 256,
+    full_vocabulary: bool = True,
+) -> tuple[Float[Array, "prompt *rows choice"], Float[Array, "prompt *rows"] | None]:
+    """Returns the answers' logits and the log-sum-exp over the whole vocabulary.
+
+    Full-vocabulary logits exist for `chunk` rows of a device at a time only; without
+    `full_vocabulary` not at all, and there is no log-sum-exp. Prompts go together: a
+    loop over them would go from device to device.
+    """
+    prompts, *rows, width = final.shape
+    choices = answer_ids.shape[1]
+
+    def read(x, ids):
+        logits = transformer.unembed.apply(group, x[None], (), (), config)[0][0]
+        return logits[ids], jax.nn.logsumexp(logits)
+
+    def read_answers_only(x, ids):
+        only = _vocabulary_of(group, ids)
+        few = dataclasses.replace(config, vocabulary=choices)
+        return transformer.unembed.apply(only, x[None], (), (), few)[0][0], None
+
+    def read_prompt(rows, ids):
+        size = max(1, chunk * sharding.data_parts() // prompts)
+        one = read if full_vocabulary else read_answers_only
+        return jax.lax.map(lambda row: one(row, ids), rows, batch_size=size)
+
+    flat = sharding.rows_over_data(final.reshape(prompts, -1, width))
+    answers, normaliser = jax.vmap(read_prompt)(flat, answer_ids)
+    return (
+        answers.reshape(prompts, *rows, choices),
+        None if normaliser is None else normaliser.reshape(prompts, *rows),
+    )
+
+
+def _vocabulary_of(group: Group, ids: Int[Array, " choice"]) -> Group:
+    """The unembedding of some tokens only."""
+    weights = group["~"]
+    return {"~": {**weights, "table": weights["table"][ids]}}
