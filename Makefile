@@ -5,6 +5,7 @@
 #   make demo         run the whole pipeline on an embedded model and point to its report
 #   make test         the tests, without torch
 #   make fast         the same, without the slow ones
+#   make exhaustive   more cases of the same laws: all, or PART=2/5 of them
 #   make parity       logits and tokens against PyTorch and transformers (installs them)
 #   make real         the tests on published checkpoints, where their files are present
 #   make benchmark    the timings
@@ -18,6 +19,7 @@
 
 VENV ?= .venv
 WORKERS ?= 2
+PART ?= 1/1
 PYTEST_ARGS ?=
 PEERS_ARGS ?=
 
@@ -30,8 +32,8 @@ PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo environment test fast parity-environment parity real benchmark peers \
-    lint format clean
+.PHONY: help demo environment test fast exhaustive parity-environment parity real \
+    benchmark peers lint format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -47,7 +49,12 @@ test: $(VENV)/.installed-dev
 	$(PYTEST) $(PARALLEL) $(PYTEST_ARGS)
 
 fast: $(VENV)/.installed-dev
-	$(PYTEST) $(PARALLEL) -m "not parity and not real and not slow" $(PYTEST_ARGS)
+	$(PYTEST) $(PARALLEL) \
+	    -m "not parity and not real and not exhaustive and not slow" $(PYTEST_ARGS)
+
+# The parts do not overlap: all of them are all there is.
+exhaustive: $(VENV)/.installed-dev
+	$(PYTEST) $(PARALLEL) -m exhaustive --part $(PART) $(PYTEST_ARGS)
 
 parity-environment: $(VENV)/.installed-parity
 

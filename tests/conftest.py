@@ -1,38 +1,80 @@
-"""Strict settings for every test, and the two places where real data may lie.
+"""Settings for every test, what is run of them, and where real data may lie.
 
-The settings come before the package is imported: signatures are instrumented while
-it loads.
+The settings come before the package is imported: jax reads its own from the
+environment, and signatures are instrumented while the package loads.
 """
 
-import gc
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
-import jaxtyping
 import pytest
 
-from tests import signatures
+from tests import programs
+
+programs.share()  # before jax is imported
+
+import jax  # noqa: E402
+import jaxtyping  # noqa: E402
+
+from tests import signatures  # noqa: E402
 
 jaxtyping.install_import_hook("mcq_jax", f"{signatures.__name__}.check")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-# Linux gives a process 65,530 stretches of memory; a compiled program takes some.
-MANY_STRETCHES = 15_000
-
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--part", default="1/1", help="of the chosen tests the I-th of K parts: I/K"
+    )
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Keeps one part of the tests: which one a test is in follows from its name."""
+    part, parts = map(int, str(config.getoption("part")).split("/"))
+    if not 1 <= part <= parts:
+        raise pytest.UsageError(f"--part {part}/{parts}; count from 1 to {parts}.")
+    kept = [i for i in items if zlib.crc32(i.nodeid.encode()) % parts == part - 1]
+    config.hook.pytest_deselected(items=[i for i in items if i not in set(kept)])
+    items[:] = kept
 
 
 @pytest.fixture(autouse=True, scope="module")
 def few_programs():
-    """Forgets compiled programs between modules: without it jax ends by a crash."""
+    """Forgets compiled programs between modules, where they have become many."""
     yield
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > MANY_STRETCHES:
-        jax.clear_caches()
-        gc.collect()
+    programs.forget_if_many()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker tells how much memory it took at most."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["peak_bytes"] = programs.peak_bytes()
+
+
+def pytest_testnodedown(node) -> None:
+    _PEAKS.append(getattr(node, "workeroutput", {}).get("peak_bytes", 0.0))
+
+
+_PEAKS: list[float] = []
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    peaks = _PEAKS or [programs.peak_bytes()]
+    said = ", ".join(f"{peak / 1e9:.1f}" for peak in peaks)
+    terminalreporter.write_line(f"Memory of the workers at most, in GB: {said}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        programs.stop_sharing()
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,10 @@ def _has_part(out: pathlib.Path, table: str, part: int) -> Callable[[], bool]:
 @pytest.mark.parametrize(
     ("devices", "mesh"),
     # Chunks of 4 prompts: filled up from 4 to 6; the model in two.
-    [(6, "data=6,model=1"), (8, "data=4,model=2")],
+    [
+        pytest.param(6, "data=6,model=1", marks=pytest.mark.exhaustive),
+        (8, "data=4,model=2"),
+    ],
 )
 def test_a_run_on_a_mesh_has_the_tables_of_one_device(
     devices: int, mesh: str, card, alone, tmp_path: pathlib.Path
@@ -71,7 +74,10 @@ def test_a_run_on_a_mesh_has_the_tables_of_one_device(
 @pytest.mark.parametrize(
     ("count", "devices", "mesh"),
     # The model lies within each process; across both. Four are below.
-    [(2, 2, "data=2,model=2"), (2, 1, "data=1,model=2")],
+    [
+        (2, 2, "data=2,model=2"),
+        pytest.param(2, 1, "data=1,model=2", marks=pytest.mark.exhaustive),
+    ],
 )
 def test_a_run_of_many_processes_has_the_tables_of_one(
     count: int, devices: int, mesh: str, card, alone, tmp_path: pathlib.Path
@@ -87,7 +93,7 @@ def test_a_run_of_many_processes_has_the_tables_of_one(
     assert_same_tables(tmp_path, alone)
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.exhaustive), 1])
 def test_when_a_process_is_killed_the_others_stop_and_another_number_goes_on(
     killed: int, card, alone, tmp_path: pathlib.Path
 ):

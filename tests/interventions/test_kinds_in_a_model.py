@@ -108,7 +108,8 @@ def test_weight_zero_is_the_plain_program_whatever_the_edits_hold(bad):
 def test_an_edit_changes_its_position_and_later_ones(kind: str):
     edited, plain = _alone(kind), _plain()
     np.testing.assert_array_equal(edited[:, :2], plain[:, :2])
-    assert (edited[:, 2:] != plain[:, 2:]).any(axis=-1).all()
+    change = np.abs(edited - plain)[:, 2:].max(axis=(0, 2))
+    assert (change > 1e-4).all()  # of logits near 1: more than rounding, anywhere
 
 
 @pytest.mark.parametrize("kind", KINDS)

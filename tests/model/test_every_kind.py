@@ -1,9 +1,12 @@
 """Every kind of edit at every site of every model: it does what it says, there only.
 
-One program per kind and model holds an edit of every site, switched by its weight.
+One program per model holds an edit of every site, switched by its weight. Which kind of
+edit stands at which site turns from model to model, so that the models together meet
+nearly every pair; all turns of each model are exhaustive.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,12 +27,12 @@ from mcq_jax.interventions import (
     scale_features,
     set_features,
 )
+from mcq_jax.model import sites_of
 from tests import tiny
 from tests.interventions.single import random, with_values
 from tests.model.switches import (
     POSITIONS,
     ROWS,
-    Switches,
     assert_plain,
     seen_at,
     switches,
@@ -132,37 +135,37 @@ KINDS = {
 # What has a direction cannot be said of scores: those of keys to come are infinite.
 OF_DIRECTIONS = ("project onto", "project out", "set features", "scale features")
 
-# The first four models differ in what attention and blocks are; the others, families
-# built of these, take longer than `make fast` should.
-every_kind_and_model = pytest.mark.parametrize(
-    ("case", "kind"),
+every_model_and_turn = pytest.mark.parametrize(
+    ("case", "turn"),
     [
-        pytest.param(case, kind, marks=[pytest.mark.slow] * (index >= 4))
-        for index, case in enumerate(CASES)
-        for kind in KINDS
+        pytest.param(case, turn, marks=[pytest.mark.exhaustive] * (turn > 0))
+        for case in CASES
+        for turn in range(len(KINDS))
     ],
 )
 
 
-def _switches(case: str, kind: str) -> Switches:
-    return switches(case, build=_BUILDERS[kind])
+def _kind_at(site: Site, case: str, turn: int) -> str:
+    """Which kind of edit stands at a site of a model."""
+    order = list(KINDS)
+    place = list(Site).index(site) + CASES.index(case) + turn
+    kind = order[place % len(order)]
+    return "patch" if kind in OF_DIRECTIONS and site is Site.SCORES else kind
 
 
-def _builder(kind: str) -> Callable[..., Edit]:
+@functools.cache
+def _builder(case: str, turn: int) -> Callable[..., Edit]:
+    """The same object for the same turn, since programs are kept by it."""
+
     def build(site, source, **where):
-        if kind in OF_DIRECTIONS and site is Site.SCORES:
-            return patch(site, source, **where)
-        return KINDS[kind].build(site, source, **where)
+        return KINDS[_kind_at(site, case, turn)].build(site, source, **where)
 
     return build
 
 
-_BUILDERS = {kind: _builder(kind) for kind in KINDS}
-
-
-@every_kind_and_model
-def test_at_weight_zero_no_edit_of_any_site_does_anything(case: str, kind: str):
-    model = _switches(case, kind)
+@every_model_and_turn
+def test_at_weight_zero_no_edit_of_any_site_does_anything(case: str, turn: int):
+    model = switches(case, build=_builder(case, turn))
     clean = model.run({}).logits
     assert_plain(clean, model)
     for bad in (jnp.nan, jnp.inf):
@@ -171,17 +174,16 @@ def test_at_weight_zero_no_edit_of_any_site_does_anything(case: str, kind: str):
         np.testing.assert_array_equal(logits, clean)
 
 
-@every_kind_and_model
+@every_model_and_turn
 def test_at_weight_one_a_site_holds_what_the_edit_says_and_only_there(
-    case: str, kind: str
+    case: str, turn: int
 ):
-    model = _switches(case, kind)
+    model = switches(case, build=_builder(case, turn))
     clean = model.run({})
     weight = np.zeros((ROWS, POSITIONS))
     weight[ROW, POSITION] = 1.0
     for site in model.edits:
-        if kind in OF_DIRECTIONS and site is Site.SCORES:
-            continue
+        kind = _kind_at(site, case, turn)
         edited = model.run({site: weight})
         before, after = (
             _by_position(seen_at(run, site), site) for run in (clean, edited)
@@ -197,9 +199,20 @@ def test_at_weight_one_a_site_holds_what_the_edit_says_and_only_there(
         np.testing.assert_array_equal(
             edited.logits[ROW, :POSITION], clean.logits[ROW, :POSITION]
         )
-        is_identity = kind == "project onto" and site.axes[-1] == "one"
-        changed = (edited.logits[ROW, POSITION] != clean.logits[ROW, POSITION]).any()
-        assert changed != is_identity, site
+        if kind == "project onto" and site.axes[-1] == "one":
+            continue  # what is left of a number, projected, is that number
+        gap = np.abs(edited.logits[ROW, POSITION] - clean.logits[ROW, POSITION]).max()
+        assert gap > 0, f"{kind} at {site}"
+
+
+def test_by_default_every_kind_meets_nearly_every_site():
+    met = {(site, _kind_at(site, case, 0)) for case in CASES for site in _sites(case)}
+    every = {site for case in CASES for site in _sites(case)}
+    assert len(met) > 0.7 * len(every) * len(KINDS)
+
+
+def _sites(case: str):
+    return sites_of(tiny.CASES[case])
 
 
 @pytest.mark.parametrize("kind", OF_DIRECTIONS)

@@ -18,6 +18,7 @@ from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.positions import places_of
 from mcq_jax.passes import resumed_pass, row_edits
 from mcq_jax.sweeps import forecasts
+from tests import programs
 from tests.sharding import small_runs as runs
 from tests.sharding.small_runs import CHOICES, PROMPTS, SOURCES, TOKENS
 
@@ -37,6 +38,27 @@ CASES = [
 # A sweep takes more programs; single layers differ in the prompt pass only.
 SWEPT = [case for case in CASES if case[0] != "grouped heads, single layers"]
 SWEPT = [case for case in SWEPT if case[0] == GROUPED or case[1] in MESHES[1::2]]
+# One mesh of every shape of model is met by default, and all meshes of one.
+MET = {
+    *((GROUPED, mesh) for mesh in MESHES),
+    ("every head its own keys, one stack", "data=4,model=2"),
+    (RELATIVE, "data=4,model=2"),
+    ("grouped heads, single layers", "data=2,model=4"),
+    ("one key head, single layers", "data=1,model=8"),
+}
+
+
+def _rest_is_exhaustive(cases):
+    return [
+        pytest.param(*case, marks=[pytest.mark.exhaustive] * (case not in MET))
+        for case in cases
+    ]
+
+
+@pytest.fixture(autouse=True)
+def few_programs_of_many_devices():
+    yield
+    programs.forget_if_many()
 
 
 _alone = functools.cache(
@@ -54,14 +76,14 @@ def _on_mesh(work, shape: str, mesh_shape: str, *, fully_sharded: bool = False):
         return sharding.on_every_host(work(shape, placed))
 
 
-@pytest.mark.parametrize(("shape", "mesh"), CASES)
+@pytest.mark.parametrize(("shape", "mesh"), _rest_is_exhaustive(CASES))
 def test_every_site_of_plain_and_edited_runs_is_that_of_one_device(shape, mesh):
     runs.assert_equal(
         _on_mesh(runs.forwards, shape, mesh), _alone(runs.forwards, shape)
     )
 
 
-@pytest.mark.parametrize(("shape", "mesh"), SWEPT)
+@pytest.mark.parametrize(("shape", "mesh"), _rest_is_exhaustive(SWEPT))
 def test_a_sweep_is_that_of_one_device(shape, mesh):
     runs.assert_equal(_on_mesh(runs.sweep, shape, mesh), _alone(runs.sweep, shape))
 

@@ -1,0 +1,72 @@
+"""Compiled programs of the tests: shared by all their processes, forgotten when many.
+
+Compiling is most of what the tests take. A folder of compiled programs that is empty at
+their start lets each program be compiled once, whichever worker or child process asks
+for it first.
+"""
+
+import contextlib
+import ctypes
+import gc
+import os
+import pathlib
+import resource
+import shutil
+import tempfile
+
+# What jax reads when it is imported; it skips quick compilations and small programs by
+# default, which ours are.
+_SETTINGS = {
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+_FOLDER = "JAX_COMPILATION_CACHE_DIR"
+# Linux gives a process 65,530 stretches of memory; a compiled program takes some, and
+# a process that has none left crashes.
+_MANY_STRETCHES = 15_000
+_MUCH_MEMORY = 1.3e9  # bytes
+
+_made: list[str] = []
+
+
+def share() -> None:
+    """Gives this process and its children a folder of programs, if they have none."""
+    if _FOLDER not in os.environ:
+        _made.append(tempfile.mkdtemp(prefix="mcq-jax-programs-"))
+        os.environ[_FOLDER] = _made[0]
+    os.environ.update(_SETTINGS)
+
+
+def stop_sharing() -> None:
+    """Removes the folder, if this process made it."""
+    for folder in _made:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def forget_if_many() -> None:
+    """Gives memory back; what is needed again comes from the shared folder."""
+    import jax
+
+    if _stretches() < _MANY_STRETCHES and _resident_bytes() < _MUCH_MEMORY:
+        return
+    jax.clear_caches()
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def peak_bytes() -> float:
+    """The most memory that this process had, in bytes."""
+    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _stretches() -> int:
+    maps = pathlib.Path("/proc/self/maps")
+    return maps.read_bytes().count(b"\n") if maps.exists() else 0
+
+
+def _resident_bytes() -> int:
+    statm = pathlib.Path("/proc/self/statm")
+    if not statm.exists():
+        return 0
+    return int(statm.read_text().split()[1]) * resource.getpagesize()
