@@ -53,7 +53,9 @@ def ask(
 
     chunks = [here.index for here in prompts.batches(asked.prompts, size=batch)]
     track = functools.partial(progress.track, name="asking")
-    table = folder.complete("behaviour", chunks, answer, columns, track=track)
+    table = folder.table("behaviour", {"batch": batch}).complete(
+        chunks, answer, columns, track=track
+    )
     order = np.argsort(table["prompt"])
     return {name: column[order] for name, column in table.items()}
 

@@ -84,8 +84,8 @@ def patch_sets(
     resume = resume_in_pieces(
         checkpoint, study, passes.NodeSets(sets.masks), headline, chunks
     )
-    return folder.complete(
-        "joint",
+    kept = folder.table("joint", {**study.identity, "masks": sets.masks})
+    return kept.complete(
         chunks,
         functools.partial(_patch_chunk, checkpoint, study, bank, resume),
         functools.partial(_columns, study, sets),

@@ -100,8 +100,7 @@ def patch_every_node(
     resume = resume_in_pieces(
         checkpoint, study, sweeps.every_node(config), study.sources, study.chunks
     )
-    table = folder.complete(
-        "effects",
+    table = folder.table("effects", study.identity).complete(
         study.chunks,
         functools.partial(_patch_nodes, checkpoint, study, bank, resume),
         functools.partial(_columns, checkpoint, study, bank),

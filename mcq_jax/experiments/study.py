@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -23,6 +24,15 @@ class Study:
     sources: Sources
     # Studied prompts that are run together: the rotations of one question.
     chunks: tuple[Int[np.ndarray, " chunk"], ...]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tables of the studied prompts depend on."""
+        return {
+            "prompts": [[p.ids, p.answer_ids, p.gold] for p in self.prompts],
+            "sources": self.sources,
+            "chunks": list(self.chunks),
+        }
 
 
 def study_questions(

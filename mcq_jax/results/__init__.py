@@ -12,10 +12,18 @@ from mcq_jax.results.findings import (
     PlantedFound,
     SelectionFound,
 )
+from mcq_jax.results.identity import (
+    ENGINE_VERSION,
+    fingerprint,
+    key_of,
+    weights_fingerprint,
+)
 from mcq_jax.results.run_folder import RunFolder, content_hash
 from mcq_jax.results.storage import Storage
+from mcq_jax.results.table import Table
 
 __all__ = [
+    "ENGINE_VERSION",
     "Asked",
     "BehaviourFound",
     "Estimate",
@@ -28,5 +36,9 @@ __all__ = [
     "RunFolder",
     "SelectionFound",
     "Storage",
+    "Table",
     "content_hash",
+    "fingerprint",
+    "key_of",
+    "weights_fingerprint",
 ]

@@ -64,6 +64,19 @@ class Storage:
         files = [i.base_name for i in found if i.type == filesystems.FileType.File]
         return sorted(f"{folder}/{name}" for name in files)
 
+    def folders(self, folder: str) -> list[str]:
+        """Returns the names of the folders right below one, sorted."""
+        selector = filesystems.FileSelector(self._full(folder), allow_not_found=True)
+        found = self._filesystem.get_file_info(selector)
+        inner = filesystems.FileType.Directory
+        return sorted(i.base_name for i in found if i.type == inner)
+
+    def remove(self, folder: str) -> None:
+        """Removes a folder and all that is in it; none is as good as removed."""
+        kind = self._filesystem.get_file_info(self._full(folder)).type
+        if kind == filesystems.FileType.Directory:
+            self._filesystem.delete_dir(self._full(folder))
+
     def write(self, name: str, content: bytes) -> None:
         """Writes a whole file, in place of one that is there."""
         if self.is_local:

@@ -9,7 +9,9 @@ given, and a sweep that was stopped does only what is missing.
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import jax
 import numpy as np
 
 from mcq_jax import sharding
@@ -19,7 +21,7 @@ from mcq_jax.passes.plans import NodeSets, Plan
 from mcq_jax.passes.row_groups import stages_that_pay
 from mcq_jax.passes.shared_prefix import without_common_prefix
 from mcq_jax.prompts import TokenisedPrompt
-from mcq_jax.results import RunFolder
+from mcq_jax.results import ENGINE_VERSION, RunFolder, weights_fingerprint
 from mcq_jax.sweeps.bank import fill_bank
 from mcq_jax.sweeps.chunk_work import ChunkWork
 from mcq_jax.sweeps.forecasts import rows_that_fit
@@ -56,6 +58,7 @@ def sweep(
     by_full_passes: bool = False,
     folder: RunFolder | None = None,
     name: str = "sweep",
+    weights: str | None = None,
     track: sharding.Track = iter,
     say: Callable[[str], None] | None = None,
 ) -> SweepTable:
@@ -73,7 +76,11 @@ def sweep(
             as the tokens that it runs over; by default as many as fit into memory.
         by_full_passes: run the oracle, one full pass per row, in place of the resumed
             pass.
-        folder: where finished chunks are kept, as parts of the table `name`.
+        folder: where finished chunks are kept, as parts of the table `name`. Which of
+            the tables of this name it is follows from all that the numbers depend on:
+            weights, dtype, prompts, plan, sources, direction, metrics (their source).
+        weights: what the weights are known by, such as a checkpoint's `content_hash`;
+            where it is left out and a folder is given, their bytes are hashed.
         track: wraps the chunks, for a bar.
         say: is told the `forecast` before anything runs.
 
@@ -112,12 +119,38 @@ def sweep(
         parts = list(sharding.run_chunks(chunks, work, track=track))
         found = {m: np.concatenate([part[m] for part in parts]) for m in parts[0]}
     else:
-        columns = folder.complete(
-            name, chunks, work, lambda *part: table(*part).columns(), track=track
+        kept = folder.table(
+            name,
+            _identity(
+                parameters, asked, plan, sources, chunks, weights, config=config,
+                metrics=metrics, direction=direction, full_vocabulary=full_vocabulary,
+                by_full_passes=by_full_passes,
+            ),
+        )  # fmt: skip
+        columns = kept.complete(
+            chunks, work, lambda *part: table(*part).columns(), track=track
         )
         shape = (count, len(sources.kinds), len(plan.births))
         found = {m: c.reshape(*shape, *c.shape[1:]) for m, c in columns.items()}
     return table(np.arange(count), found)
+
+
+def _identity(
+    parameters, asked, plan, sources, chunks, weights, *, config, metrics, **how
+) -> dict[str, Any]:
+    """Everything that a sweep's numbers depend on."""
+    return {
+        "engine": ENGINE_VERSION,
+        "weights": weights or weights_fingerprint(parameters),
+        "dtype": str(jax.tree.leaves(parameters.layers)[0].dtype),
+        "config": config,
+        "prompts": [[p.ids, p.answer_ids, p.gold] for p in asked],
+        "plan": plan,
+        "sources": sources,
+        "metrics": dict(metrics),
+        "chunks": list(chunks),
+        **how,
+    }
 
 
 def _prepare(

@@ -8,7 +8,7 @@ import pytest
 
 from mcq_jax.experiments import manifest, pipeline, run
 from mcq_jax.experiments.prompt_set import make_prompts
-from mcq_jax.results import RunFolder
+from mcq_jax.results import Table
 from tests.experiments.runs import lasting, planted_config, quiet
 
 
@@ -21,8 +21,14 @@ def copy(finished, tmp_path: pathlib.Path):
 
 def _parts(folder: pathlib.Path) -> dict[str, int]:
     """When each part was written."""
-    parts = folder.glob("tables/*/*.parquet")
-    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in parts}
+    parts = folder.glob("tables/*/*/*.parquet")
+    return {f"{p.parts[-3]}/{p.name}": p.stat().st_mtime_ns for p in parts}
+
+
+def _file(folder: pathlib.Path, name: str) -> pathlib.Path:
+    table, part = name.split("/")
+    (file,) = folder.glob(f"tables/{table}/*/{part}")
+    return file
 
 
 def test_only_missing_parts_are_made_again_and_the_findings_are_the_same(
@@ -32,14 +38,15 @@ def test_only_missing_parts_are_made_again_and_the_findings_are_the_same(
     before = _parts(folder)
     (folder / "findings.json").unlink()
     gone = [
-        "tables/behaviour/part-00001.parquet",
-        "tables/effects/part-00000.parquet",
-        "tables/effects/part-00003.parquet",
-        "tables/joint/part-00002.parquet",
+        "behaviour/part-00001.parquet",
+        "effects/part-00000.parquet",
+        "effects/part-00003.parquet",
+        "joint/part-00002.parquet",
     ]
-    for name in gone[:-1]:
-        (folder / name).unlink()
-    (folder / gone[-1]).write_bytes(b"half a part")
+    files = [_file(folder, name) for name in gone]
+    for file in files[:-1]:
+        file.unlink()
+    files[-1].write_bytes(b"half a part")
     findings, _ = run(config, quiet())
     assert lasting(findings) == lasting(finished.findings)
     after = _parts(folder)
@@ -51,15 +58,15 @@ def test_a_run_that_is_killed_goes_on(
     finished, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
     config = dataclasses.replace(finished.config, out=str(tmp_path))
-    write_part = RunFolder.write_part
+    write_part = Table.write_part
 
-    def stop_at_the_third(self, table, part, columns):
-        if (table, part) == ("effects", 2):
+    def stop_at_the_third(self, part, columns):
+        if (self.name, part) == ("effects", 2):
             raise KeyboardInterrupt
-        write_part(self, table, part, columns)
+        write_part(self, part, columns)
 
     with monkeypatch.context() as stopped:
-        stopped.setattr(RunFolder, "write_part", stop_at_the_third)
+        stopped.setattr(Table, "write_part", stop_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             run(config, quiet())
     before = _parts(tmp_path)

@@ -1,11 +1,12 @@
 """A run folder keeps what was finished, whatever happens in between."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mcq_jax.results import RunFolder, content_hash
+from mcq_jax.results import RunFolder, Table, content_hash
 
 MANIFEST = {
     "identity": {"model": "abc", "prompts": 12, "plan": ["rotation", "other"]},
@@ -16,6 +17,11 @@ MANIFEST = {
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     return RunFolder.open(tmp_path / "run", MANIFEST)
+
+
+@pytest.fixture
+def table(folder: RunFolder) -> Table:
+    return folder.table("effects", {"plan": "every node"})
 
 
 COLUMNS = {
@@ -34,9 +40,9 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_a_column_comes_back_as_it_was(folder: RunFolder, name: str):
-    folder.write_part("effects", 0, {name: COLUMNS[name]})
-    found = folder.read("effects")[name]
+def test_a_column_comes_back_as_it_was(table: Table, name: str):
+    table.write_part(0, {name: COLUMNS[name]})
+    found = table.read()[name]
     assert found.dtype == COLUMNS[name].dtype
     np.testing.assert_array_equal(found, COLUMNS[name])
 
@@ -49,102 +55,120 @@ def test_a_column_comes_back_as_it_was(folder: RunFolder, name: str):
     ],
     ids=["one axis", "two axes"],
 )
-def test_texts_come_back_as_they_were(folder: RunFolder, texts: np.ndarray):
-    folder.write_part("prompts", 0, {"text": texts})
-    found = folder.read("prompts")["text"]
+def test_texts_come_back_as_they_were(table: Table, texts: np.ndarray):
+    table.write_part(0, {"text": texts})
+    found = table.read()["text"]
     assert found.shape == texts.shape
     assert found.tolist() == texts.tolist()
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (0, 3, 4)], ids=str)
-def test_a_table_without_rows_keeps_its_shape(
-    folder: RunFolder, shape: tuple[int, ...]
-):
-    folder.write_part("effects", 0, {"empty": np.zeros(shape, np.float32)})
-    assert folder.read("effects")["empty"].shape == shape
+def test_a_table_without_rows_keeps_its_shape(table: Table, shape: tuple[int, ...]):
+    table.write_part(0, {"empty": np.zeros(shape, np.float32)})
+    assert table.read()["empty"].shape == shape
 
 
 @pytest.mark.parametrize("shape", [(2, 0), (0, 0), (2, 3, 0)], ids=str)
-def test_other_axes_of_size_zero_are_refused(folder: RunFolder, shape):
+def test_other_axes_of_size_zero_are_refused(table: Table, shape):
     with pytest.raises(ValueError, match="has an axis of size 0"):
-        folder.write_part("effects", 0, {"empty": np.zeros(shape, np.float32)})
-    assert not folder.has_part("effects", 0)
+        table.write_part(0, {"empty": np.zeros(shape, np.float32)})
+    assert not table.has_part(0)
 
 
-def test_parts_are_read_in_their_order_not_in_that_of_writing(folder: RunFolder):
+def test_parts_are_read_in_their_order_not_in_that_of_writing(table: Table):
     for part in (10, 2, 0):
-        folder.write_part("effects", part, {"part": np.full(2, part)})
-    assert folder.read("effects")["part"].tolist() == [0, 0, 2, 2, 10, 10]
+        table.write_part(part, {"part": np.full(2, part)})
+    assert table.read()["part"].tolist() == [0, 0, 2, 2, 10, 10]
 
 
-def test_parts_of_one_table_are_not_those_of_another(folder: RunFolder):
-    folder.write_part("effects", 0, {"x": np.arange(2)})
-    assert folder.has_part("effects", 0)
-    assert not folder.has_part("effects", 1)
-    assert not folder.has_part("behaviour", 0)
+def test_parts_of_one_table_are_not_those_of_another(folder: RunFolder, table: Table):
+    table.write_part(0, {"x": np.arange(2)})
+    assert table.has_part(0)
+    assert not table.has_part(1)
+    assert not folder.table("behaviour", {"plan": "every node"}).has_part(0)
 
 
 def _part(folder: RunFolder) -> Path:
-    return next(Path(folder.path).glob("tables/effects/part-*.parquet"))
+    return next(Path(folder.path).glob("tables/effects/*/part-*.parquet"))
 
 
-def test_a_file_left_by_a_killed_run_is_no_part(folder: RunFolder):
-    folder.write_part("effects", 0, {"x": np.arange(3)})
+def test_a_file_left_by_a_killed_run_is_no_part(folder: RunFolder, table: Table):
+    table.write_part(0, {"x": np.arange(3)})
     stale = _part(folder).with_name("part-00001.4711.tmp")
     stale.write_bytes(_part(folder).read_bytes()[:40])
-    assert not folder.has_part("effects", 1)
-    assert folder.read("effects")["x"].tolist() == [0, 1, 2]
+    assert not table.has_part(1)
+    assert table.read()["x"].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("kept", [0, 3, 40, -1, -8])
 def test_a_truncated_part_counts_as_missing_and_is_written_again(
-    folder: RunFolder, kept: int
+    folder: RunFolder, table: Table, kept: int
 ):
-    folder.write_part("effects", 0, {"x": np.arange(3)})
+    table.write_part(0, {"x": np.arange(3)})
     _part(folder).write_bytes(_part(folder).read_bytes()[:kept])
-    assert not folder.has_part("effects", 0)
-    folder.write_part("effects", 0, {"x": np.arange(3)})
-    assert folder.has_part("effects", 0)
-    assert folder.read("effects")["x"].tolist() == [0, 1, 2]
+    assert not table.has_part(0)
+    table.write_part(0, {"x": np.arange(3)})
+    assert table.has_part(0)
+    assert table.read()["x"].tolist() == [0, 1, 2]
 
 
-def test_a_part_with_a_broken_footer_counts_as_missing(folder: RunFolder):
-    folder.write_part("effects", 0, {"x": np.arange(3)})
+def test_a_part_with_a_broken_footer_counts_as_missing(folder: RunFolder, table: Table):
+    table.write_part(0, {"x": np.arange(3)})
     content = bytearray(_part(folder).read_bytes())
     content[-60:-8] = bytes(52)
     _part(folder).write_bytes(content)
-    assert not folder.has_part("effects", 0)
+    assert not table.has_part(0)
 
 
-def test_a_write_that_fails_leaves_the_old_part(folder: RunFolder, monkeypatch):
-    folder.write_part("effects", 0, {"x": np.arange(3)})
+def test_a_write_that_fails_leaves_the_old_part(table: Table, monkeypatch):
+    table.write_part(0, {"x": np.arange(3)})
 
     def killed(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("os.fsync", killed)
     with pytest.raises(KeyboardInterrupt):
-        folder.write_part("effects", 0, {"x": np.arange(9)})
-    assert folder.read("effects")["x"].tolist() == [0, 1, 2]
+        table.write_part(0, {"x": np.arange(9)})
+    assert table.read()["x"].tolist() == [0, 1, 2]
 
 
-def test_finished_parts_leave_no_temporary_files(folder: RunFolder):
-    folder.write_part("effects", 0, {"x": np.arange(3)})
+def test_finished_parts_leave_no_temporary_files(folder: RunFolder, table: Table):
+    table.write_part(0, {"x": np.arange(3)})
     folder.write_text("findings.json", "{}")
     files = {path.name for path in Path(folder.path).rglob("*") if path.is_file()}
-    assert files == {"manifest.json", "part-00000.parquet", "findings.json"}
+    assert files == {
+        "manifest.json",
+        "identity.json",
+        "part-00000.parquet",
+        "findings.json",
+    }
 
 
-def test_a_table_that_was_never_written_is_refused_by_name(folder: RunFolder):
+def test_a_table_that_was_never_written_is_refused_by_name(table: Table):
     with pytest.raises(FileNotFoundError, match="table 'effects' .* has no parts"):
-        folder.read("effects")
+        table.read()
 
 
-def test_the_same_run_enters_its_folder_again(folder: RunFolder):
-    folder.write_part("effects", 0, {"x": np.arange(3)})
+def test_a_table_made_in_another_way_is_another_table(folder: RunFolder):
+    one, other = (folder.table("effects", {"plan": np.arange(n)}) for n in (3, 4))
+    one.write_part(0, {"x": np.arange(3)})
+    assert one.key != other.key and not other.has_part(0)
+    other.write_part(0, {"x": np.arange(4)})
+    assert one.read()["x"].tolist() == [0, 1, 2]
+    assert folder.tables() == {"effects": sorted([one.key, other.key])}
+
+
+def test_a_table_says_what_made_it(folder: RunFolder, table: Table):
+    table.write_part(0, {"x": np.arange(3)})
+    said = folder.read_text(f"tables/effects/{table.key}/identity.json")
+    assert json.loads(said) == {"plan": "every node"}
+
+
+def test_the_same_run_enters_its_folder_again(folder: RunFolder, table: Table):
+    table.write_part(0, {"x": np.arange(3)})
     again = {**MANIFEST, "versions": {"jax": "1"}}
     entered = RunFolder.open(folder.path, again)
-    assert entered.has_part("effects", 0)
+    assert entered.table("effects", {"plan": "every node"}).has_part(0)
     assert entered.manifest() == MANIFEST
 
 
@@ -171,8 +195,9 @@ def test_another_run_is_refused_by_what_differs(folder: RunFolder, change, named
 
 def test_a_folder_whose_name_looks_like_a_partition_adds_no_column(tmp_path: Path):
     folder = RunFolder.open(tmp_path / "seed=1", MANIFEST)
-    folder.write_part("effects", 0, {"x": np.arange(3)})
-    assert list(folder.read("effects")) == ["x"]
+    table = folder.table("effects", {})
+    table.write_part(0, {"x": np.arange(3)})
+    assert list(table.read()) == ["x"]
 
 
 def test_text_files_are_written_whole(folder: RunFolder):

@@ -18,14 +18,15 @@ def store() -> ObjectStore:
 
 def test_a_run_folder_in_an_object_store_needs_one_upload_per_file(store: ObjectStore):
     folder = RunFolder.open(store.storage(), MANIFEST)
+    table = folder.table("effects", {})
     for part in (2, 0):
-        folder.write_part("effects", part, {"x": np.full((2, 3), part)})
+        table.write_part(part, {"x": np.full((2, 3), part)})
     folder.write_text("findings.json", "{}")
-    assert folder.missing_parts("effects", 4) == [1, 3]
+    assert table.missing_parts(4) == [1, 3]
     again = RunFolder.open(store.storage(), MANIFEST)
     assert again.read("effects")["x"].tolist() == [[0] * 3] * 2 + [[2] * 3] * 2
     assert again.read_text("findings.json") == "{}"
-    assert sorted(store.uploads) == sorted(store.objects) and len(store.objects) == 4
+    assert sorted(store.uploads) == sorted(store.objects) and len(store.objects) == 5
 
 
 def test_another_run_is_refused_an_object_stores_folder(store: ObjectStore):
@@ -36,11 +37,12 @@ def test_another_run_is_refused_an_object_stores_folder(store: ObjectStore):
 
 def test_a_part_counts_in_an_object_store_if_its_footer_reads(store: ObjectStore):
     folder = RunFolder.open(store.storage(), MANIFEST)
-    folder.write_part("effects", 0, {"x": np.arange(3)})
+    table = folder.table("effects", {})
+    table.write_part(0, {"x": np.arange(3)})
     (name,) = (name for name in store.objects if name.endswith(".parquet"))
     store.objects[name] = store.objects[name][:-5]
-    assert folder.missing_parts("effects", 1) == [0]
-    assert not folder.has_part("effects", 1)
+    assert table.missing_parts(1) == [0]
+    assert not table.has_part(1)
 
 
 def test_what_is_left_in_a_local_folder_is_kept_in_the_store(store: ObjectStore):

@@ -181,12 +181,11 @@ def test_a_stopped_sweep_does_only_what_is_missing(tmp_path, monkeypatch):
 
     with pytest.raises(StoppedError):
         _sweep(plan, prompts_at_once=1, folder=folder, track=stop_at_third)
-    done = [folder.has_part("sweep", part) for part in range(4)]
-    assert done == [True, True, False, False]
-    before = (tmp_path / "tables/sweep/part-00000.parquet").stat().st_mtime_ns
+    before = {p.name: p.stat().st_mtime_ns for p in tmp_path.rglob("part-*.parquet")}
+    assert sorted(before) == ["part-00000.parquet", "part-00001.parquet"]
     _assert_same(_sweep(plan, prompts_at_once=1, folder=folder), whole)
-    after = (tmp_path / "tables/sweep/part-00000.parquet").stat().st_mtime_ns
-    assert before == after
+    after = {p.name: p.stat().st_mtime_ns for p in tmp_path.rglob("part-*.parquet")}
+    assert len(after) == 4 and before.items() <= after.items()
 
 
 def test_a_finished_sweep_is_read_and_runs_no_prompt(tmp_path, monkeypatch):
@@ -201,6 +200,49 @@ def test_a_finished_sweep_is_read_and_runs_no_prompt(tmp_path, monkeypatch):
     assert list(again.values) == list(whole.values)
     for column, value in whole.columns().items():
         np.testing.assert_array_equal(again.columns()[column], value, err_msg=column)
+
+
+def _first_net(outcome):
+    return outcome.patched.logits[0]
+
+
+OTHER_SOURCES = Sources(kinds=("other", "any"), index=SOURCES.index[:, ::-1])
+CHANGES = {
+    "site": (dict(plan=every_unit(Site.Q, CONFIG)), {}),
+    "direction": ({}, dict(direction=Direction.DENOISE)),
+    "sources": (dict(sources=OTHER_SOURCES), {}),
+    "ablation": (dict(sources=Ablation.MEAN), {}),
+    "metric of the same name": ({}, dict(metrics={"net": _first_net})),
+    "chunks": ({}, dict(prompts_at_once=2)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_another_sweep_in_the_same_folder_has_its_own_numbers(tmp_path, name: str):
+    asked, options = CHANGES[name]
+    asked = {"plan": every_unit(Site.Z, CONFIG), **asked}
+    folder = RunFolder.open(tmp_path, {"identity": {}})
+    before = _sweep(every_unit(Site.Z, CONFIG), folder=folder)
+    found = _sweep(**asked, **options, folder=folder)
+    _assert_same(found, _sweep(**asked, **options))
+    _assert_same(_sweep(every_unit(Site.Z, CONFIG), folder=folder), before)
+
+
+def test_other_weights_in_the_same_folder_have_their_own_numbers(tmp_path):
+    folder = RunFolder.open(tmp_path, {"identity": {}})
+    plan, first = every_node(CONFIG), _parameters()
+    other = tiny.random_parameters(CONFIG, seed=5)
+    found = [
+        sweep(weights, PROMPTS, plan, SOURCES, config=CONFIG, folder=folder).values
+        for weights in (first, other)
+    ]
+    assert not np.allclose(found[0]["net"], found[1]["net"])
+
+
+def test_a_metric_that_is_made_anew_is_refused_where_tables_are_kept(tmp_path):
+    folder = RunFolder.open(tmp_path, {"identity": {}})
+    with pytest.raises(ValueError, match="has to say what made it"):
+        _sweep(every_node(CONFIG), metrics={"net": lambda o: o.gold}, folder=folder)
 
 
 @pytest.fixture
