@@ -79,7 +79,7 @@ def _measure(layers: int, stacked: bool) -> None:
             stages=4,
         ).final
     )  # fmt: skip
-    read = passes.read_answers(parameters.unembed, final, answers, config=config)
+    read = passes.read_answers(parameters.unembedding, final, answers, config=config)
     jax.block_until_ready(read)
     first = time.perf_counter() - BEGUN
     timed(lambda: forward(parameters, ids, config=config).logits)

@@ -66,8 +66,7 @@ def measure(path: pathlib.Path, dtype: str, devices: int) -> None:
         jax.block_until_ready(loaded.parameters)
     seconds = time.perf_counter() - begun
     arrays = jax.tree.leaves(loaded.parameters)
-    held = {id(array): array for array in arrays}.values()  # a tied table counts once
-    size = sum(part.data.nbytes for a in held for part in a.addressable_shards)
+    size = sum(part.data.nbytes for a in arrays for part in a.addressable_shards)
     print(
         f"{dtype:9s} {devices:7d} {file.stat().st_size / 1e6:8.0f} {size / 1e6:10.0f} "
         f"{plain:7.2f} {seconds:7.2f} {seconds / plain:7.2f} "

@@ -40,7 +40,7 @@ def main(arguments: tuple[str, ...] = (), mesh_shape: str | None = None) -> np.n
         )
         logits = [
             passes.read_answers(
-                parameters.unembed, final, batch.answer_ids, config=config
+                parameters.unembedding, final, batch.answer_ids, config=config
             )[0]
             for final in (clean.final, patched.final)
         ]

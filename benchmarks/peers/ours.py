@@ -68,7 +68,7 @@ def _run(task: Task, ids) -> passes.Prefill:
 
 def _answers(task: Task, final, chunk: slice) -> np.ndarray:
     answers, _ = passes.read_answers(
-        task.twins.parameters.unembed,
+        task.twins.parameters.unembedding,
         final,
         task.answer_ids[chunk],
         config=task.twins.config,

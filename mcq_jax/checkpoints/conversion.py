@@ -49,8 +49,6 @@ class Description:
 
     config: ModelConfig
     names: Names
-    # Whether the unembedding is the embedding's own table.
-    is_tied: bool
 
 
 def build_parameters(
@@ -67,7 +65,6 @@ def build_parameters(
     With `is_int8`, the matrices of the layers are `Int8Weight`s.
     """
     config, names = description.config, description.names
-    is_tied = description.is_tied
     shapes = _leaf_shapes(config)
     check_sizes(sizes, config)
     check_tensors(tensors, description)
@@ -76,7 +73,7 @@ def build_parameters(
     def part(name: str, target: Any, layers: range | None = None) -> Group:
         group: dict = {}
         for leaf, shape in shapes.items():
-            if leaf[0] != name or (is_tied and leaf == UNEMBED_TABLE):
+            if leaf[0] != name:
                 continue
             _, module, own_name = leaf
 
@@ -97,8 +94,6 @@ def build_parameters(
         return group
 
     embed, unembed = part("embed", targets.embed), part("unembed", targets.unembed)
-    if is_tied:
-        unembed.setdefault("~", {})["table"] = embed["~"]["table"]
     segments = zip(targets.layers, _segments(sizes), strict=True)
     layers = tuple(part("layers", target, layers) for target, layers in segments)
     return Parameters(embed=embed, layers=layers, unembed=unembed)
@@ -111,8 +106,6 @@ def check_tensors(
     config, names = description.config, description.names
     expected = {}
     for leaf, shape in _leaf_shapes(config).items():
-        if description.is_tied and leaf == UNEMBED_TABLE:
-            continue
         for layer in range(config.layers if leaf[0] == "layers" else 1):
             stored_shape = _view(leaf, names).stored_shape(_stored_shape(leaf, shape))
             expected[_stored_name(leaf, names, layer)] = stored_shape

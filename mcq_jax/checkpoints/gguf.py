@@ -198,8 +198,8 @@ def _described(
     **how: Any,
 ) -> Description:
     stored = NAMES if stored is None else stored
+    tied = NAMES[UNEMBED_TABLE] not in tensors
     return Description(
-        config=config,
+        config=dataclasses.replace(config, tied=tied),
         names=Names(stored=stored, ignored=(ROPE_FACTORS,), **how),
-        is_tied=NAMES[UNEMBED_TABLE] not in tensors,
     )

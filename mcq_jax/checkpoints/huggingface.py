@@ -81,16 +81,23 @@ _FAMILIES = {
 
 def describe(folder: pathlib.Path, tensors: Mapping[str, StoredTensor]) -> Description:
     """Returns the config and the tensor names of a folder's model."""
-    family, config, is_tied = read_config(folder / "config.json")
+    family, config = read_config(folder / "config.json")
     names = family.names(config, tensors)
-    if is_tied and _unembedding_repeats(tensors, names, folder):
-        unembedding = names.stored[UNEMBED_TABLE].replace(".", r"\.")
-        names = dataclasses.replace(names, ignored=(*names.ignored, unembedding))
-    return Description(config=config, names=names, is_tied=is_tied)
+    table = tensors.get(names.stored["embed", "~", "table"])
+    unembedding = tensors.get(names.stored[UNEMBED_TABLE])
+    if not config.tied or table is None or unembedding is None:
+        return Description(config=config, names=names)
+    # Both are stored. As in transformers 5, they are tied if they are the same numbers.
+    if not same_numbers(table, unembedding):
+        config = dataclasses.replace(config, tied=False)
+        return Description(config=config, names=names)
+    repeated = names.stored[UNEMBED_TABLE].replace(".", r"\.")
+    names = dataclasses.replace(names, ignored=(*names.ignored, repeated))
+    return Description(config=config, names=names)
 
 
-def read_config(path: pathlib.Path) -> tuple[Family, ModelConfig, bool]:
-    """Returns family, config, and whether the unembedding is the embedding's table."""
+def read_config(path: pathlib.Path) -> tuple[Family, ModelConfig]:
+    """Returns family and config, as it stands: `describe` knows what is stored."""
     attributes = Attributes(read_json(path), str(path))
     kind = attributes.take("model_type", str)
     if kind not in _FAMILIES:
@@ -102,9 +109,9 @@ def read_config(path: pathlib.Path) -> tuple[Family, ModelConfig, bool]:
     attributes.expect("architectures", [family.architecture])
     attributes.ignore(*_WITHOUT_EFFECT)
     is_tied = attributes.take("tie_word_embeddings", bool, family.is_tied)
-    config = family.config(attributes)
+    config = dataclasses.replace(family.config(attributes), tied=is_tied)
     attributes.finish()
-    return family, config, is_tied
+    return family, config
 
 
 # What the model computes does not depend on these.
@@ -125,20 +132,3 @@ _WITHOUT_EFFECT = (
     "transformers_version",
     "use_cache",
 )
-
-
-def _unembedding_repeats(
-    tensors: Mapping[str, StoredTensor], names: Names, folder: pathlib.Path
-) -> bool:
-    """Says whether a tied unembedding is stored although it need not be."""
-    table = tensors.get(names.stored["embed", "~", "table"])
-    unembedding = tensors.get(names.stored[UNEMBED_TABLE])
-    if table is None or unembedding is None:
-        return False
-    if not same_numbers(table, unembedding):
-        raise ValueError(
-            f"The config of {folder} ties the unembedding to the embedding, but "
-            f"{names.stored[UNEMBED_TABLE]} is stored and differs; set "
-            "tie_word_embeddings to false or remove the tensor."
-        )
-    return True

@@ -10,7 +10,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -42,13 +42,12 @@ def write_folder(
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = pathlib.Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
     try:
-        arrays, same = _named_arrays(parameters)
+        arrays = _named_arrays(parameters, config)
         _write_tensors(beside / "model.safetensors", arrays)
         tokenizer.save(beside)
         description = {
             "layout": LAYOUT,
             "name": name,
-            "same": same,
             "config": to_json(config),
         }
         text = json.dumps(description, indent=1)
@@ -66,8 +65,6 @@ class SavedDescription:
 
     name: str
     config: ModelConfig
-    # Arrays that are other ones' own (a tied table): their names to those names.
-    same: Mapping[str, str]
 
 
 def read_description(content: Mapping[str, Any]) -> SavedDescription:
@@ -77,25 +74,29 @@ def read_description(content: Mapping[str, Any]) -> SavedDescription:
             f"its layout is {content.get('layout')!r}, this mcq_jax reads {LAYOUT}; "
             "save the model again."
         )
-    name, config, same = (content.get(key) for key in ("name", "config", "same"))
-    is_sound = isinstance(same, dict) and _are_texts(same.values())
-    if not isinstance(name, str) or not isinstance(config, dict) or not is_sound:
+    name, config = content.get("name"), content.get("config")
+    if not isinstance(name, str) or not isinstance(config, dict):
+        raise ValueError("name or config is missing; save the checkpoint again.")
+    # Older folders say of a tied table that it is the same, and not in their config.
+    same = content.get("same", {})
+    if same not in ({}, _TIED):
         raise ValueError(
-            "name, config or same is missing or malformed; save the checkpoint again."
+            f"it says that {same} are the same arrays, where only the unembedding may "
+            "be the embedding's; save the checkpoint again."
         )
     made = from_json(ModelConfig, config)
-    return SavedDescription(name=name, config=made, same=dict(same or {}))
+    made = dataclasses.replace(made, tied=made.tied or same == _TIED)
+    return SavedDescription(name=name, config=made)
 
 
-def _are_texts(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
+_TIED = {"unembed/~/table": "embed/~/table"}
 
 
 def check_tensors(
     tensors: Mapping[str, StoredTensor], description: SavedDescription
 ) -> None:
     """Raises ValueError for tensors that are missing, unknown or misshapen."""
-    config, same = description.config, description.same
+    config = description.config
     sizes = (1,) * config.layers
     shapes = stacked_shapes(config, sizes=sizes, dtype=np.dtype(np.float32))
     expected = {}
@@ -103,10 +104,6 @@ def check_tensors(
         (name,) = _names(path, sizes)
         expected[name] = leaf.shape[1:] if _is_stack(path) else leaf.shape
     found = {name: tensor.shape for name, tensor in tensors.items()}
-    for name, other in same.items():
-        if other not in found or name in found or name.startswith("layers/"):
-            raise ValueError(f"{name} is said to be {other}; save the model again.")
-        found[name] = found[other]
     names = expected.keys() | found.keys()
     differing = sorted(n for n in names if expected.get(n) != found.get(n))
     if differing:
@@ -133,23 +130,18 @@ def restore(
             "A saved checkpoint is read as it is; for int8 weights give the one that "
             "it was converted from."
         )
-    config, same = description.config, description.same
+    config = description.config
     check_sizes(sizes, config)
-    made: dict[str, jax.Array] = {}
 
     def one(path: tuple, leaf: jax.ShapeDtypeStruct, sharding: Any) -> jax.Array:
-        names = _names(path, sizes)
-        if names[0] in same:
-            return made[same[names[0]]]
         is_stack = _is_stack(path)
-        stored = [tensors[name] for name in names]
-        made[names[0]] = stream(
+        stored = [tensors[name] for name in _names(path, sizes)]
+        return stream(
             stored if is_stack else stored[0],
             Layout(shape=leaf.shape[1:] if is_stack else leaf.shape),
             dtype=np.dtype(leaf.dtype),
             sharding=sharding,
         )
-        return made[names[0]]
 
     shapes = stacked_shapes(config, sizes=sizes, dtype=dtype)
     targets = sharding_of_each(shardings, config, sizes=sizes, dtype=dtype)
@@ -176,11 +168,16 @@ def _is_int8(leaf: Any) -> bool:
 
 
 def _named_arrays(
-    parameters: Parameters,
-) -> tuple[dict[str, tuple[jax.Array, int | None]], dict[str, str]]:
-    """Returns arrays and, for stacks, indices by name; and which are others' own."""
+    parameters: Parameters, config: ModelConfig
+) -> dict[str, tuple[jax.Array, int | None]]:
+    """Returns arrays and, for stacks, indices by name."""
+    if config.tied == ("table" in parameters.unembed.get("~", {})):
+        raise ValueError(
+            f"The config says tied={config.tied}, which these parameters are not; give "
+            "the config that they were made for."
+        )
     sizes = [jax.tree.leaves(group)[0].shape[0] for group in parameters.layers]
-    arrays, same, name_of = {}, {}, {}
+    arrays = {}
     for path, array in jax.tree.leaves_with_path(parameters, is_leaf=_is_int8):
         if _is_int8(array):
             raise ValueError(
@@ -191,15 +188,10 @@ def _named_arrays(
                 "The parameters are spread over several processes; save them from a "
                 "process that holds all of them."
             )
-        names = _names(path, sizes)
-        if id(array) in name_of:
-            same[names[0]] = name_of[id(array)]
-            continue
-        name_of[id(array)] = names[0]
         is_stack = _is_stack(path)
-        for index, name in enumerate(names):
+        for index, name in enumerate(_names(path, sizes)):
             arrays[name] = (array, index if is_stack else None)
-    return arrays, same
+    return arrays
 
 
 def _write_tensors(

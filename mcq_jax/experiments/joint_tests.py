@@ -155,7 +155,7 @@ def _patch_chunk(checkpoint, study, bank, resume, chunk) -> dict[str, Array]:
     ):
         patched = resume(run.take(start), bank.sources(writes[:, None]))
         logits, _ = passes.read_answers(
-            parameters.unembed,
+            parameters.unembedding,
             patched.final,
             batch.answer_ids[clean_place],
             config=config,

@@ -182,7 +182,7 @@ def _take_apart(checkpoint: Checkpoint, study: Study, chunk: np.ndarray):
         parameters, run, readout, keys, key_classes=len(KeyClass), config=config
     )
     answers = passes.read_answers(
-        parameters.unembed, run.final, batch.answer_ids, config=config
+        parameters.unembedding, run.final, batch.answer_ids, config=config
     )
     nodes = jax.tree.map(lambda a: a.swapaxes(0, 1), run.nodes)
     return nodes, anatomy, readout, *answers
@@ -197,7 +197,7 @@ def _patch_nodes(
     start = passes.prefill(parameters, batch.ids, batch.lengths, config=config)
     sources = bank.sources(study.sources.index[chunk])
     patched = passes.read_answers(
-        parameters.unembed,
+        parameters.unembedding,
         resume(start, sources).final,
         batch.answer_ids,
         config=config,

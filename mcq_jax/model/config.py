@@ -56,6 +56,8 @@ class ModelConfig:
     vocabulary: int
     # Longest sequence the checkpoint was made for.
     context: int
+    # Whether the unembedding reads the embedding's table and has none of its own.
+    tied: bool = False
 
     norm: Norm = Norm.RMS
     norm_epsilon: float = 1e-6

@@ -123,7 +123,9 @@ def _generate(
         here = tuple(_at_token(edit, position, columns) for edit in edits)
         past = tuple(zip(prompts, state.blocks, strict=True))
         ran = run(last[:, None], position[:, None], here, past)
-        logits, _ = run_unembed(parameters.unembed, ran.residual, here, config=config)
+        logits, _ = run_unembed(
+            parameters.unembedding, ran.residual, here, config=config
+        )
         blocks = tuple(
             _appended(block, own, state.step)
             for block, own in zip(state.blocks, ran.blocks, strict=True)
@@ -135,7 +137,7 @@ def _generate(
     prompts = tuple(_of_lengths(block, lengths) for block in ran.blocks)
     final = jnp.take_along_axis(ran.residual, (lengths - 1)[:, None, None], axis=1)
     last = tuple(_at_token(edit, lengths - 1, columns) for edit in edits)
-    logits, _ = run_unembed(parameters.unembed, final, last, config=config)
+    logits, _ = run_unembed(parameters.unembedding, final, last, config=config)
 
     start = _State(
         step=jnp.int32(0),

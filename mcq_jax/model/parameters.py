@@ -22,12 +22,19 @@ class Parameters(NamedTuple):
 
     `layers` is a tuple of segments: groups of structurally equal layers whose arrays
     are stacked `[n, …]`. A segment of one layer is run by a host loop, a longer one
-    by a scan. A tied unembedding is the embedding's own array, not a copy.
+    by a scan. Every array stands here once: where a model is tied (`ModelConfig.tied`),
+    `unembed` has no table, and what is to unembed is given `unembedding`.
     """
 
     embed: Group
     layers: tuple[Group, ...]
     unembed: Group
+
+    @property
+    def unembedding(self) -> Group:
+        """What the unembedding reads: its own weights, and the embedding's if tied."""
+        own, tables = self.unembed.get("~", {}), self.embed["~"]
+        return {"~": {"table": tables["table"], **own}}
 
 
 def segment_sizes(config: ModelConfig) -> tuple[int, ...]:
@@ -81,8 +88,14 @@ def _initialise(config: ModelConfig, key: Array, layers: int) -> Parameters:
     constants = jax.tree.map(lambda c: jnp.asarray(c[0]), layer_constants(config))
     embed_key, unembed_key, *keys = jax.random.split(key, layers + 2)
     inputs = (x, (), places_of(positions, config), constants, (), (), config)
+    unembed = transformer.unembed.init(unembed_key, x, (), (), config)
     return Parameters(
         embed=transformer.embed.init(embed_key, tokens, positions, (), (), config),
         layers=tuple(transformer.layer.init(k, *inputs) for k in keys),
-        unembed=transformer.unembed.init(unembed_key, x, (), (), config),
+        unembed=_without_table(unembed) if config.tied else unembed,
     )
+
+
+def _without_table(group: Group) -> Group:
+    own = {name: array for name, array in group["~"].items() if name != "table"}
+    return {"~": own} if own else {}

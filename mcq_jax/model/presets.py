@@ -27,6 +27,7 @@ def chinchilla(size: str) -> ModelConfig:
         neurons=4 * width,
         vocabulary=32_000,
         context=2048,
+        tied=True,
         activation=Activation.GELU_TANH,
         gated=False,
         qkv_bias=True,

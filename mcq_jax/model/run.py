@@ -76,7 +76,7 @@ def forward(
     )
     run = run_layers(parameters, x, positions, edits, config=config, capture=wishes)
     logits, at_unembed = run_unembed(
-        parameters.unembed, run.residual, edits, wishes, config=config
+        parameters.unembedding, run.residual, edits, wishes, config=config
     )
     activations = {}
     for wish, *parts in zip(wishes, at_embed, run.captured, at_unembed, strict=True):

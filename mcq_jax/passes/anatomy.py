@@ -72,7 +72,7 @@ def answer_readout(
     config: ModelConfig,
 ) -> Readout:
     """Returns how prompts that have been run read their answers."""
-    unembed = parameters.unembed["~"]
+    unembed = parameters.unembedding["~"]
     vectors = unembed["table"][answer_ids]
     subtracts_mean = config.norm is Norm.LAYER
     wide = run.final.astype(jnp.float32)

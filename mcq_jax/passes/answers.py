@@ -29,7 +29,7 @@ def answer_prompts(
     x, _ = run_embed(parameters.embed, tokens, positions, config=config)
     x = run_layers(parameters, x, positions, config=config).residual
     return read_answers(
-        parameters.unembed,
+        parameters.unembedding,
         pick_position(x, last),
         jnp.asarray(answer_ids),
         config=config,

@@ -129,7 +129,7 @@ class Passes:
             (prompts, rows, self.config.width), jnp.dtype(self.dtype)
         )
         ids = jax.ShapeDtypeStruct((prompts, _CHOICES), jnp.int32)
-        program = self._compile(run, self.parameters().unembed, final, ids)
+        program = self._compile(run, self.parameters().unembedding, final, ids)
         return program, prompts * rows
 
     def _compile(self, function, *arguments) -> HostProgram:

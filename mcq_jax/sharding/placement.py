@@ -35,19 +35,14 @@ def use_mesh_of(parameters: Any) -> contextlib.AbstractContextManager:
 
 
 def shard_parameters(parameters: Any, mesh: Mesh, *, fully_sharded: bool = False):
-    """Returns the parameters on a mesh; an array that stands twice stays one array."""
+    """Returns the parameters on a mesh."""
     shardings = rules.parameter_shardings(parameters, mesh, fully_sharded=fully_sharded)
     return place(parameters, shardings)
 
 
 def place(parameters: Any, shardings: Any):
     """Returns the parameters by a tree of shardings, as `shard_parameters` does."""
-    leaves, structure = jax.tree.flatten(parameters)
-    placed = {}
-    for leaf, sharding in zip(leaves, jax.tree.leaves(shardings), strict=True):
-        if id(leaf) not in placed:
-            placed[id(leaf)] = _place(leaf, sharding)
-    return structure.unflatten([placed[id(leaf)] for leaf in leaves])
+    return jax.tree.map(_place, parameters, shardings)
 
 
 def on_every_host(tree: Any) -> Any:

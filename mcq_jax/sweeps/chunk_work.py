@@ -119,7 +119,7 @@ class ChunkWork:
             ).final
         read = functools.partial(
             read_answers,
-            self.parameters.unembed,
+            self.parameters.unembedding,
             answer_ids=clean.answer_ids,
             config=self.config,
             full_vocabulary=self.full_vocabulary,

@@ -202,7 +202,7 @@ class _Chunk:
             ).final
             everything = jnp.zeros((*self._copies, self._rows, self.config.width))
             return final, read_answers(
-                parameters.unembed, everything, answer_ids, config=self.config,
+                parameters.unembedding, everything, answer_ids, config=self.config,
                 full_vocabulary=self.full_vocabulary,
             )  # fmt: skip
 

@@ -18,51 +18,51 @@ SHAPE = {
 GPT2 = {"n_embd": 24, "n_head": 4, "n_layer": 3, "vocab_size": 11, "n_ctx": 1024}
 
 
-def read(folder: pathlib.Path, kind: str, **more) -> tuple[ModelConfig, bool]:
+def read(folder: pathlib.Path, kind: str, **more) -> ModelConfig:
     path = folder / "config.json"
     shape = GPT2 if kind == "gpt2" else SHAPE
     path.write_text(json.dumps({"model_type": kind, **shape, **more}))
-    return huggingface.read_config(path)[1:]
+    return huggingface.read_config(path)[1]
 
 
 def test_mistral_without_a_word_on_windows_has_one(tmp_path):
-    config, is_tied = read(tmp_path, "mistral", num_key_value_heads=2)
+    config = read(tmp_path, "mistral", num_key_value_heads=2)
     assert (config.window, config.windowed_layers) == (4096, tuple(range(6)))
-    assert (config.kv_heads, config.group, is_tied) == (2, 2, False)
-    config, _ = read(tmp_path, "mistral", sliding_window=None)
+    assert (config.kv_heads, config.group, config.tied) == (2, 2, False)
+    config = read(tmp_path, "mistral", sliding_window=None)
     assert (config.window, config.windowed_layers) == (None, ())
 
 
 def test_gpt2_as_first_published(tmp_path):
-    config, is_tied = read(
+    config = read(
         tmp_path, "gpt2", n_positions=1024, summary_type="cls_index", resid_pdrop=0.1
     )
-    assert is_tied and config.learned_positions and not config.gated
+    assert config.tied and config.learned_positions and not config.gated
     assert (config.norm, config.norm_epsilon) == (Norm.LAYER, 1e-5)
     assert (config.neurons, config.activation) == (96, Activation.GELU_TANH)
 
 
 def test_pythia_in_its_old_spelling(tmp_path):
-    config, is_tied = read(
+    config = read(
         tmp_path, "gpt_neox", rotary_pct=0.5, rotary_emb_base=77, hidden_act="gelu"
     )
     assert (config.rotary_width, config.rope_base) == (6, 77.0)
-    assert config.parallel and not is_tied
+    assert config.parallel and not config.tied
     assert config.activation is Activation.GELU
 
 
 def test_gemma_2_without_a_word_on_caps_has_them(tmp_path):
-    config, is_tied = read(tmp_path, "gemma2", cache_implementation="hybrid")
-    assert is_tied and config.post_norm and config.head_width == 256
+    config = read(tmp_path, "gemma2", cache_implementation="hybrid")
+    assert config.tied and config.post_norm and config.head_width == 256
     assert (config.score_cap, config.logit_cap) == (50.0, 30.0)
     assert (config.window, config.windowed_layers) == (4096, (0, 2, 4))
     assert config.score_scale == 1 / 16
-    config, _ = read(tmp_path, "gemma2", final_logit_softcapping=None)
+    config = read(tmp_path, "gemma2", final_logit_softcapping=None)
     assert (config.score_cap, config.logit_cap) == (50.0, None)
 
 
 def test_gemma_3_in_its_old_spelling(tmp_path):
-    config, _ = read(
+    config = read(
         tmp_path,
         "gemma3_text",
         rope_theta=1e6,
@@ -78,9 +78,9 @@ def test_gemma_3_in_its_old_spelling(tmp_path):
 
 
 def test_smollm3_rotates_in_all_but_every_fourth_layer(tmp_path):
-    config, is_tied = read(tmp_path, "smollm3")
+    config = read(tmp_path, "smollm3")
     assert (config.unrotated_layers, config.rope_base) == ((3,), 2e6)
-    assert is_tied and config.window is None
+    assert config.tied and config.window is None
 
 
 LONGROPE = {"type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}

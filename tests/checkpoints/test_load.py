@@ -121,8 +121,24 @@ def test_a_tied_table_is_one_array(tmp_path):
     twice = weights | {"lm_head.weight": weights["model.embed_tokens.weight"]}
     repeated = files.write_folder(tmp_path / "repeated", twice, config)
     for source in (folder, path, repeated):
-        parameters = checkpoints.load(source).parameters
-        assert parameters.unembed["~"]["table"] is parameters.embed["~"]["table"]
+        for kept in ("full", "int8"):
+            loaded = checkpoints.load(source, weights=kept)
+            assert loaded.config.tied and loaded.parameters.unembed["~"].keys() == {
+                "norm_gain"
+            }
+
+
+def test_what_is_stored_decides_whether_tables_are_tied(tmp_path):
+    weights = files.random_weights("llama")
+    config = files.config("llama", is_tied=True)
+    folder = files.write_folder(tmp_path / "folder", weights, config)
+    path = files.write_gguf(tmp_path / "m.gguf", weights, "llama")
+    for source in (folder, path):
+        loaded = checkpoints.load(source)
+        assert not loaded.config.tied
+        np.testing.assert_array_equal(
+            loaded.parameters.unembed["~"]["table"], weights["lm_head.weight"]
+        )
 
 
 @pytest.mark.parametrize("stored", [np.float16, ml_dtypes.bfloat16])

@@ -73,7 +73,6 @@ ROPE_ODD = {"rope_type": "linear", "factor": 4.0, "beta": 2}
             {"intermediate_size": 65},
             r"down_proj.weight has shape \(32, 64\).*\(32, 65\)",
         ),
-        ({"tie_word_embeddings": True}, "lm_head.weight is stored and differs"),
     ],
 )
 def test_a_config_that_is_not_understood_is_refused(folder, changes, said):

@@ -43,15 +43,29 @@ def test_numbers_come_back_bit_by_bit(tmp_path, dtype, is_tied):
     again = checkpoints.load(tmp_path / "saved", dtype=dtype, sizes=(2,))
     check_bits(loaded.parameters, again.parameters)
     assert again.config == loaded.config and again.name == loaded.name
-    tables = (
-        again.parameters.unembed["~"]["table"],
-        again.parameters.embed["~"]["table"],
-    )
-    assert (tables[0] is tables[1]) == is_tied
+    assert again.config.tied == is_tied
     for text in TEXTS:
         assert again.tokenizer.encode(text) == loaded.tokenizer.encode(text)
     assert again.tokenizer.chat_template == loaded.tokenizer.chat_template
     assert again.tokenizer.special_tokens == loaded.tokenizer.special_tokens
+
+
+def test_a_folder_that_says_in_its_older_way_that_it_is_tied_is_read(tmp_path):
+    loaded = load_tiny(tmp_path, is_tied=True)
+    checkpoints.save_checkpoint(tmp_path / "saved", loaded)
+    path = tmp_path / "saved" / "mcq_jax.json"
+    description = json.loads(path.read_text())
+    assert description["config"].pop("tied")
+    older = description | {"same": {"unembed/~/table": "embed/~/table"}}
+    path.write_text(json.dumps(older))
+    again = checkpoints.load(tmp_path / "saved")
+    assert again.config == loaded.config
+    check_bits(loaded.parameters, again.parameters)
+    untied = dataclasses.replace(loaded.config, tied=False)
+    with pytest.raises(ValueError, match="tied=False, which these parameters are not"):
+        checkpoints.save_checkpoint(
+            tmp_path / "another", dataclasses.replace(loaded, config=untied)
+        )
 
 
 def test_segments_may_be_cut_anew(tmp_path):
@@ -90,7 +104,7 @@ print("equal")
 
 def test_split_parameters_come_back_split(tmp_path):
     path = tmp_path / "m.gguf"
-    files.write_gguf(path, files.random_weights("llama"), "llama")
+    files.write_gguf(path, files.random_weights("llama", is_tied=True), "llama")
     assert run("-c", SCRIPT, str(path), str(tmp_path / "saved")) == "equal\n"
 
 
@@ -124,8 +138,10 @@ def test_a_tokenizer_without_a_file_is_refused(tmp_path):
         (lambda d: d["config"].update(heads=1), "heads of the saved config"),
         (lambda d: d["config"].pop("width"), "not complete"),
         (lambda d: d["config"].update(width="x"), "'x' is no int"),
-        (lambda d: d["same"].update({"embed/~/table": "x"}), "is said to be x"),
-        (lambda d: d.pop("same"), "malformed"),
+        (lambda d: d.update(same={"embed/~/table": "x"}), "are the same arrays"),
+        (lambda d: d.update(same=["embed/~/table"]), "are the same arrays"),
+        (lambda d: d["config"].update(tied=True), "do not fit.*unembed/~/table"),
+        (lambda d: d.pop("name"), "missing"),
         (lambda d: d.pop("layout"), "save the model again"),
         (lambda d: d.update(layout=1), "save the model again"),
     ],

@@ -61,4 +61,4 @@ def _after_prefix(parameters, config, prefix, rest):
             jax.tree.map(lambda a: a[0, 0], past),
             jax.tree.map(operator.itemgetter(layer), constants),
         )
-    return run_unembed(parameters.unembed, x, config=config)[0]
+    return run_unembed(parameters.unembedding, x, config=config)[0]

@@ -90,7 +90,8 @@ def test_prompts_may_come_as_numpy_arrays():
 def test_answers_read_from_final_residuals_are_the_forwards(chunk: int):
     parameters, _, full = _runs()
     final = at_the_end(full.activations[Site.FINAL_RESID])
-    found = read_answers(parameters.unembed, final, ANSWERS, config=CONFIG, chunk=chunk)
+    unembed = parameters.unembedding
+    found = read_answers(unembed, final, ANSWERS, config=CONFIG, chunk=chunk)
     for one, expected in zip(found, _answers(at_the_end(full.logits)), strict=True):
         np.testing.assert_allclose(one, expected, rtol=0, atol=ROUNDING)
 
@@ -100,7 +101,7 @@ def test_answers_of_many_rows_are_each_rows_own():
     final = full.activations[Site.FINAL_RESID]  # [prompt, position as row, width]
     nested = final.reshape(3, 4, 2, -1)
     logits, normaliser = read_answers(
-        parameters.unembed, nested, ANSWERS, config=CONFIG, chunk=5
+        parameters.unembedding, nested, ANSWERS, config=CONFIG, chunk=5
     )
     ids = jnp.broadcast_to(ANSWERS[:, None], (3, 8, 4))
     expected = jnp.take_along_axis(full.logits, ids, axis=-1).reshape(3, 4, 2, 4)

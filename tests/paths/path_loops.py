@@ -72,7 +72,7 @@ class Loops:
             node = Node(layer)
             outputs[node] = self.mlp(node, read(Input(node, Site.MLP_IN), x))
             x = x + outputs[node]
-        unembed = self.parameters.unembed["~"]
+        unembed = self.parameters.unembedding["~"]
         final = self._norm(read(FINAL, x), np.asarray(unembed["norm_gain"]))
         return inputs, outputs, final @ np.asarray(unembed["table"], np.float64).T
 

@@ -149,7 +149,8 @@ def test_a_direct_effect_under_a_frozen_norm_is_its_projection():
     output = np.asarray(weights.layers[0]["attention"]["output"])[0, 0, 1]
     change = (source[Site.Z] - clean[Site.Z])[0, :, :, 0, 1] @ output
     at = np.arange(POSITIONS) == np.array([[2], [1]])
-    gain, table = (np.asarray(weights.unembed["~"][n]) for n in ("norm_gain", "table"))
+    unembed = weights.unembedding["~"]
+    gain, table = (np.asarray(unembed[name]) for name in ("norm_gain", "table"))
     direction = change * at[..., None] * clean[Site.FINAL_SCALE] * gain
     expected = clean[Site.LOGITS] + direction @ table.T
     _assert_close(_logits(_edits([edge], positions=where, freeze_norms=True)), expected)

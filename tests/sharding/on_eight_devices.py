@@ -275,7 +275,7 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
             edits_of=row_edits.row_edits(plan), config=config, keep_nodes=False,
         )  # fmt: skip
         answers = passes.read_answers.lower(
-            placed.unembed, final, np.zeros((PROMPTS, CHOICES), np.int32),
+            placed.unembedding, final, np.zeros((PROMPTS, CHOICES), np.int32),
             config=config, chunk=64,
         )  # fmt: skip
         return [p.compile().as_text() or "" for p in (layers, resumed, answers)]

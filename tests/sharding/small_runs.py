@@ -31,6 +31,7 @@ def config_of(shape: str) -> ModelConfig:
     return ModelConfig(
         layers=2, width=24, kv_heads=kv_heads, group=group, head_width=4, neurons=40,
         vocabulary=48, context=16, qkv_bias=True, relative_positions=relative,
+        tied=shape.startswith("grouped"),
         rotary_width=0 if relative else 4,
     )  # fmt: skip
 
@@ -91,7 +92,7 @@ def sweep(shape: str, parameters: Parameters):
     patched = passes.resume(parameters, start, sources, rows, config=config)
     ids = np.arange(PROMPTS * CHOICES).reshape(PROMPTS, CHOICES)
     answers = passes.read_answers(
-        parameters.unembed, patched.final, ids, config=config, chunk=64
+        parameters.unembedding, patched.final, ids, config=config, chunk=64
     )
     pair = passes.NodeSets(rows.masks[:2] | rows.masks[-2:])
     kept = passes.resume(
@@ -121,6 +122,7 @@ def table(shape: str, parameters: Parameters, folder: RunFolder | None = None):
     return sweeps.sweep(
         parameters, asked, every_node, NEXT, config=config, prompts_at_once=3,
         metrics={"patched": sweeps.patched_net}, full_vocabulary=False, folder=folder,
+        weights="made here",
     ).values  # fmt: skip
 
 

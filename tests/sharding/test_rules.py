@@ -142,10 +142,9 @@ def test_a_parameter_without_a_rule_is_refused_by_name():
 
 def test_a_tied_table_stays_one_array():
     config, parameters = runs.model_of("grouped heads, one stack")
-    unembed = {"~": {**parameters.unembed["~"], **parameters.embed["~"]}}
     mesh = sharding.make_mesh(config, devices=jax.devices()[:1])
-    placed = sharding.shard_parameters(parameters._replace(unembed=unembed), mesh)
-    assert placed.embed["~"]["table"] is placed.unembed["~"]["table"]
+    placed = sharding.shard_parameters(parameters, mesh)
+    assert config.tied and "table" not in placed.unembed["~"]
 
 
 @pytest.mark.parametrize(
