@@ -50,5 +50,6 @@ def test_a_mesh_over_two_processes_gives_the_numbers_of_one(mesh: str, tmp_path)
             jax.tree.unflatten(jax.tree.structure(alone), found),
             jax.tree.map(np.asarray, alone),
         )
-    written = [len(list(tmp_path.glob(f"{f.name}.run/tables/*/*"))) for f in files]
+    parts = "run/tables/*/*/*.parquet"
+    written = [len(list(tmp_path.glob(f"{f.name}.{parts}"))) for f in files]
     assert written == [3, 0]
