@@ -8,7 +8,7 @@ Expect: "A circuit was found"; the four sets of nodes and all head classes agree
 what was planted.
 """
 
-from mcq_jax.experiments import RunConfig
+from mcq_jax.experiments import USUAL, EarlierPositions, RunConfig
 
 
 def config() -> RunConfig:
@@ -18,6 +18,6 @@ def config() -> RunConfig:
         questions="planted",
         question_count=24,
         effect_questions=24,
-        earlier_position_questions=6,
+        experiments=(*USUAL, EarlierPositions(questions=6)),
         out="runs/demo",
     )

@@ -6,13 +6,13 @@ import re
 import runpy
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcq_jax import supervising
 
 if TYPE_CHECKING:
     from mcq_jax.experiments import RunConfig
-    from mcq_jax.results import Findings
+    from mcq_jax.results import RunResults
 
 USAGE = """\
 mcq-jax: find the circuit that turns "knows the answer" into "writes its letter".
@@ -20,16 +20,19 @@ mcq-jax: find the circuit that turns "knows the answer" into "writes its letter"
   mcq-jax run CONFIG [--model PATH] [--questions PATH] [overrides]
       Runs a config (a Python file in configs/) and writes a folder with tables,
       figures and report.html. Started again, it goes on where it stopped.
-      `mcq-jax run CONFIG --help` lists every override. On several devices: --mesh
-      data=4,model=2; on many hosts, each starting this command: --many-hosts.
+      `mcq-jax run CONFIG --help` lists every override. --only NAME runs one experiment
+      of the card and what it needs; --again NAME drops its tables first. On several
+      devices: --mesh data=4,model=2; on many hosts, each starting this command:
+      --many-hosts.
 
   mcq-jax plan MODEL [--topology v5e:4x4] [options]
       Says whether a sweep of MODEL (a checkpoint's folder, or the name of a shape, such
       as chinchilla-70b) fits on those chips, in what chunks, and how long it takes. The
       chips need not be there.
 
-  mcq-jax report RUN
-      Writes the report of a finished run folder again.
+  mcq-jax report RUN [--card CARD]
+      Writes the report of a run folder again, without a model; also of a run that was
+      stopped. CARD brings the sections of experiments from outside the package.
 """
 
 
@@ -115,20 +118,13 @@ _EXCHANGE_FAILED = re.compile(
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         raise ValueError("run needs a config first, e.g. mcq-jax run configs/demo.py")
-    import tyro
-
     from mcq_jax import experiments, sharding
-    from mcq_jax.experiments.launch import Launch
+    from mcq_jax.experiments.launch import read_launch
     from mcq_jax.report import write_report  # fails now if its extra is missing
 
     path, *overrides = arguments
-    launch = tyro.cli(
-        Launch,
-        default=Launch(config=_read_config(pathlib.Path(path))),
-        args=overrides,
-        prog=f"mcq-jax run {path}",
-        description=Launch.__doc__,
-    )
+    config, extra = _read_card(pathlib.Path(path))
+    launch = read_launch(config, overrides, prog=f"mcq-jax run {path}")
     if launch.hosts.are_many and not supervising.is_supervised():
         command = [sys.executable, "-m", "mcq_jax.cli", "run", *arguments]
         return supervising.supervise(command, name="mcq-jax run")
@@ -139,12 +135,14 @@ def _run(arguments: list[str]) -> int:
         sharding.make_room_for_exchanges()
     _enable_compilation_cache()
     with sharding.stopping_on_sigterm():
-        findings, folder = experiments.run(launch.config)
+        results, folder = experiments.run(
+            launch.config, only=launch.chosen.only, again=launch.chosen.again
+        )
     if not sharding.is_first_host():
         return 0
     with folder.storage.as_local() as here:
-        page = write_report(findings, here)
-    print_summary(findings)
+        page = write_report(results, here, extra=extra)
+    print_summary(results)
     print(f"\nReport: {folder.path}/{page.name}")
     return 0
 
@@ -165,40 +163,44 @@ def _plan(arguments: list[str]) -> int:
 
 
 def _report(arguments: list[str]) -> int:
-    if len(arguments) != 1:
+    path, *rest = arguments or [""]
+    if not path or path.startswith("-") or rest[:1] not in ([], ["--card"]):
         raise ValueError("report needs one run folder, e.g. mcq-jax report runs/demo")
     from mcq_jax.report import write_report
-    from mcq_jax.results import Findings, Storage
+    from mcq_jax.results import RunResults, Storage
 
-    storage = Storage.at(arguments[0])
-    if not storage.exists("findings.json"):
-        raise FileNotFoundError(
-            f"{storage.path}/findings.json is not there: the run has not finished. "
-            "`mcq-jax run` with the same config goes on with it."
-        )
-    findings = Findings.from_json(storage.read("findings.json").decode())
+    kinds, extra = {}, ()
+    if rest:
+        if len(rest) != 2:
+            raise ValueError("--card needs the run's card: mcq-jax report RUN --card C")
+        config, extra = _read_card(pathlib.Path(rest[1]))
+        kinds = {e.name: e.findings for e in config.experiments}
+    storage = Storage.at(path)
+    results = RunResults.read(storage, kinds)
     with storage.as_local() as here:
-        page = write_report(findings, here)
+        page = write_report(results, here, extra=extra)
     print(f"{storage.path}/{page.name}")
     return 0
 
 
-def _read_config(path: pathlib.Path) -> "RunConfig":
-    """Returns what the file's `config()` returns, or says why it has none."""
+def _read_card(path: pathlib.Path) -> "tuple[RunConfig, tuple[Any, ...]]":
+    """Returns what the file's `config()` returns, and its `sections` if it has any."""
     from mcq_jax.experiments import RunConfig
 
     if not path.is_file():
         raise FileNotFoundError(
             f"no config at {path}; configs are Python files, such as configs/demo.py."
         )
+    sys.path.insert(0, str(path.parent.resolve()))  # a card may import its neighbours
     try:
-        made = runpy.run_path(str(path)).get("config")
+        said = runpy.run_path(str(path))
+        made = said.get("config")
         config = made() if callable(made) else None
     except Exception as error:  # it is somebody's program: anything may go wrong
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     if not isinstance(config, RunConfig):
         raise ValueError(f"{path} has no function config() that returns a RunConfig.")
-    return config
+    return config, tuple(said.get("SECTIONS", ()))
 
 
 def _enable_compilation_cache() -> None:
@@ -210,21 +212,24 @@ def _enable_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def print_summary(findings: "Findings") -> None:
+def print_summary(results: "RunResults") -> None:
     """Prints the verdict and the strongest nodes."""
     import rich.console
     import rich.table
 
+    from mcq_jax.results import verdict
+
     console = rich.console.Console()
-    console.print(f"\n[bold]{findings.verdict}[/bold]", highlight=False)
-    if not findings.nodes:
+    said = verdict(results).sentence
+    console.print(f"\n{said}", style="bold", highlight=False, markup=False)
+    if not results.nodes:
         return
-    kinds = list(findings.nodes[0].direct)
+    kinds = list(results.nodes[0].direct)
     table = rich.table.Table(title="Strongest nodes (net logits, 95 % intervals)")
     for name in ("node", "class", "chosen", *(f"direct, {k}" for k in kinds)):
         table.add_column(name)
     table.add_column(f"total, {kinds[0]}")
-    order = sorted(findings.nodes, key=lambda n: -abs(n.direct[kinds[0]].mean))
+    order = sorted(results.nodes, key=lambda n: -abs(n.direct[kinds[0]].mean))
     for node in order[:15]:
         cells = [node.direct[kind] for kind in kinds] + [node.total[kinds[0]]]
         texts = [f"{c.mean:+.3f} [{c.low:+.3f}, {c.high:+.3f}]" for c in cells]

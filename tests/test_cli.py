@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from mcq_jax import cli, experiments
-from mcq_jax.experiments import RunConfig, opening, pipeline
+from mcq_jax.experiments import RunConfig, behaviour, opening
+from mcq_jax.results import Record, RunResults, findings_file, verdict
 from tests.report.examples import closed_gate, open_gate
 
 CONFIG = """
@@ -49,7 +50,7 @@ def refusal(
         raise AssertionError("a prompt was run")
 
     monkeypatch.setattr(cli, "_enable_compilation_cache", lambda: None)
-    monkeypatch.setattr(pipeline.behaviour, "ask", works)
+    monkeypatch.setattr(behaviour, "_ask", works)
 
     def refuse(*arguments: str) -> str:
         assert cli.main(list(arguments)) == 1
@@ -196,19 +197,24 @@ def test_a_senseless_card_is_refused(refusal, card: Card):
 def test_overrides_change_the_config(card: Card, monkeypatch: pytest.MonkeyPatch):
     seen: list[RunConfig] = []
 
-    def stop(config):
+    def stop(config, only, again):
+        assert (only, again) == (("head_classes",), ("joint_tests",))
         seen.append(config)
         raise ValueError("seen enough")
 
     monkeypatch.setattr(cli, "_enable_compilation_cache", lambda: None)
     monkeypatch.setattr(experiments, "run", stop)
     flags = ["--question-count", "None", "--labels", "W", "X", "--no-filters"]
-    flags += ["--thresholds.label-mass", "0.5", "--model", "here"]
+    flags += ["--head-classes.thresholds.label-mass", "0.5", "--model", "here"]
+    flags += ["--joint-tests.random-sets", "20"]
+    flags += ["--only", "head_classes", "--again", "joint_tests"]
     assert cli.main(["run", card(question_count=7), *flags]) == 1
     (config,) = seen
     assert (config.question_count, config.labels) == (None, ("W", "X"))
     assert (config.filters, config.model, config.title) == (False, "here", "Test")
-    assert config.thresholds.label_mass == 0.5
+    by_name = {experiment.name: experiment for experiment in config.experiments}
+    assert by_name["head_classes"].thresholds.label_mass == 0.5
+    assert by_name["joint_tests"].random_sets == 20
 
 
 def test_help_on_a_run_lists_every_override(card: Card, capsys):
@@ -216,7 +222,8 @@ def test_help_on_a_run_lists_every_override(card: Card, capsys):
         cli.main(["run", card(), "--help"])
     assert stopped.value.code == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "--question-count" in text and "--thresholds.label-mass" in text
+    assert "--question-count" in text and "--head-classes.thresholds.label-mass" in text
+    assert "--earlier-positions" not in text  # what the card leaves out has none
     # A comment is the help of one option, not of its neighbours too.
     assert text.count("Questions with a longer prompt") == 1
 
@@ -263,24 +270,33 @@ def test_plans_that_cannot_be_made_are_refused(
     assert said in refusal("plan", *arguments)
 
 
+def _write_findings(run: RunResults, folder: pathlib.Path) -> None:
+    (folder / "findings").mkdir()
+    records = {"run": Record(values=run.about), **run.records}
+    for name, record in records.items():
+        (folder / findings_file(name)).write_text(record.to_json(name))
+
+
 def test_a_report_is_written_again_from_the_findings(tmp_path: pathlib.Path, capsys):
-    (tmp_path / "findings.json").write_text(closed_gate().to_json(), encoding="utf-8")
+    _write_findings(closed_gate(), tmp_path)
     assert cli.main(["report", str(tmp_path)]) == 0
     page = pathlib.Path(capsys.readouterr().out.strip())
     assert page.parent == tmp_path
-    assert closed_gate().verdict.split(";")[0] in page.read_text(encoding="utf-8")
+    said = verdict(closed_gate()).sentence.split("(")[0]
+    assert said in page.read_text(encoding="utf-8")
 
 
-def test_an_unfinished_run_has_no_report(refusal, tmp_path: pathlib.Path):
+def test_where_no_run_began_there_is_no_report(refusal, tmp_path: pathlib.Path):
     said = refusal("report", str(tmp_path))
-    assert "has not finished" in said and "mcq-jax run" in said
+    assert "no run has begun there" in said and "mcq-jax run" in said
     assert "report needs one run folder" in refusal("report")
+    assert "--card needs" in refusal("report", str(tmp_path), "--card")
 
 
 def test_out_of_memory_is_told_what_to_do(
     card: Card, capsys, monkeypatch: pytest.MonkeyPatch
 ):
-    def run_out(config):
+    def run_out(config, **_):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
     monkeypatch.setattr(cli, "_enable_compilation_cache", lambda: None)
@@ -291,9 +307,9 @@ def test_out_of_memory_is_told_what_to_do(
 
 
 def test_the_summary_shows_the_verdict_and_the_strongest_nodes(capsys):
-    findings = open_gate()
-    cli.print_summary(findings)
+    run = open_gate()
+    cli.print_summary(run)
     text = " ".join(capsys.readouterr().out.split())
-    assert findings.verdict.split(";")[0] in text
-    strongest = max(findings.nodes, key=lambda node: node.direct["rotation"].mean)
+    assert verdict(run).sentence.split(";")[0] in text
+    strongest = max(run.nodes, key=lambda node: node.direct["rotation"].mean)
     assert strongest.name in text

@@ -18,9 +18,9 @@ import numpy as np
 
 from mcq_jax.checkpoints.conversion import check_sizes
 from mcq_jax.checkpoints.safetensors_file import TYPES
-from mcq_jax.checkpoints.saved_config import from_json, to_json
 from mcq_jax.checkpoints.shardings import Shardings, sharding_of_each, stacked_shapes
 from mcq_jax.checkpoints.streaming import Layout, StoredTensor, stream
+from mcq_jax.json_values import from_json, to_json
 from mcq_jax.model import Int8Weight, ModelConfig, Parameters
 from mcq_jax.prompts import TokenizerFile
 

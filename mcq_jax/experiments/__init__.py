@@ -1,7 +1,43 @@
-"""Experiments run models and end in findings; `pipeline` is the main job."""
+"""Experiments run models and end in findings; `pipeline` runs a card's list of them.
 
-from mcq_jax.experiments.config import RunConfig
+One file per experiment, and one line each in this list.
+"""
+
+from mcq_jax.experiments.behaviour import Behaviour
+from mcq_jax.experiments.config import USUAL, RunConfig
+from mcq_jax.experiments.earlier_positions import EarlierPositions
+from mcq_jax.experiments.experiment import Experiment
+from mcq_jax.experiments.head_classes import HeadClasses
+from mcq_jax.experiments.joint_tests import JointTests
+from mcq_jax.experiments.lab import Lab
+from mcq_jax.experiments.node_effects import NodeEffects
 from mcq_jax.experiments.pipeline import run
+from mcq_jax.experiments.planted_truth import PlantedTruth
 from mcq_jax.experiments.progress import Progress
+from mcq_jax.experiments.prompt_options import PromptOptions
 
-__all__ = ["Progress", "RunConfig", "run"]
+EXPERIMENTS: tuple[type[Experiment], ...] = (
+    Behaviour,
+    NodeEffects,
+    JointTests,
+    HeadClasses,
+    EarlierPositions,
+    PlantedTruth,
+)
+
+__all__ = [
+    "EXPERIMENTS",
+    "USUAL",
+    "Behaviour",
+    "EarlierPositions",
+    "Experiment",
+    "HeadClasses",
+    "JointTests",
+    "Lab",
+    "NodeEffects",
+    "PlantedTruth",
+    "Progress",
+    "PromptOptions",
+    "RunConfig",
+    "run",
+]

@@ -1,30 +1,75 @@
-"""E1: does the model do the task? Every prompt once, answers and loss."""
+"""Does the model do the task? Every prompt once, answers and loss, and the gate."""
 
-import functools
+import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mcq_jax import metrics, passes, prompts
-from mcq_jax.checkpoints import Checkpoint
-from mcq_jax.experiments.progress import Progress
-from mcq_jax.experiments.prompt_set import PromptSet
-from mcq_jax.results import (
-    BehaviourFound,
-    Estimate,
-    GateFound,
-    RunFolder,
-)
+from mcq_jax.experiments.experiment import Experiment
+from mcq_jax.experiments.study import Study, split_in_two, study_pairs, study_questions
+from mcq_jax.results import BehaviourFindings, Estimate, Gate
+from mcq_jax.sweeps.sources import choose_sources
+
+if TYPE_CHECKING:
+    from mcq_jax.experiments.lab import Lab
+
+Columns = dict[str, np.ndarray]
 
 
-def ask(
-    checkpoint: Checkpoint,
-    asked: PromptSet,
-    folder: RunFolder,
-    progress: Progress,
-    *,
-    batch: int,
-) -> dict[str, np.ndarray]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Behaviour(Experiment):
+    """Asks every prompt, and whether the right letter moves the answers at all."""
+
+    name = "behaviour"
+    findings = BehaviourFindings
+    explains = False
+
+    def run(self, lab: "Lab") -> BehaviourFindings:
+        gate, kept, base = judged(lab)
+        lab.progress.say(gate.reason)
+        enough = lab.study is not None if gate.open else True
+        return describe(base, len(np.unique(kept)), gate, enough)
+
+
+def asked(lab: "Lab") -> Columns:
     """Returns the table `behaviour`, one row per prompt in the prompt set's order."""
+    return lab.once("behaviour", lambda: _ask(lab))
+
+
+def judged(lab: "Lab") -> tuple[Gate, np.ndarray, Columns]:
+    """Returns the gate, the questions to study, and the table of the main prompts."""
+    return lab.once("judged", lambda: _judge(lab))
+
+
+def choose_study(lab: "Lab") -> Study | None:
+    """Returns the prompts to patch: the first kept questions, split in two.
+
+    None where the gate is closed, or a half has fewer than two questions, without which
+    there are neither sources from another question nor intervals.
+    """
+    config, asked = lab.config, lab.prompts
+    gate, kept, _ = judged(lab)
+    if not gate.open:
+        return None
+    chosen = _first(kept, asked.question, config.effect_questions)
+    pairs = asked.pair_source
+    candidates = asked.question if pairs is None else asked.question[: len(pairs)]
+    index = np.flatnonzero(np.isin(candidates, chosen))
+    question, gold = asked.question[index], asked.gold[index]
+    choosing = split_in_two(
+        question, fraction=config.choosing_fraction, seed=config.seed
+    )
+    if choosing is None:
+        return None
+    if pairs is not None:
+        return study_pairs(asked, index, choosing)
+    sources = choose_sources(question, gold, choosing, seed=config.seed)
+    return study_questions(asked, chosen, choosing, sources)
+
+
+def _ask(lab: "Lab") -> Columns:
+    checkpoint, asked = lab.checkpoint, lab.prompts
     about = {
         "question": asked.question,
         "rotation": asked.rotation,
@@ -51,16 +96,43 @@ def ask(
             "log_normaliser": log_normaliser,
         }
 
-    chunks = [here.index for here in prompts.batches(asked.prompts, size=batch)]
-    track = functools.partial(progress.track, name="asking")
-    table = folder.table("behaviour", {"batch": batch}).complete(
-        chunks, answer, columns, track=track
-    )
+    size = lab.config.batch
+    chunks = [here.index for here in prompts.batches(asked.prompts, size=size)]
+    kept = lab.table("behaviour", {"prompts": asked.identity, "chunks": chunks})
+    table = kept.complete(chunks, answer, columns, track=lab.track("asking"))
     order = np.argsort(table["prompt"])
     return {name: column[order] for name, column in table.items()}
 
 
-def describe(table: dict[str, np.ndarray], kept: int) -> BehaviourFound:
+def _judge(lab: "Lab") -> tuple[Gate, np.ndarray, Columns]:
+    config, table = lab.config, asked(lab)
+    sources = lab.prompts.pair_source
+    if sources is not None:
+        half = len(sources)
+        base = {name: column[:half] for name, column in table.items()}
+        source = {name: column[half:] for name, column in table.items()}
+        gate = gate_pairs(base, source, seed=config.seed)
+        chosen = metrics.predictions(base["answer_logits"], without_prior=False)
+        right = chosen == base["gold"]
+        kept = base["question"][right] if config.filters else base["question"]
+        return gate, kept, base
+    gate = gate_questions(table, seed=config.seed)
+    kept = np.unique(table["question"])
+    if config.filters:
+        kept = metrics.kept_questions(
+            table["answer_logits"], table["gold"], table["question"]
+        )
+    return gate, kept, table
+
+
+def _first(kept: np.ndarray, question: np.ndarray, count: int) -> list[str]:
+    """Returns the first of the kept questions, in the order in which they are asked."""
+    names = set(kept.tolist())
+    in_order = dict.fromkeys(question.tolist())
+    return [name for name in in_order if name in names][:count]
+
+
+def describe(table: Columns, kept: int, gate: Gate, enough: bool) -> BehaviourFindings:
     """Returns accuracy, loss and letter biases over all prompts of the table."""
     found = metrics.measure_behaviour(
         table["answer_logits"],
@@ -70,7 +142,7 @@ def describe(table: dict[str, np.ndarray], kept: int) -> BehaviourFound:
         table["rotation"],
     )
     matrix = metrics.gold_by_letter(table["answer_logits"], table["gold"])
-    return BehaviourFound(
+    return BehaviourFindings(
         accuracy=estimate(found.raw_accuracy),
         prior_corrected_accuracy=estimate(found.prior_corrected_accuracy),
         consistent_accuracy=estimate(found.consistent_accuracy),
@@ -84,15 +156,17 @@ def describe(table: dict[str, np.ndarray], kept: int) -> BehaviourFound:
         letter_prior=tuple(found.letter_prior.tolist()),
         gold_by_letter=tuple(tuple(row) for row in matrix.tolist()),
         kept_questions=kept,
+        gate=gate,
+        enough_questions=enough,
     )
 
 
-def gate_questions(table: dict[str, np.ndarray], *, seed: int) -> GateFound:
+def gate_questions(table: Columns, *, seed: int) -> Gate:
     """Returns whether the answers follow the right letter at all (definitions: D)."""
     found = metrics.gate(
         table["answer_logits"], table["gold"], table["question"], seed=seed
     )
-    return GateFound(
+    return Gate(
         open=found.open,
         selectivity=found.statistic,
         null_low=found.null_low,
@@ -103,9 +177,7 @@ def gate_questions(table: dict[str, np.ndarray], *, seed: int) -> GateFound:
     )
 
 
-def gate_pairs(
-    clean: dict[str, np.ndarray], source: dict[str, np.ndarray], *, seed: int
-) -> GateFound:
+def gate_pairs(clean: Columns, source: Columns, *, seed: int) -> Gate:
     """Returns whether a pair's two prompts differ in the clean prompt's net logit.
 
     Pairs have no letters to permute: the null flips the sign of whole pairs.
@@ -117,7 +189,7 @@ def gate_pairs(
     p_value = metrics.sign_flip_p(difference, clean["question"], seed=seed)
     is_open = found.low > 0
     spread = 1.96 * float(np.sqrt((difference**2).sum())) / len(difference)
-    return GateFound(
+    return Gate(
         open=is_open,
         selectivity=found.mean,
         null_low=-spread,

@@ -5,7 +5,9 @@ whole prompts would halve the work and compile a program for every length. It fi
 no patch at the last token can: heads that mark options or count lines on the way.
 """
 
+import dataclasses
 import functools
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -14,28 +16,64 @@ from jaxtyping import Array, Float
 
 from mcq_jax import sharding
 from mcq_jax.checkpoints import Checkpoint
-from mcq_jax.experiments.progress import Progress
+from mcq_jax.experiments.experiment import Experiment
+from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.experiments.study import Study
-from mcq_jax.interventions import Edit, Site, patch
+from mcq_jax.interventions import Edit, Site, all_nodes, patch
 from mcq_jax.model import forward
 from mcq_jax.prompts import TokenBatch, batch_of
+from mcq_jax.results import EarlierPositionsFindings
+
+if TYPE_CHECKING:
+    from mcq_jax.experiments.lab import Lab
 
 
-def patch_earlier_positions(
-    checkpoint: Checkpoint, study: Study, progress: Progress, *, questions: int
-) -> Float[np.ndarray, "layer node"]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EarlierPositions(Experiment):
+    """Patches every node at all earlier positions, by full passes.
+
+    Costs nodes × questions passes: for small models.
+    """
+
+    name = "earlier_positions"
+    findings = EarlierPositionsFindings
+    needs = ("behaviour",)
+
+    # Of how many questions.
+    questions: int = 6
+
+    def __post_init__(self):
+        check_at_least(self, 1, "questions")
+
+    def run(self, lab: "Lab") -> EarlierPositionsFindings:
+        change, model = changes_of(lab, self.questions), lab.checkpoint.config
+        nodes = all_nodes(model.layers, model.heads)
+        return EarlierPositionsFindings(
+            nodes=tuple(map(str, nodes)),
+            largest_change=tuple(
+                float(change[n.layer, n.column(model.heads)]) for n in nodes
+            ),
+            questions=min(self.questions, len(lab.studied.chunks)),
+        )
+
+
+def changes_of(lab: "Lab", questions: int) -> Float[np.ndarray, "layer node"]:
     """Returns the largest change of an answer logit over prompts, per node, in logits.
 
     Each node is resampled from a source of the first kind, aligned token by token
     (prompts whose source has another length are passed over), and also set to zero:
     a head that counts lines writes the same in every prompt, so no source exposes it.
     """
-    found = sharding.run_chunks(
-        study.chunks[:questions],
+    checkpoint, study = lab.checkpoint, lab.studied
+    chunks = study.chunks[:questions]
+    kept = lab.table("earlier_positions", {**study.identity, "chunks": list(chunks)})
+    table = kept.complete(
+        chunks,
         lambda chunk: jnp.stack([_change_of(checkpoint, study, i) for i in chunk]),
-        track=functools.partial(progress.track, name="patching earlier tokens"),
+        lambda chunk, change: {"prompt": chunk, "largest_change": change},
+        track=lab.track("patching earlier tokens"),
     )
-    return np.concatenate(list(found)).max(axis=0)
+    return table["largest_change"].max(axis=0)
 
 
 def _change_of(

@@ -1,49 +1,86 @@
-"""E5: what kind of head each head is, from where it looks and what that does."""
+"""What kind of head each head is, from where it looks and what that does."""
 
-import functools
+import dataclasses
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mcq_jax import metrics, passes, sharding
-from mcq_jax.checkpoints import Checkpoint
-from mcq_jax.experiments.node_effects import Bank, per_node
-from mcq_jax.experiments.progress import Progress
+from mcq_jax import metrics, passes
+from mcq_jax.experiments.experiment import Experiment
+from mcq_jax.experiments.joint_tests import source_difference
+from mcq_jax.experiments.node_effects import Bank, bank_of, effects_of, per_node
 from mcq_jax.experiments.study import Study
 from mcq_jax.prompts import KeyClass, batch_of
-from mcq_jax.results import HeadFound
+from mcq_jax.results import HeadClassesFindings, HeadFound
+
+if TYPE_CHECKING:
+    from mcq_jax.experiments.lab import Lab
 
 
-def classify(
-    checkpoint: Checkpoint,
-    study: Study,
-    bank: Bank,
-    effects: metrics.NodeEffects,
-    difference: float,
-    progress: Progress,
-    *,
-    thresholds: metrics.Thresholds,
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HeadClasses(Experiment):
+    """Sorts heads by where they look from the answer position, and what that does."""
+
+    name = "head_classes"
+    findings = HeadClassesFindings
+    needs = ("node_effects",)
+
+    # What makes a head a correct-letter head, an amplifier, …; fixed before looking.
+    thresholds: metrics.Thresholds = metrics.Thresholds()
+
+    def applies(self, lab: "Lab") -> bool:
+        return not lab.config.are_pairs  # which have no labels to look at
+
+    def run(self, lab: "Lab") -> HeadClassesFindings:
+        classes, evidence = classes_of(lab, self.thresholds)
+        return HeadClassesFindings(
+            heads=describe(classes, evidence, bank_of(lab), lab.studied)
+        )
+
+
+def classes_of(
+    lab: "Lab", thresholds: metrics.Thresholds
 ) -> tuple[tuple[metrics.HeadClass, ...], metrics.HeadEvidence]:
-    """Returns every head's class and the evidence for it.
+    """Returns every head's class and the evidence for it, once per run."""
+    return lab.once(("head classes", thresholds), lambda: _classify(lab, thresholds))
 
-    Correct-letter heads are found first; resampling them together then shows which
-    heads only amplify what they wrote.
+
+def _classify(
+    lab: "Lab", thresholds: metrics.Thresholds
+) -> tuple[tuple[metrics.HeadClass, ...], metrics.HeadEvidence]:
+    """Correct-letter heads are found first; then what only amplifies what they wrote.
+
+    For that they are resampled together.
     """
+    checkpoint, study, bank = lab.checkpoint, lab.studied, bank_of(lab)
+    effects = effects_of(lab)
+    difference = float(source_difference(study, bank).mean())
     evidence = _evidence(study, bank, effects, difference, None)
-    first = metrics.classify_heads(evidence, thresholds)
+    first = _classes(lab, evidence, thresholds)
     letter_heads = [h for h in first if h.name in ("correct_letter", "letter_specific")]
     if not letter_heads:
         return first, evidence
     mask = np.zeros((checkpoint.config.layers, checkpoint.config.nodes), bool)
     for head in letter_heads:
         mask[head.layer, head.head] = True
-    resampled = _resampled_direct_effect(checkpoint, study, bank, mask, progress)
+    resampled = _resampled_direct_effect(lab, mask)
     # What is resampled itself falls for that reason alone, and amplifies nothing.
     own = per_node(effects.direct).mean(axis=0)
     resampled = np.where(mask, own, resampled)
     evidence = _evidence(study, bank, effects, difference, resampled[:, :-1])
-    return metrics.classify_heads(evidence, thresholds), evidence
+    return _classes(lab, evidence, thresholds), evidence
+
+
+def _classes(
+    lab: "Lab", evidence: metrics.HeadEvidence, thresholds: metrics.Thresholds
+) -> tuple[metrics.HeadClass, ...]:
+    """What the first host calls the heads: at a threshold hosts could differ."""
+    return lab.decide(
+        tuple[metrics.HeadClass, ...],
+        lambda: metrics.classify_heads(evidence, thresholds),
+    )
 
 
 def describe(
@@ -97,15 +134,10 @@ def _evidence(study, bank, effects, difference, resampled) -> metrics.HeadEviden
     )
 
 
-def _resampled_direct_effect(
-    checkpoint: Checkpoint,
-    study: Study,
-    bank: Bank,
-    mask: np.ndarray,
-    progress: Progress,
-) -> np.ndarray:
+def _resampled_direct_effect(lab: "Lab", mask: np.ndarray) -> np.ndarray:
     """Mean direct effect of every node while the masked nodes are resampled."""
-    config, parameters = checkpoint.config, checkpoint.parameters
+    study, bank = lab.studied, bank_of(lab)
+    config, parameters = lab.checkpoint.config, lab.checkpoint.parameters
     node_sets = passes.NodeSets(mask[None])
 
     def resample(chunk):
@@ -128,6 +160,11 @@ def _resampled_direct_effect(
         gold = jnp.asarray(study.gold[chunk])
         return over_prompts(patched, source[:, None], gold)[:, 0]
 
-    track = functools.partial(progress.track, name="resampling letter heads")
-    effects = sharding.run_chunks(study.chunks, resample, track=track)
-    return np.concatenate(list(effects)).mean(axis=0)
+    chunks, track = study.chunks, lab.track("resampling letter heads")
+    kept = lab.table("head_classes", {**study.identity, "resampled": mask})
+    table = kept.complete(chunks, resample, _columns, track=track)
+    return table["direct_effect"].mean(axis=0)
+
+
+def _columns(chunk, direct_effect) -> dict[str, np.ndarray]:
+    return {"prompt": chunk, "direct_effect": direct_effect}

@@ -1,4 +1,4 @@
-"""E2, E4: choose nodes on one half of the questions, test them as a set on the other.
+"""Choose nodes on one half of the questions, test them as a set on the other.
 
 Sufficiency: in the source's run, the set writes what it writes for the clean prompt.
 Necessity: in the clean run, it writes what it writes for the source. Both at the answer
@@ -8,19 +8,70 @@ sets.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Array
 
-from mcq_jax import metrics, passes
-from mcq_jax.checkpoints import Checkpoint
-from mcq_jax.experiments.behaviour import estimate
-from mcq_jax.experiments.config import RunConfig
-from mcq_jax.experiments.node_effects import Bank, per_node, resume_in_pieces
-from mcq_jax.experiments.progress import Progress
+from mcq_jax import metrics, passes, prompts
+from mcq_jax.experiments.behaviour import Columns, estimate
+from mcq_jax.experiments.experiment import Experiment
+from mcq_jax.experiments.node_effects import (
+    Bank,
+    bank_of,
+    effects_of,
+    per_node,
+    resume_in_pieces,
+)
+from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.experiments.study import Study
-from mcq_jax.prompts import batch_of
-from mcq_jax.results import JointFound, RunFolder
+from mcq_jax.interventions import Node
+from mcq_jax.results import JointFound, JointTestsFindings, SelectionFound, key_of
+
+if TYPE_CHECKING:
+    from mcq_jax.experiments.lab import Lab
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JointTests(Experiment):
+    """Tests the chosen nodes as a set, beside random ones and the next in rank."""
+
+    name = "joint_tests"
+    findings = JointTestsFindings
+    needs = ("node_effects",)
+
+    # Share of net(x) - net(x') that the chosen nodes' direct effects must reach.
+    selection_share: float = 0.8
+    # Sets of random nodes that the chosen ones are held against.
+    random_sets: int = 10
+
+    def __post_init__(self):
+        check_at_least(self, 1, "random_sets")
+        if not 0 < self.selection_share <= 1:
+            raise ValueError(
+                f"selection_share is {self.selection_share}, a share; give a number "
+                "above 0, at most 1."
+            )
+
+    def run(self, lab: "Lab") -> JointTestsFindings:
+        study, model = lab.studied, lab.checkpoint.config
+        selection = lab.decide(
+            metrics.Selection,
+            lambda: choose_nodes(
+                study, effects_of(lab), bank_of(lab), share=self.selection_share
+            ),
+        )
+        sets = make_sets(
+            selection,
+            (model.layers, model.nodes),
+            random_sets=self.random_sets,
+            seed=lab.config.seed,
+        )
+        return JointTestsFindings(
+            selection=describe_selection(study, selection, model.heads),
+            sets=describe(study, bank_of(lab), sets, patch_sets(lab, sets)),
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,12 +100,16 @@ def source_difference(study: Study, bank: Bank) -> np.ndarray:
 
 
 def make_sets(
-    selection: metrics.Selection, shape: tuple[int, int], config: RunConfig
+    selection: metrics.Selection,
+    shape: tuple[int, int],
+    *,
+    random_sets: int,
+    seed: int,
 ) -> TestSets:
     """Returns the selected set, its rivals, and the prefixes of the ranking."""
     size = len(selection.nodes)
     random = metrics.random_sets(
-        selection.nodes, shape=shape, sets=config.random_sets, seed=config.seed
+        selection.nodes, shape=shape, sets=random_sets, seed=seed
     )
     sizes = sorted({1, 2, size // 4, size // 2, size, 2 * size, 4 * size} - {0})
     sizes = tuple(s for s in sizes if s < len(selection.ranking))
@@ -69,32 +124,55 @@ def make_sets(
     return TestSets(kinds=tuple(kind for kind, _ in named), masks=np.stack(masks))
 
 
-def patch_sets(
-    checkpoint: Checkpoint,
-    study: Study,
-    bank: Bank,
-    sets: TestSets,
-    folder: RunFolder,
-    progress: Progress,
-) -> dict[str, np.ndarray]:
-    """Returns the table `joint`: every test prompt × set, patched both ways."""
+def patch_sets(lab: "Lab", sets: TestSets) -> Columns:
+    """Returns every test prompt × set, patched both ways.
+
+    Sets are known by their nodes: those that another call patched already are read, and
+    only new ones are patched.
+    """
+    study = lab.studied
     chunks = [chunk[~study.choosing[chunk]] for chunk in study.chunks]
     chunks = [chunk for chunk in chunks if len(chunk)]
-    headline = study.sources.first_kind()
-    resume = resume_in_pieces(
-        checkpoint, study, passes.NodeSets(sets.masks), headline, chunks
-    )
-    kept = folder.table("joint", {**study.identity, "masks": sets.masks})
-    return kept.complete(
-        chunks,
-        functools.partial(_patch_chunk, checkpoint, study, bank, resume),
-        functools.partial(_columns, study, sets),
-        track=functools.partial(progress.track, name="testing sets"),
-    )
+    identity = {**study.identity, "chunks": chunks}
+    names = [key_of({"nodes": mask}) for mask in sets.masks]
+    by_name: dict[str, Columns] = {}
+    for kept, patched in lab.tables_apart_from("sets", "joint_tests", identity):
+        if set(patched) & set(names) and not kept.missing_parts(len(chunks)):
+            by_name |= _by_set(kept.read(), patched)
+    new = [name for name in dict.fromkeys(names) if name not in by_name]
+    if new:
+        masks = sets.masks[[names.index(name) for name in new]]
+        resume = resume_in_pieces(
+            lab.checkpoint, study, passes.NodeSets(masks), study.sources.first_kind(),
+            chunks,
+        )  # fmt: skip
+        kept = lab.table("joint_tests", {**identity, "sets": new})
+        table = kept.complete(
+            chunks,
+            functools.partial(
+                _patch_chunk, lab.checkpoint, study, bank_of(lab), resume
+            ),
+            functools.partial(_columns, study, masks),
+            track=lab.track("testing sets"),
+        )
+        by_name |= _by_set(table, new)
+    rows = [
+        {**by_name[name], "set": np.full(len(by_name[name]["prompt"]), number)}
+        for number, name in enumerate(names)
+    ]
+    return {name: np.concatenate([r[name] for r in rows]) for name in rows[0]}
+
+
+def _by_set(table: Columns, names: Sequence[str]) -> dict[str, Columns]:
+    """The rows of each set of a table, whose sets are called so."""
+    return {
+        name: {k: column[table["set"] == number] for k, column in table.items()}
+        for number, name in enumerate(names)
+    }
 
 
 def describe(
-    study: Study, bank: Bank, sets: TestSets, table: dict[str, np.ndarray]
+    study: Study, bank: Bank, sets: TestSets, table: Columns
 ) -> tuple[JointFound, ...]:
     """Returns recovery per set with intervals; all random sets are pooled."""
     clean, source = _outcomes(study, bank)
@@ -125,6 +203,22 @@ def describe(
     return tuple(found)
 
 
+def describe_selection(
+    study: Study, selection: metrics.Selection, heads: int
+) -> SelectionFound:
+    """Returns what was chosen, by its nodes' names."""
+    choosing = set(study.question[study.choosing].tolist())
+    testing = set(study.question[~study.choosing].tolist())
+    return SelectionFound(
+        nodes=tuple(str(Node.at(*node, heads)) for node in selection.nodes),
+        share=selection.share_asked,
+        reached=selection.share_reached,
+        is_reached=selection.reached,
+        questions=len(choosing),
+        held_out_questions=len(testing),
+    )
+
+
 def _random(sets: TestSets) -> list[int]:
     return [s for s, kind in enumerate(sets.kinds) if kind == "random"]
 
@@ -141,10 +235,10 @@ def _patch_chunk(checkpoint, study, bank, resume, chunk) -> dict[str, Array]:
     config, parameters = checkpoint.config, checkpoint.parameters
     source = study.sources.index[chunk, 0]
     among = np.isin(source, chunk).all()  # rotations are each other's sources
-    prompts = chunk if among else np.concatenate([chunk, source])
-    batch = batch_of([study.prompts[i] for i in prompts])
+    both = chunk if among else np.concatenate([chunk, source])
+    batch = prompts.batch_of([study.prompts[i] for i in both])
     run = passes.prefill(parameters, batch.ids, batch.lengths, config=config)
-    first = {prompt: place for place, prompt in reversed([*enumerate(prompts)])}
+    first = {prompt: place for place, prompt in reversed([*enumerate(both)])}
     clean_place, source_place = (
         np.array([first[i] for i in some]) for some in (chunk, source)
     )
@@ -164,15 +258,14 @@ def _patch_chunk(checkpoint, study, bank, resume, chunk) -> dict[str, Array]:
     return answers
 
 
-def _columns(study, sets, chunk, answers) -> dict[str, np.ndarray]:
+def _columns(study, masks, chunk, answers) -> Columns:
     """One row per prompt × set, in this order."""
-    count = len(sets.kinds)
+    count = len(masks)
     return {
         "prompt": np.repeat(chunk, count),
         "question": np.repeat(study.question[chunk], count),
         "gold": np.repeat(study.gold[chunk], count),
         "set": np.tile(np.arange(count), len(chunk)),
-        "kind": np.tile(np.array(sets.kinds), len(chunk)),
-        "size": np.tile(sets.masks.sum((1, 2)), len(chunk)),
+        "size": np.tile(masks.sum((1, 2)), len(chunk)),
         **{way: a.reshape(-1, a.shape[-1]) for way, a in answers.items()},
     }

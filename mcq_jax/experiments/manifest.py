@@ -1,10 +1,10 @@
 """`make_manifest`: what makes two runs the same, and what is good to know about one."""
 
-import dataclasses
 import importlib.metadata
 import pathlib
 import platform
 import subprocess
+from collections.abc import Mapping
 
 import jax
 
@@ -12,30 +12,31 @@ from mcq_jax import sharding
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.config import RunConfig
 from mcq_jax.experiments.prompt_set import PromptSet
-from mcq_jax.results import content_hash
-
-# Where a checkpoint lies, what a run is called and what it runs on do not change what
-# it finds (but for rounding).
-_NOT_PLAN = ("title", "out", "model", "mesh", "fully_sharded")
+from mcq_jax.results import ENGINE_VERSION, fingerprint, key_of
 
 
-def make_manifest(config: RunConfig, checkpoint: Checkpoint, asked: PromptSet) -> dict:
-    """Returns a run's manifest; its `identity` must be equal for a run to go on."""
+def make_manifest(
+    config: RunConfig, checkpoint: Checkpoint, prompts: Mapping[str, PromptSet]
+) -> dict:
+    """Returns a run's manifest; its `identity` must be equal for a run to go on.
+
+    It says of which numbers and prompts everything in the folder is. What experiments
+    are asked for is not part of it: that is in the keys of their tables.
+    """
     mesh = jax.sharding.get_mesh()
-    plan = dataclasses.asdict(config)
-    prompts = [
-        [prompt.ids.tolist(), prompt.answer_ids.tolist(), prompt.gold, prompt.question]
-        for prompt in asked.prompts
-    ]
     versions = {
         name: importlib.metadata.version(name)
         for name in ("jax", "jaxlib", "dm-haiku", "numpy")
     }
     return {
         "identity": {
+            "engine": ENGINE_VERSION,
             "weights": checkpoint.content_hash,
-            "prompts": content_hash(prompts),
-            **{name: value for name, value in plan.items() if name not in _NOT_PLAN},
+            "weights_as": config.weights_as,
+            "dtype": config.dtype,
+            "prompts": {
+                name: key_of({"prompts": one.identity}) for name, one in prompts.items()
+            },
         },
         "title": config.title,
         "model": config.model,
@@ -44,6 +45,7 @@ def make_manifest(config: RunConfig, checkpoint: Checkpoint, asked: PromptSet) -
         "mesh": "one device" if mesh.empty else str(sharding.shape_of(mesh)),
         "processes": jax.process_count(),
         "matmul_precision": "highest",
+        "card": fingerprint(config),
         "commit": _commit(),
     }
 

@@ -1,4 +1,4 @@
-"""E2, E3: what every head and feed-forward block does, directly and in total.
+"""What every head and feed-forward block does, directly and in total.
 
 First every studied prompt is taken apart once (contributions, attention, and a bank of
 what its nodes write); then every node of every prompt is patched from sources of each
@@ -8,6 +8,7 @@ kind by the resumed pass. A chunk that is finished is on disk.
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +18,51 @@ from jaxtyping import Float, Int
 from mcq_jax import metrics, passes, sharding, sweeps
 from mcq_jax.axes import AnyArray
 from mcq_jax.checkpoints import Checkpoint
-from mcq_jax.experiments.progress import Progress
+from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.study import Study
 from mcq_jax.interventions import all_nodes
 from mcq_jax.model.arithmetic import soft_cap
 from mcq_jax.passes import NodeOutputs
 from mcq_jax.prompts import KeyClass, batch_of
-from mcq_jax.results import RunFolder
+from mcq_jax.results import Estimate, NodeEffectsFindings, NodeFound
+
+if TYPE_CHECKING:
+    from mcq_jax.experiments.lab import Lab
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NodeEffects(Experiment):
+    """Patches every node at the answer position, one at a time, from every source."""
+
+    name = "node_effects"
+    findings = NodeEffectsFindings
+    needs = ("behaviour",)
+
+    def run(self, lab: "Lab") -> NodeEffectsFindings:
+        study, bank = lab.studied, bank_of(lab)
+        return NodeEffectsFindings(
+            nodes=_nodes(lab, effects_of(lab)),
+            conservation_error=bank.conservation_error,
+            questions=len(set(study.question.tolist())),
+            prompts=len(study.gold),
+        )
+
+
+def bank_of(lab: "Lab") -> "Bank":
+    """Returns all studied prompts taken apart, once per run."""
+    return lab.once("bank", lambda: _fill_bank(lab))
+
+
+def patched_of(lab: "Lab") -> "Effects":
+    """Returns the answers with each node patched, from the run's table."""
+    return lab.once("patched", lambda: _patch_every_node(lab))
+
+
+def effects_of(lab: "Lab") -> metrics.NodeEffects:
+    """Returns all effects of all nodes, each `[prompt, kind, layer, node]`."""
+    return lab.once(
+        "effects", lambda: measure(lab.studied, bank_of(lab), patched_of(lab))
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,15 +103,16 @@ class Effects:
     patched_log_normaliser: Float[np.ndarray, "prompt kind layer node"]
 
 
-def fill_bank(checkpoint: Checkpoint, study: Study, progress: Progress) -> Bank:
+def _fill_bank(lab: "Lab") -> Bank:
     """Runs every prompt of the study once and takes it apart."""
+    checkpoint, study = lab.checkpoint, lab.studied
     rest = np.arange(len(study.gold), len(study.prompts))
     chunks = [*study.chunks, *np.array_split(rest, -(-len(rest) // 4) or 1)]
     chunks = [chunk for chunk in chunks if len(chunk)]
     parts = sharding.run_chunks(
         chunks,
         functools.partial(_take_apart, checkpoint, study),
-        track=functools.partial(progress.track, name="taking prompts apart"),
+        track=lab.track("taking prompts apart"),
     )
     order = np.argsort(np.concatenate(chunks))
     nodes, anatomy, readout, logits, normaliser = jax.tree.map(
@@ -88,23 +128,18 @@ def fill_bank(checkpoint: Checkpoint, study: Study, progress: Progress) -> Bank:
     )
 
 
-def patch_every_node(
-    checkpoint: Checkpoint,
-    study: Study,
-    bank: Bank,
-    folder: RunFolder,
-    progress: Progress,
-) -> Effects:
-    """Patches all nodes at the answer position, one at a time, from every source."""
+def _patch_every_node(lab: "Lab") -> Effects:
+    checkpoint, study, bank = lab.checkpoint, lab.studied, bank_of(lab)
     config = checkpoint.config
     resume = resume_in_pieces(
         checkpoint, study, sweeps.every_node(config), study.sources, study.chunks
     )
-    table = folder.table("effects", study.identity).complete(
+    kept = lab.table("node_effects", study.identity)
+    table = kept.complete(
         study.chunks,
         functools.partial(_patch_nodes, checkpoint, study, bank, resume),
         functools.partial(_columns, checkpoint, study, bank),
-        track=functools.partial(progress.track, name="patching nodes"),
+        track=lab.track("patching nodes"),
     )
     shape = (-1, len(study.sources.kinds), config.layers, config.nodes)
     order = np.argsort(np.concatenate(study.chunks))
@@ -248,3 +283,66 @@ def _columns(checkpoint, study, bank, chunk, found) -> dict[str, np.ndarray]:
         "patched_logits": flat(logits, 3),
         "patched_log_normaliser": flat(normaliser, 3),
     }
+
+
+def _nodes(lab: "Lab", effects: metrics.NodeEffects) -> tuple[NodeFound, ...]:
+    study = lab.studied
+    question, kinds = study.question, study.sources.kinds
+    losses = {
+        part: metrics.intervals(per_node(getattr(effects.loss, part)), question)
+        for part in ("total", "outside", "inside")
+    }
+    direct, total = (
+        {
+            kind: metrics.intervals(np.asarray(effect)[:, index], question)
+            for index, kind in enumerate(kinds)
+        }
+        for effect in (effects.direct, effects.total)
+    )
+    contributions = np.asarray(bank_of(lab).anatomy.contributions)[: len(study.gold)]
+    readings = metrics.readings(metrics.gold_by_answer(contributions, study.gold))
+    p_values = _p_values(per_node(effects.direct), question)
+    heads = lab.checkpoint.config.heads
+    rows = []
+    for node in all_nodes(lab.checkpoint.config.layers, heads):
+        at = (node.layer, node.column(heads))
+        rows.append(
+            NodeFound(
+                name=str(node),
+                layer=node.layer,
+                head=-1 if node.head is None else node.head,
+                direct={kind: _at(direct[kind], at) for kind in kinds},
+                total={kind: _at(total[kind], at) for kind in kinds},
+                loss=_at(losses["total"], at),
+                loss_outside=_at(losses["outside"], at),
+                loss_inside=_at(losses["inside"], at),
+                promotion=float(readings.promotion[at]),
+                letter_prior=tuple(readings.letter_prior[at].tolist()),
+                selectivity=float(readings.selectivity[at]),
+                p_value=float(p_values[at]),
+            )
+        )
+    return tuple(rows)
+
+
+def _p_values(direct: np.ndarray, question: np.ndarray) -> np.ndarray:
+    """P-values adjusted over all nodes.
+
+    What float32 cannot tell from 0 counts as 0: the same rounding in every prompt has
+    the same sign, and would be significant.
+    """
+    is_rounding = np.abs(direct) < _ROUNDING * np.abs(direct).max()
+    return metrics.max_statistic_p(np.where(is_rounding, 0.0, direct), question)
+
+
+# As a share of the largest effect.
+_ROUNDING = 1e-6
+
+
+def _at(found: metrics.Intervals, at: tuple[int, int]) -> Estimate:
+    return Estimate(
+        mean=float(found.mean[at]),
+        low=float(found.low[at]),
+        high=float(found.high[at]),
+        questions=found.n_questions,
+    )

@@ -1,48 +1,66 @@
-"""`run`: questions, behaviour, gate, node effects, a set, head classes, findings.
+"""`run`: the experiments of a card, one after another, in order of need.
 
-The main job, in the order in which a sceptical reader would ask for it. Each stage that
-takes long writes its parts as it goes; a run that was stopped picks up where it was.
+Each finished chunk of work is part of a table, each finished experiment a file of
+findings: a run that was stopped picks up where it was, and what it had opens in
+`mcq-jax report`.
 """
 
-import dataclasses
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
-from mcq_jax import costs, metrics, planted, sharding
+from mcq_jax import costs, planted, sharding
 from mcq_jax.checkpoints import Checkpoint
-from mcq_jax.costs.machine import flop_rate
-from mcq_jax.experiments import (
-    behaviour,
-    conclusions,
-    earlier_positions,
-    head_classes,
-    joint_tests,
-    node_effects,
-    prompt_set,
-)
+from mcq_jax.experiments import prompt_set
+from mcq_jax.experiments.about import about
 from mcq_jax.experiments.config import RunConfig
+from mcq_jax.experiments.experiment import Experiment, in_order_of_need
+from mcq_jax.experiments.lab import Lab
 from mcq_jax.experiments.manifest import make_manifest
 from mcq_jax.experiments.memory import check_memory
 from mcq_jax.experiments.opening import open_model
 from mcq_jax.experiments.progress import Progress, duration
-from mcq_jax.experiments.prompt_set import PromptSet
-from mcq_jax.experiments.study import Study, study_pairs, study_questions
-from mcq_jax.results import Findings, GateFound, RunFolder
-from mcq_jax.sweeps.sources import choose_sources
+from mcq_jax.results import (
+    Record,
+    RunFolder,
+    RunResults,
+    findings_file,
+)
 
 
 def run(
-    config: RunConfig, progress: Progress | None = None
-) -> tuple[Findings, RunFolder]:
-    """Runs everything that a config asks for and returns what was found."""
+    config: RunConfig,
+    progress: Progress | None = None,
+    *,
+    only: Sequence[str] = (),
+    again: Sequence[str] = (),
+) -> tuple[RunResults, RunFolder]:
+    """Runs the experiments of a config and returns what they found.
+
+    Args:
+        only: names of the experiments that are wanted, with what they need; all of the
+            card's if left out.
+        again: names of experiments whose tables and findings are dropped first.
+    """
     progress = progress or Progress()
+    order = in_order_of_need(config.experiments, only)
+    in_order_of_need(config.experiments, again)  # whether there are such
     with progress.stage("loading"):
-        prompt_set.check(config)  # first: weights take longer than questions
+        for options in (config, *config.other_prompts):
+            prompt_set.check(options)  # first: weights take longer than questions
         checkpoint, truth = open_model(config)
-        asked = prompt_set.make_prompts(config, checkpoint)
+        prompts = {
+            options.name: prompt_set.make_prompts(options, checkpoint)
+            for options in (config, *config.other_prompts)
+        }
     with sharding.use_mesh_of(checkpoint.parameters):
-        return _answer(config, checkpoint, truth, asked, progress)
+        lab = _open_lab(config, checkpoint, truth, prompts, progress)
+        for name in again:
+            lab.folder.forget(name)
+        for experiment in order:
+            _run_one(lab, experiment)
+        return lab.results(about(lab)), lab.folder
 
 
 def run_path(config: RunConfig) -> str:
@@ -51,165 +69,94 @@ def run_path(config: RunConfig) -> str:
     return config.out or f"runs/{name}"
 
 
-def _answer(
+def _open_lab(
     config: RunConfig,
     checkpoint: Checkpoint,
     truth: planted.Truth | None,
-    asked: PromptSet,
+    prompts: dict[str, prompt_set.PromptSet],
     progress: Progress,
-) -> tuple[Findings, RunFolder]:
-    """Everything but loading."""
+) -> Lab:
+    """All that experiments work with; the folder is open, and marked as this run's."""
+    main = prompts[config.name]
     check_memory(
         checkpoint.config,
         batch=config.batch,
-        chunk=4 if config.are_pairs else asked.rotations,
-        tokens=int(asked.length.max()),
+        chunk=4 if config.are_pairs else main.rotations,
+        tokens=max(int(one.length.max()) for one in prompts.values()),
     )
-    manifest = make_manifest(config, checkpoint, asked)
-    folder = RunFolder.open(run_path(config), manifest)
-    progress.say(_plan(config, checkpoint, asked))
-
-    with progress.stage("behaviour"):
-        table = behaviour.ask(checkpoint, asked, folder, progress, batch=config.batch)
-    gate, kept, base = _judge(config, asked, table)
-    found = conclusions.Conclusions(
-        config=config, checkpoint=checkpoint, asked=asked, gate=gate, truth=truth,
-        behaviour=behaviour.describe(base, len(kept)), seconds=progress.seconds,
+    manifest = make_manifest(config, checkpoint, prompts)
+    lab = Lab(
+        config=config, checkpoint=checkpoint, truth=truth, prompt_sets=prompts,
+        folder=RunFolder.open(run_path(config), manifest), progress=progress,
     )  # fmt: skip
-    progress.say(gate.reason)
-    study = _study(config, asked, kept) if gate.open else None
-    if study is not None:
-        found = _explain(found, study, folder, progress)
-    findings = conclusions.draw(found)
-    folder.write_text("findings.json", findings.to_json())
-    return findings, folder
+    seconds = {"loading": progress.seconds["loading"]}
+    said = Record(values=about(lab), seconds=seconds)
+    lab.folder.write_text(findings_file("run"), said.to_json("run"))
+    progress.say(_plan(config, checkpoint, main))
+    return lab
 
 
-def _judge(
-    config: RunConfig, asked: PromptSet, table: dict[str, np.ndarray]
-) -> tuple[GateFound, np.ndarray, dict[str, np.ndarray]]:
-    """Returns the gate, the questions to study, and the table of studied prompts."""
-    if asked.pair_source is not None:
-        half = len(asked.pair_source)
-        base = {name: column[:half] for name, column in table.items()}
-        source = {name: column[half:] for name, column in table.items()}
-        gate = behaviour.gate_pairs(base, source, seed=config.seed)
-        chosen = metrics.predictions(base["answer_logits"], without_prior=False)
-        right = chosen == base["gold"]
-        kept = base["question"][right] if config.filters else base["question"]
-        return gate, kept, base
-    gate = behaviour.gate_questions(table, seed=config.seed)
-    kept = np.unique(table["question"])
-    if config.filters:
-        kept = metrics.kept_questions(
-            table["answer_logits"], table["gold"], table["question"]
+def _run_one(lab: Lab, experiment: Experiment) -> None:
+    """Runs an experiment, unless its findings are there and nothing changed since."""
+    if not experiment.applies(lab):
+        return
+    if experiment.explains and lab.study is None:
+        return
+    listed = {other.name for other in lab.config.experiments}
+    wanted = [*experiment.needs, *(use for use in experiment.uses if use in listed)]
+    needs = {name: lab.records[name].key for name in wanted if name in lab.records}
+    key = experiment.key(_studied(lab, experiment), list(needs.values()))
+    record = _finished(lab, experiment, key)
+    if record is None:
+        before = dict(lab.progress.seconds)
+        with lab.tables_opened() as tables, lab.progress.stage(experiment.name):
+            values = experiment.run(lab)
+        record = Record(
+            values=values,
+            key=key,
+            needs=needs,
+            tables={name: tuple(sorted(keys)) for name, keys in tables.items()},
+            seconds={
+                name: spent - before.get(name, 0.0)
+                for name, spent in lab.progress.seconds.items()
+                if spent != before.get(name)
+            },
         )
-    return gate, kept, table
+        text = record.to_json(experiment.name)
+        lab.folder.write_text(findings_file(experiment.name), text)
+    lab.records[experiment.name] = record
 
 
-def _study(config: RunConfig, asked: PromptSet, kept: np.ndarray) -> Study | None:
-    """Returns the prompts to patch: the first kept questions, split in two.
+def _studied(lab: Lab, experiment: Experiment) -> dict:
+    """What decides which prompts an experiment is about."""
+    config = lab.config
+    about_all = {
+        "prompts": {name: one.identity for name, one in lab.prompt_sets.items()},
+        "seed": config.seed,
+        "filters": config.filters,
+    }
+    if not experiment.explains:
+        return about_all
+    return about_all | lab.studied.identity | {"choosing": lab.studied.choosing}
 
-    None where a half has fewer than two questions, without which there are neither
-    sources from another question nor intervals.
-    """
-    chosen = _first(kept, asked.question, config.effect_questions)
-    pairs = asked.pair_source
-    candidates = asked.question if pairs is None else asked.question[: len(pairs)]
-    index = np.flatnonzero(np.isin(candidates, chosen))
-    question, gold = asked.question[index], asked.gold[index]
-    choosing = _choosing(config, question)
-    if choosing is None:
+
+def _finished(lab: Lab, experiment: Experiment, key: str) -> Record | None:
+    """The findings that are there, if they are of this experiment as it is now."""
+    name = findings_file(experiment.name)
+    if not lab.folder.has_file(name):
         return None
-    if pairs is not None:
-        return study_pairs(asked, index, choosing)
-    sources = choose_sources(question, gold, choosing, seed=config.seed)
-    return study_questions(asked, chosen, choosing, sources)
+    kind = experiment.findings
+    path = f"{lab.folder.path}/{name}"
+    record = Record.from_json(lab.folder.read_text(name), kind, path)
+    return record if record.key == key else None
 
 
-def _first(kept: np.ndarray, question: np.ndarray, count: int) -> list[str]:
-    """Returns the first of the kept questions, in the order in which they are asked."""
-    names = set(kept.tolist())
-    in_order = dict.fromkeys(question.tolist())
-    return [name for name in in_order if name in names][:count]
-
-
-def _choosing(config: RunConfig, question: np.ndarray) -> np.ndarray | None:
-    """Returns on which prompts nodes are chosen, None if a half is too small."""
-    if len(np.unique(question)) < 4:
-        return None
-    try:
-        choosing = metrics.split_by_question(
-            question, fraction=config.choosing_fraction, seed=config.seed
-        )
-    except ValueError:  # one half is empty
-        return None
-    halves = (question[choosing], question[~choosing])
-    return choosing if min(len(np.unique(half)) for half in halves) >= 2 else None
-
-
-def _explain(
-    found: conclusions.Conclusions,
-    study: Study,
-    folder: RunFolder,
-    progress: Progress,
-) -> conclusions.Conclusions:
-    """Everything behind an open gate."""
-    config, checkpoint = found.config, found.checkpoint
-    with progress.stage("taking apart"):
-        bank = node_effects.fill_bank(checkpoint, study, progress)
-    with progress.stage("node effects"):
-        table = node_effects.patch_every_node(checkpoint, study, bank, folder, progress)
-        effects = node_effects.measure(study, bank, table)
-    selection = joint_tests.choose_nodes(
-        study, effects, bank, share=config.selection_share
-    )
-    shape = (checkpoint.config.layers, checkpoint.config.nodes)
-    sets = joint_tests.make_sets(selection, shape, config)
-    with progress.stage("joint tests"):
-        joint = joint_tests.patch_sets(checkpoint, study, bank, sets, folder, progress)
-    classes, heads = (), ()
-    if not config.are_pairs:  # which have no labels to look at
-        with progress.stage("head classes"):
-            classes, evidence = head_classes.classify(
-                checkpoint,
-                study,
-                bank,
-                effects,
-                float(joint_tests.source_difference(study, bank).mean()),
-                progress,
-                thresholds=config.thresholds,
-            )
-            heads = head_classes.describe(classes, evidence, bank, study)
-    earlier = None
-    if config.earlier_position_questions:
-        with progress.stage("earlier positions"):
-            earlier = earlier_positions.patch_earlier_positions(
-                checkpoint,
-                study,
-                progress,
-                questions=config.earlier_position_questions,
-            )
-    return dataclasses.replace(
-        found,
-        explained=conclusions.Explained(
-            study=study,
-            bank=bank,
-            effects=effects,
-            patched=table,
-            selection=selection,
-            joint=joint_tests.describe(study, bank, sets, joint),
-            classes=classes,
-            heads=heads,
-            earlier=earlier,
-        ),
-    )
-
-
-def _plan(config: RunConfig, checkpoint: Checkpoint, asked: PromptSet) -> str:
+def _plan(
+    config: RunConfig, checkpoint: Checkpoint, asked: prompt_set.PromptSet
+) -> str:
     """Says what is about to be done and how long it may take on this machine."""
     model, lengths = checkpoint.config, asked.length
-    rate = 0.7 * flop_rate() * sharding.devices_in_use()
+    rate = 0.7 * costs.flop_rate() * sharding.devices_in_use()
     asking = sum(costs.prefill_flops(model, tokens=int(n)) for n in lengths)
     rotations = len(lengths) / len(set(asked.question.tolist()))
     studied = min(len(lengths), config.effect_questions * rotations)

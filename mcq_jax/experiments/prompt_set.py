@@ -3,13 +3,14 @@
 import dataclasses
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
 from mcq_jax import planted, prompts
 from mcq_jax.checkpoints import Checkpoint
-from mcq_jax.experiments.config import RunConfig
+from mcq_jax.experiments.prompt_options import PromptOptions
 from mcq_jax.prompts import Question, TokenisedPrompt
 from mcq_jax.sweeps.sources import prompts_of_pairs
 
@@ -49,6 +50,11 @@ class PromptSet:
         return np.array([len(prompt.ids) for prompt in self.prompts])
 
     @property
+    def identity(self) -> list[Any]:
+        """What the numbers of these prompts depend on."""
+        return [[p.ids, p.answer_ids, p.gold, p.question] for p in self.prompts]
+
+    @property
     def choices(self) -> int:
         return len(self.prompts[0].answer_ids)
 
@@ -57,49 +63,49 @@ class PromptSet:
         return 1 + int(self.rotation.max())
 
 
-def check(config: RunConfig) -> None:
+def check(options: PromptOptions) -> None:
     """Refuses missing questions and impossible wordings before weights are read."""
-    if config.are_pairs:
-        prompts.read_pairs(config.questions)
+    if options.are_pairs:
+        prompts.read_pairs(options.questions)
         return
-    template, _ = _template(config), _shots(config)
-    asked = load_questions(config)
-    prompts.render(asked[0], template, labels=config.labels)
+    template, _ = _template(options), _shots(options)
+    asked = load_questions(options)
+    prompts.render(asked[0], template, labels=options.labels)
     counts = sorted({len(question.options) for question in asked})
     if len(counts) > 1:
         raise ValueError(
-            f"questions of {config.questions} have {counts} options; give each number "
+            f"questions of {options.questions} have {counts} options; give each number "
             "of options a run of its own."
         )
 
 
-def make_prompts(config: RunConfig, checkpoint: Checkpoint) -> PromptSet:
+def make_prompts(options: PromptOptions, checkpoint: Checkpoint) -> PromptSet:
     """Returns the prompts that a run asks, tokenised for its checkpoint."""
-    if config.are_pairs:
-        return _pairs(config, checkpoint)
-    asked = load_questions(config)
-    template = _template(config)
-    shots = _shots(config)
+    if options.are_pairs:
+        return _pairs(options, checkpoint)
+    asked = load_questions(options)
+    template = _template(options)
+    shots = _shots(options)
     chat = (
-        prompts.chat_of(checkpoint.tokenizer) if config.inside_chat_template else None
+        prompts.chat_of(checkpoint.tokenizer) if options.inside_chat_template else None
     )
     kept, example, labels, left_out = [], "", (), 0
     for question in asked:
         examples = prompts.shots_for(question, shots) if shots else ()
         rendered = prompts.render_rotations(
-            question, template, labels=config.labels, shots=examples, chat=chat
+            question, template, labels=options.labels, shots=examples, chat=chat
         )
-        rendered = rendered if config.all_rotations else rendered[:1]
+        rendered = rendered if options.all_rotations else rendered[:1]
         tokenised = [prompts.tokenise(r, checkpoint.tokenizer) for r in rendered]
-        if _is_too_long(tokenised, config, checkpoint.config.context):
+        if _is_too_long(tokenised, options, checkpoint.config.context):
             left_out += 1
             continue
         kept += tokenised
         example, labels = example or rendered[0].text, rendered[0].labels
     if not kept:
         raise ValueError(
-            f"all {left_out} questions of {config.questions} are longer than "
-            f"{config.longest_prompt or checkpoint.config.context} tokens; raise "
+            f"all {left_out} questions of {options.questions} are longer than "
+            f"{options.longest_prompt or checkpoint.config.context} tokens; raise "
             "longest_prompt, use fewer shots, or a model with a longer context."
         )
     return PromptSet(
@@ -111,44 +117,44 @@ def make_prompts(config: RunConfig, checkpoint: Checkpoint) -> PromptSet:
     )
 
 
-def load_questions(config: RunConfig) -> Sequence[Question]:
+def load_questions(options: PromptOptions) -> Sequence[Question]:
     """Returns the questions of a run."""
-    if config.questions == "planted":
-        count = config.question_count or 24
+    if options.questions == "planted":
+        count = options.question_count or 24
         return planted.generate_questions(
-            count, choices=config.planted_choices, seed=config.seed
+            count, choices=options.planted_choices, seed=options.seed
         )
     return prompts.load_questions(
-        config.questions,
-        count=config.question_count,
-        seed=config.seed,
-        subjects=config.subjects,
+        options.questions,
+        count=options.question_count,
+        seed=options.seed,
+        subjects=options.subjects,
     )
 
 
-def _template(config: RunConfig) -> prompts.Template:
-    if config.questions == "planted":
+def _template(options: PromptOptions) -> prompts.Template:
+    if options.questions == "planted":
         return planted.TEMPLATE
-    if config.template not in prompts.TEMPLATES:
+    if options.template not in prompts.TEMPLATES:
         raise ValueError(
-            f"no template is called {config.template!r}; there are "
+            f"no template is called {options.template!r}; there are "
             f"{', '.join(prompts.TEMPLATES)}."
         )
-    return prompts.TEMPLATES[config.template]
+    return prompts.TEMPLATES[options.template]
 
 
-def _shots(config: RunConfig):
-    if not config.shots:
+def _shots(options: PromptOptions):
+    if not options.shots:
         return {}
-    source = config.shots_from or config.questions
-    shots = prompts.load_shots(source, count=config.shots, seed=config.seed + 1)
+    source = options.shots_from or options.questions
+    shots = prompts.load_shots(source, count=options.shots, seed=options.seed + 1)
     return shots
 
 
 def _is_too_long(
-    tokenised: Sequence[TokenisedPrompt], config: RunConfig, context: int
+    tokenised: Sequence[TokenisedPrompt], options: PromptOptions, context: int
 ) -> bool:
-    limit = min(config.longest_prompt or context, context)
+    limit = min(options.longest_prompt or context, context)
     longest = max(len(prompt.ids) for prompt in tokenised)
     if longest > limit:
         _log.info(
@@ -160,10 +166,10 @@ def _is_too_long(
     return longest > limit
 
 
-def _pairs(config: RunConfig, checkpoint: Checkpoint) -> PromptSet:
-    pairs = prompts.read_pairs(config.questions)[: config.question_count]
+def _pairs(options: PromptOptions, checkpoint: Checkpoint) -> PromptSet:
+    pairs = prompts.read_pairs(options.questions)[: options.question_count]
     context = checkpoint.config.context
-    context = min(config.longest_prompt or context, context)
+    context = min(options.longest_prompt or context, context)
     both = [
         prompts.tokenise_pair(pair, checkpoint.tokenizer, context=context)
         for pair in pairs

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
+from mcq_jax import metrics
 from mcq_jax.experiments.prompt_set import PromptSet
 from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.sweeps.sources import Sources
@@ -67,3 +68,17 @@ def study_pairs(
         sources=Sources.of_pairs(len(chosen)),
         chunks=tuple(np.array_split(np.arange(len(chosen)), -(-len(chosen) // 4))),
     )
+
+
+def split_in_two(
+    question: np.ndarray, *, fraction: float, seed: int
+) -> Bool[np.ndarray, " prompt"] | None:
+    """Returns on which prompts nodes are chosen, None if a half is too small."""
+    if len(np.unique(question)) < 4:
+        return None
+    try:
+        choosing = metrics.split_by_question(question, fraction=fraction, seed=seed)
+    except ValueError:  # one half is empty
+        return None
+    halves = (question[choosing], question[~choosing])
+    return choosing if min(len(np.unique(half)) for half in halves) >= 2 else None

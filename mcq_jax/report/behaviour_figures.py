@@ -4,13 +4,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mcq_jax.report import canvas, cells, palette, scales, words
-from mcq_jax.results import Findings, GateFound
+from mcq_jax.results import BehaviourFindings, Gate, RunResults
 
 
 @canvas.styled
-def gold_by_letter(findings: Findings) -> Figure:
+def gold_by_letter(run: RunResults) -> Figure:
     """M: mean centred logit of each letter, by which letter is right."""
-    matrix, labels = findings.behaviour.gold_by_letter, findings.asked.labels
+    matrix, labels = run.need(BehaviourFindings).gold_by_letter, run.about.labels
     figure = canvas.new_figure(4.6, 4.6)
     axes, scale = figure.subplots(2, 1, height_ratios=(22, 1))
     end = scales.largest([value for row in matrix for value in row])
@@ -42,9 +42,9 @@ def _letter_axes(axes: Axes, labels: tuple[str, ...]) -> None:
 
 
 @canvas.styled
-def letters(findings: Findings) -> Figure:
+def letters(run: RunResults) -> Figure:
     """Accuracy by gold letter, how often each letter is chosen, and its prior."""
-    found, labels = findings.behaviour, findings.asked.labels
+    found, labels = run.need(BehaviourFindings), run.about.labels
     figure = canvas.new_figure(5.6, 4.6)
     right, chosen, prior = figure.subplots(3, 1, sharex=True)
     chance = 1 / len(labels)
@@ -98,9 +98,9 @@ def _bars(
 
 
 @canvas.styled
-def gate(findings: Findings) -> Figure:
+def gate(run: RunResults) -> Figure:
     """D, the selectivity for the gold letter, against its null."""
-    found = findings.gate
+    found = run.need(BehaviourFindings).gate
     figure = canvas.new_figure(7.0, 1.45)
     axes = figure.subplots()
     ends = [0.0, found.selectivity, found.null_low, found.null_high]
@@ -122,7 +122,7 @@ def gate(findings: Findings) -> Figure:
     return figure
 
 
-def _named_d(found: GateFound) -> str:
+def _named_d(found: Gate) -> str:
     digits = words.digits_for(found.selectivity, found.null_low, found.null_high)
     return f"D = {words.number(found.selectivity, digits)}"
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mcq_jax.report import canvas, cells, palette, words
-from mcq_jax.results import Findings, HeadFound
+from mcq_jax.results import HeadFound, RunResults
 
 DEEPEST = 4  # tiles of one role in one layer; the rest is counted
 TILE = 0.66  # of the unit square that a head gets; its name stands below
@@ -17,9 +17,9 @@ _Places = dict[tuple[str, int], list[HeadFound]]
 
 
 @canvas.styled
-def gallery(findings: Findings) -> Figure:
+def gallery(run: RunResults) -> Figure:
     """Where each classified head looks from the answer position, by gold letter."""
-    shown = classified(findings)
+    shown = classified(run)
     roles, layers = roles_of(shown), sorted({head.layer for head in shown})
     places: _Places = collections.defaultdict(list)
     for head in sorted(shown, key=lambda head: -head.label_mass):
@@ -33,7 +33,7 @@ def gallery(findings: Findings) -> Figure:
     for role in roles:
         _draw_role(axes, role, top, depths[role], len(layers))
         for column, layer in enumerate(layers):
-            _draw_stack(axes, places[role, layer], (column, top), findings, inch)
+            _draw_stack(axes, places[role, layer], (column, top), run, inch)
         top += depths[role]
     axes.set(xlim=(-0.02, len(layers)), ylim=(top, 0), aspect="equal")
     middles = [column + 0.5 for column in range(len(layers))]
@@ -48,9 +48,9 @@ def gallery(findings: Findings) -> Figure:
     return figure
 
 
-def classified(findings: Findings) -> tuple[HeadFound, ...]:
+def classified(run: RunResults) -> tuple[HeadFound, ...]:
     """Returns the heads that a rule gave a role."""
-    return tuple(head for head in findings.heads if head.head_class != "other")
+    return tuple(head for head in run.heads if head.head_class != "other")
 
 
 def roles_of(heads: tuple[HeadFound, ...]) -> list[str]:
@@ -88,12 +88,12 @@ def _draw_stack(
     axes: Axes,
     heads: list[HeadFound],
     corner: tuple[float, float],
-    findings: Findings,
+    run: RunResults,
     inch: float,
 ) -> None:
     for row, head in enumerate(heads[:DEEPEST]):
         place = (corner[0] + MARGIN, corner[1] + row + 0.08)
-        _draw_tile(axes, head, place, findings.asked.labels)
+        _draw_tile(axes, head, place, run.about.labels)
         hidden = len(heads) - DEEPEST if row == DEEPEST - 1 else 0
         more = f" +{hidden}" if hidden > 0 else ""
         axes.text(

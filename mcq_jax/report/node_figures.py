@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mcq_jax.report import canvas, cells, palette, picks, point_labels, scales, words
-from mcq_jax.results import Estimate, Findings, NodeFound
+from mcq_jax.results import Estimate, NodeFound, RunResults
 
 LABELLED = 16  # names in a scatter
 UNSURE = 0.42  # side of a cell whose interval includes 0
@@ -17,16 +17,16 @@ DOTTED = 14  # nodes in the panel of three kinds
 
 
 @canvas.styled
-def node_map(findings: Findings) -> Figure:
+def node_map(run: RunResults) -> Figure:
     """The direct effect of every head and feed-forward block, layer by layer."""
-    asked, kind = findings.asked, picks.main_kind(findings)
+    asked, kind = run.about, picks.main_kind(run)
     is_small = asked.layers <= SMALL_MODEL
     width = 1.1 + asked.layers * (0.56 if is_small else min(0.36, 9.8 / asked.layers))
     height = 1.5 + (asked.heads + 1.3) * (0.32 if is_small else 0.27)
     figure = canvas.new_figure(max(width, 4.5), height)
     axes, scale = figure.subplots(2, 1, height_ratios=(height - 1.2, 0.12))
-    end = scales.largest([picks.direct(node, kind) for node in findings.nodes])
-    for node in findings.nodes:
+    end = scales.largest([picks.direct(node, kind) for node in run.nodes])
+    for node in run.nodes:
         _draw_node(axes, node, asked.heads, kind, end, is_small)
     _map_axes(axes, asked.layers, asked.heads)
     cells.draw_scale(
@@ -90,10 +90,10 @@ def _map_axes(axes: Axes, layers: int, heads: int) -> None:
 
 
 @canvas.styled
-def direct_and_total(findings: Findings) -> Figure:
+def direct_and_total(run: RunResults) -> Figure:
     """Direct effect against total effect; off the diagonal lies what others do."""
-    kind = picks.main_kind(findings)
-    is_small = findings.asked.layers <= SMALL_MODEL
+    kind = picks.main_kind(run)
+    is_small = run.about.layers <= SMALL_MODEL
     # Beside the map of a small model, below that of a large one.
     figure = canvas.new_figure(5.0 if is_small else 7.6, 5.1)
     axes = figure.subplots()
@@ -101,7 +101,7 @@ def direct_and_total(findings: Findings) -> Figure:
     axes.axline(
         (0, 0), slope=1, color=palette.MUTED, linewidth=1, linestyle=(0, (4, 3))
     )
-    nodes = [node for node in findings.nodes if kind in node.direct]
+    nodes = [node for node in run.nodes if kind in node.direct]
     nodes = [node for node in nodes if kind in node.total]
     for node in sorted(nodes, key=lambda node: node.selected):
         across, up = node.direct[kind], node.total[kind]
@@ -173,12 +173,12 @@ def _label_outliers(axes: Axes, nodes: list[NodeFound], kind: str, other) -> Non
 
 
 @canvas.styled
-def three_kinds(findings: Findings) -> Figure:
+def three_kinds(run: RunResults) -> Figure:
     """Rotation against placebo sources, and all kinds for the foremost nodes."""
     figure = canvas.new_figure(10.8, 4.8)
     scatter, dots = figure.subplots(1, 2, width_ratios=(1, 1.15))
-    _draw_kind_scatter(scatter, findings)
-    _draw_kind_dots(dots, findings)
+    _draw_kind_scatter(scatter, run)
+    _draw_kind_dots(dots, run)
     return figure
 
 
@@ -186,11 +186,9 @@ def _placebo(node: NodeFound, kind: str) -> float:
     return picks.direct(node, "placebo")
 
 
-def _draw_kind_scatter(axes: Axes, findings: Findings) -> None:
+def _draw_kind_scatter(axes: Axes, run: RunResults) -> None:
     canvas.zero_lines(axes)
-    nodes = [
-        node for node in findings.nodes if {"rotation", "placebo"} <= {*node.direct}
-    ]
+    nodes = [node for node in run.nodes if {"rotation", "placebo"} <= {*node.direct}]
     for node in sorted(nodes, key=lambda node: node.selected):
         across, up = node.direct["rotation"], node.direct["placebo"]
         tip = f"{node.name}: rotation {words.signed(across.mean, 3)}, placebo "
@@ -212,9 +210,9 @@ def _draw_kind_scatter(axes: Axes, findings: Findings) -> None:
     _label_outliers(axes, nodes, "rotation", _placebo)
 
 
-def _draw_kind_dots(axes: Axes, findings: Findings) -> None:
-    nodes = picks.top_nodes(findings, DOTTED)
-    kinds = [kind for kind in picks.source_kinds(findings)]
+def _draw_kind_dots(axes: Axes, run: RunResults) -> None:
+    nodes = picks.top_nodes(run, DOTTED)
+    kinds = [kind for kind in picks.source_kinds(run)]
     axes.axvline(0, color=palette.PALE, linewidth=0.8)
     for row, node in enumerate(nodes):
         axes.axhline(row, color=palette.RULE, linewidth=0.5, zorder=0)

@@ -1,60 +1,45 @@
 """`write_report`: findings in, figures and one self-contained page out.
 
-The page needs no network, no script and no other file. Every text in it is escaped by
-the template engine; only our own drawings pass as they are, and there matplotlib
-escapes the names.
+The page needs no network, no script and no other file, and says so in a
+content-security policy. Every text in it is escaped by the template engine; only our
+own drawings pass as they are, and there matplotlib escapes the names.
 """
 
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import jinja2
 import markupsafe
 
-from mcq_jax.report import (
-    claims,
-    key_figures,
-    palette,
-    picks,
-    planted_tables,
-    tables,
-    words,
-)
-from mcq_jax.results import Findings
-
-_SCOPE = (
-    "Everything here is about this model, this template and these questions.",
-    "Effects are measured at the answer position, given the source prompt's own "
-    "earlier positions. What is computed at earlier tokens, and only read here, is "
-    "not among these nodes.",
-    "The set was chosen by direct effect, so that its direct paths carry the stated "
-    "share is so by construction. Evidence is the joint test on held-out questions.",
-    "A class says where a head looks and what it writes, not which feature of the "
-    "prompt it follows.",
-)
-_CLOSED_SCOPE = (
-    "Everything here is about this model, this template and these questions.",
-    "A closed gate does not say that the model lacks the knowledge: it says that, "
-    "asked in this way, being right does not move a letter's logit.",
-    "No node is named here: a ranking of nodes exists for noise, too.",
-)
+from mcq_jax.report import palette, words
+from mcq_jax.results import KINDS, RunResults, verdict
 
 
-def write_report(findings: Findings, folder: pathlib.Path) -> pathlib.Path:
-    """Writes `figures/*.png` and `report.html` into the folder; returns the page."""
-    plates = _plates()
+def write_report(
+    run: RunResults, folder: pathlib.Path, *, extra: Sequence[Any] = ()
+) -> pathlib.Path:
+    """Writes `figures/*.png` and `report.html` into the folder; returns the page.
+
+    Args:
+        extra: functions from `RunResults` to a `Section`, of experiments from outside.
+    """
+    section, sections = _drawing_rooms()
+    shown = sections.sections(run, extra)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     drawings = {
-        plate.name: plates.draw(plate, findings, folder / "figures")
-        for plate in plates.plates(findings)
+        plate.name: section.draw(plate, run, folder / "figures")
+        for one in shown
+        for plate in one.figures
     }
-    return _write_whole(folder / "report.html", _render(findings, drawings))
+    return _write_whole(folder / "report.html", _render(run, shown, drawings))
 
 
-def _plates():
-    """Imports the figures, which need the `report` extra, only now."""
+def _drawing_rooms() -> tuple[Any, Any]:
+    """Imports what draws, which needs the `report` extra, only now."""
     try:
-        from mcq_jax.report import plates
+        from mcq_jax.report import section, sections
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
@@ -63,10 +48,10 @@ def _plates():
             "installed; run `pip install 'mcq-jax[report]'`.",
             name=error.name,
         ) from error
-    return plates
+    return section, sections
 
 
-def _render(findings: Findings, drawings: dict) -> str:
+def _render(run: RunResults, shown: Sequence[Any], drawings: dict) -> str:
     """Fills the template."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mcq_jax.report"),
@@ -76,31 +61,18 @@ def _render(findings: Findings, drawings: dict) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("page.html").render(
-        findings=findings,
+        run=run,
+        verdict=verdict(run),
+        sections=shown,
         drawings=drawings,
-        has_nodes=picks.has_nodes(findings),
-        key_figures=key_figures.key_figures(findings),
-        claims=claims.claims(findings),
-        scope=_SCOPE if picks.has_nodes(findings) else _CLOSED_SCOPE,
-        tables=tables,
-        planted_tables=planted_tables,
+        cards=[card for section in shown for card in section.cards],
+        claims=[claim for section in shown for claim in section.claims],
+        scope=[text for section in shown for text in section.scope],
+        not_run=[words.readable(name) for name in KINDS if name not in run.records],
         words=words,
-        head_roles=_head_roles(findings),
-        shades=[f"--share-{step}" for step in range(palette.STEPS + 1)],
-        shown_nodes=len(picks.top_nodes(findings)),
         light=markupsafe.Markup(palette.declarations(dark=False)),
         dark=markupsafe.Markup(palette.declarations(dark=True)),
     )
-
-
-def _head_roles(findings: Findings) -> list[tuple[str, str, str]]:
-    """Returns the classes that occur: name, role of its colour, meaning."""
-    present = {head.head_class for head in findings.heads}
-    return [
-        (name, palette.class_role(name), meaning)
-        for name, meaning in words.CLASS_MEANINGS.items()
-        if name in present
-    ]
 
 
 def _write_whole(file: pathlib.Path, text: str) -> pathlib.Path:

@@ -4,14 +4,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mcq_jax.report import canvas, palette, picks, words
-from mcq_jax.results import Estimate, Findings, JointFound
+from mcq_jax.results import Estimate, JointFound, RunResults
 
 _MARKERS = {"selected": "D", "next_best": "s", "random": "o", "all": "P"}
 _ORDER = ("random", "next_best", "selected", "all")
 
 
 @canvas.styled
-def recovery(findings: Findings) -> Figure:
+def recovery(run: RunResults) -> Figure:
     """Sufficiency and necessity by the size of the set, with the sets to compare."""
     figure = canvas.new_figure(10.8, 4.0)
     for axes, reading, title in zip(
@@ -22,22 +22,22 @@ def recovery(findings: Findings) -> Figure:
     ):
         for level in (0, 1):
             axes.axhline(level, color=palette.PALE, linewidth=0.9)
-        _draw_curve(axes, findings, reading)
+        _draw_curve(axes, run, reading)
         for kind in _ORDER:
-            _draw_sets(axes, findings, kind, reading)
+            _draw_sets(axes, run, kind, reading)
         axes.set(title=title, xlabel="nodes patched together")
-        _size_axis(axes, findings)
+        _size_axis(axes, run)
     figure.axes[0].set_ylabel("share of the effect")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=6)
     return figure
 
 
-def _draw_curve(axes: Axes, findings: Findings, reading: str) -> None:
+def _draw_curve(axes: Axes, run: RunResults, reading: str) -> None:
     """The cumulative curve: the best node, the best two, and so on."""
     points = [
         (joint.size, estimate)
-        for joint in picks.sets(findings, "cumulative")
+        for joint in picks.sets(run, "cumulative")
         if (estimate := getattr(joint, reading)) is not None
     ]
     if not points:
@@ -54,13 +54,13 @@ def _draw_curve(axes: Axes, findings: Findings, reading: str) -> None:
         canvas.tip(dot, f"best {size}: {_with_interval(estimate)}")
 
 
-def _draw_sets(axes: Axes, findings: Findings, kind: str, reading: str) -> None:
+def _draw_sets(axes: Axes, run: RunResults, kind: str, reading: str) -> None:
     label = kind.replace("_", "-")
-    for joint in picks.sets(findings, kind):
+    for joint in picks.sets(run, kind):
         estimate = getattr(joint, reading)
         if estimate is None:
             continue
-        place = _place(findings, joint)
+        place = _place(run, joint)
         colour = palette.SET_COLOURS[kind]
         low, high = [place] * 2, [estimate.low, estimate.high]
         axes.plot(low, high, color=colour, linewidth=1.6, zorder=3)
@@ -81,27 +81,27 @@ def _with_interval(estimate: Estimate) -> str:
     return f"{words.number(estimate.mean)} ({words.spread(estimate)})"
 
 
-def _largest_size(findings: Findings) -> int:
-    sizes = [joint.size for joint in findings.joint if joint.kind != "all"]
+def _largest_size(run: RunResults) -> int:
+    sizes = [joint.size for joint in run.sets if joint.kind != "all"]
     return max(sizes, default=1)
 
 
-def _place(findings: Findings, joint: JointFound) -> float:
+def _place(run: RunResults, joint: JointFound) -> float:
     """Where a set stands: all nodes by themselves, like sizes side by side."""
-    end = _largest_size(findings)
+    end = _largest_size(run)
     if joint.kind == "all":
         return 1.12 * end + 0.8
     aside = {"random": -1.0, "next_best": 1.0}.get(joint.kind, 0.0)
     return joint.size + aside * max(0.012 * end, 0.1)
 
 
-def _size_axis(axes: Axes, findings: Findings) -> None:
-    end = _largest_size(findings)
+def _size_axis(axes: Axes, run: RunResults) -> None:
+    end = _largest_size(run)
     step = next(size for size in (1, 2, 5, 10, 20, 50, 10**6) if end / size <= 8)
     ticks: list[float] = [*range(0, end + 1, step)]
     names = [str(tick) for tick in ticks]
-    for joint in picks.sets(findings, "all")[:1]:
-        ticks.append(_place(findings, joint))
+    for joint in picks.sets(run, "all")[:1]:
+        ticks.append(_place(run, joint))
         names.append(f"all {joint.size}")
     axes.set_xticks(ticks, names)
     axes.grid(True, axis="y")

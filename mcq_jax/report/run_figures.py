@@ -3,13 +3,13 @@
 from matplotlib.figure import Figure
 
 from mcq_jax.report import canvas, palette, words
-from mcq_jax.results import Findings
+from mcq_jax.results import RunResults
 
 
 @canvas.styled
-def timing(findings: Findings) -> Figure:
+def timing(run: RunResults) -> Figure:
     """Seconds and share of each stage, in the order in which they ran."""
-    seconds = findings.seconds
+    seconds = run.seconds
     whole = sum(seconds.values()) or 1.0
     figure = canvas.new_figure(7.6, 0.35 + 0.29 * len(seconds))
     axes = figure.subplots()

@@ -1,15 +1,18 @@
 """What a run leaves behind: its folder of tables, and its findings."""
 
 from mcq_jax.results.findings import (
-    Asked,
-    BehaviourFound,
+    About,
+    BehaviourFindings,
+    EarlierPositionsFindings,
     Estimate,
-    Findings,
-    GateFound,
+    Gate,
+    HeadClassesFindings,
     HeadFound,
     JointFound,
+    JointTestsFindings,
+    NodeEffectsFindings,
     NodeFound,
-    PlantedFound,
+    PlantedTruthFindings,
     SelectionFound,
 )
 from mcq_jax.results.identity import (
@@ -19,26 +22,37 @@ from mcq_jax.results.identity import (
     weights_fingerprint,
 )
 from mcq_jax.results.run_folder import RunFolder, content_hash
+from mcq_jax.results.run_results import KINDS, Record, RunResults, findings_file
 from mcq_jax.results.storage import Storage
 from mcq_jax.results.table import Table
+from mcq_jax.results.verdict import Verdict, verdict
 
 __all__ = [
     "ENGINE_VERSION",
-    "Asked",
-    "BehaviourFound",
+    "KINDS",
+    "About",
+    "BehaviourFindings",
+    "EarlierPositionsFindings",
     "Estimate",
-    "Findings",
-    "GateFound",
+    "Gate",
+    "HeadClassesFindings",
     "HeadFound",
     "JointFound",
+    "JointTestsFindings",
+    "NodeEffectsFindings",
     "NodeFound",
-    "PlantedFound",
+    "PlantedTruthFindings",
+    "Record",
     "RunFolder",
+    "RunResults",
     "SelectionFound",
     "Storage",
     "Table",
+    "Verdict",
     "content_hash",
+    "findings_file",
     "fingerprint",
     "key_of",
+    "verdict",
     "weights_fingerprint",
 ]

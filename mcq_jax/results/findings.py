@@ -1,14 +1,11 @@
-"""`Findings`: what a run found, in the form that the report reads.
+"""What each experiment found: numbers and short texts with their intervals.
 
-Everything here is numbers and short texts with their intervals; the tables beside it
-hold the values per question from which they come.
+One class per experiment, one file `findings/<experiment>.json` each; the tables beside
+it hold the values per question from which they come. A field that came later has a
+default, so that an older file still opens: None means "was not measured".
 """
 
 import dataclasses
-import json
-import types
-import typing
-from typing import Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,8 +19,8 @@ class Estimate:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What was asked, of which model."""
+class About:
+    """What was asked, of which model: of the run as a whole."""
 
     title: str
     model: str
@@ -41,11 +38,30 @@ class Asked:
     dtype: str
     device: str
     seed: int
+    # Whether pairs of prompts were asked, which have no labels.
+    are_pairs: bool = False
+    # Questions left out for their length.
+    left_out: int = 0
+    # Whether only questions right in every rotation were studied.
+    filters: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BehaviourFound:
-    """E1: does the model do the task, and by which part of the loss."""
+class Gate:
+    """Whether there is an effect to explain: D against its null."""
+
+    open: bool
+    selectivity: float
+    null_low: float
+    null_high: float
+    p_value: float
+    null: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BehaviourFindings:
+    """Does the model do the task, and by which part of the loss."""
 
     accuracy: Estimate
     prior_corrected_accuracy: Estimate
@@ -62,30 +78,18 @@ class BehaviourFound:
     gold_by_letter: tuple[tuple[float, ...], ...]
     # Questions right in every rotation after subtracting the letter prior.
     kept_questions: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GateFound:
-    """Whether there is an effect to explain: D against its null."""
-
-    open: bool
-    selectivity: float
-    null_low: float
-    null_high: float
-    p_value: float
-    null: str
-    reason: str
+    gate: Gate
+    # Whether there were enough of them for both halves.
+    enough_questions: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NodeFound:
-    """E2, E3: one head or feed-forward block; effects by kind of source, in logits."""
+    """One head or feed-forward block; effects by kind of source, in logits."""
 
     name: str
     layer: int
     head: int  # -1 for the feed-forward block
-    selected: bool
-    head_class: str
     direct: dict[str, Estimate]
     total: dict[str, Estimate]
     # Change of the loss under rotation sources, and its two parts, in nats.
@@ -98,6 +102,20 @@ class NodeFound:
     selectivity: float
     # Of the direct effect under rotation sources, adjusted over all nodes.
     p_value: float
+    # Of other experiments, joined where findings are read together (`RunResults`).
+    selected: bool = False
+    head_class: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NodeEffectsFindings:
+    """What every head and feed-forward block does, directly and in total."""
+
+    nodes: tuple[NodeFound, ...]
+    # Largest |sum of contributions - logit| over prompts and answers.
+    conservation_error: float
+    questions: int
+    prompts: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,7 +132,7 @@ class SelectionFound:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JointFound:
-    """E4: one set patched as a whole, on held-out questions; 1 is complete recovery."""
+    """One set patched as a whole, on held-out questions; 1 is complete recovery."""
 
     # "selected", "next_best", "random", "all", "cumulative"
     kind: str
@@ -126,8 +144,16 @@ class JointFound:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class JointTestsFindings:
+    """The chosen nodes as a set, beside the rivals that they are held against."""
+
+    selection: SelectionFound
+    sets: tuple[JointFound, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class HeadFound:
-    """E5: where a head looks from the answer position, by the gold letter."""
+    """Where a head looks from the answer position, by the gold letter."""
 
     name: str
     layer: int
@@ -144,7 +170,24 @@ class HeadFound:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PlantedFound:
+class HeadClassesFindings:
+    """What kind of head each head is."""
+
+    heads: tuple[HeadFound, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EarlierPositionsFindings:
+    """What nodes do before the answer position."""
+
+    nodes: tuple[str, ...]
+    # Largest change of an answer logit when the node is patched there, in logits.
+    largest_change: tuple[float, ...]
+    questions: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlantedTruthFindings:
     """What was planted against what was found; only for planted models."""
 
     # role -> names
@@ -154,47 +197,3 @@ class PlantedFound:
     classes_found: dict[str, str]
     largest_error: float
     agrees: bool
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Findings:
-    """Everything that the report tells. Parts a run did not reach are None or ()."""
-
-    verdict: str
-    has_circuit: bool
-    asked: Asked
-    behaviour: BehaviourFound
-    gate: GateFound
-    # Largest |sum of contributions - logit| over prompts and answers.
-    conservation_error: float | None
-    effect_questions: int
-    effect_prompts: int
-    nodes: tuple[NodeFound, ...]
-    selection: SelectionFound | None
-    joint: tuple[JointFound, ...]
-    heads: tuple[HeadFound, ...]
-    planted: PlantedFound | None
-    seconds: dict[str, float]
-    caveats: tuple[str, ...]
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Findings":
-        return _build(cls, json.loads(text))
-
-
-def _build(kind: Any, value: Any) -> Any:
-    """Rebuilds dataclasses, tuples and dictionaries from JSON by their types."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        kinds = typing.get_type_hints(kind)
-        return kind(**{name: _build(kinds[name], value[name]) for name in kinds})
-    if origin is tuple:
-        return tuple(_build(arguments[0], item) for item in value)
-    if origin is dict:
-        return {key: _build(arguments[1], item) for key, item in value.items()}
-    if origin is types.UnionType:
-        return None if value is None else _build(arguments[0], value)
-    return value

@@ -19,6 +19,7 @@ import numpy as np
 
 from mcq_jax import sharding
 from mcq_jax.results.identity import fingerprint, key_of
+from mcq_jax.results.run_results import findings_file
 from mcq_jax.results.storage import Storage
 from mcq_jax.results.table import Table, told
 
@@ -53,7 +54,7 @@ class RunFolder:
         return self.storage.path
 
     def manifest(self) -> dict:
-        return json.loads(self.read_text(_MANIFEST))
+        return told(self._manifest)
 
     def table(self, name: str, identity: Mapping[str, Any]) -> Table:
         """Returns the table of this name that was made in exactly this way.
@@ -66,6 +67,36 @@ class RunFolder:
                 identity, for `fingerprint`; the chunks too, since parts are counted.
         """
         return Table(self.storage, name, key_of(identity), fingerprint(identity))
+
+    def table_of(self, name: str, key: str) -> Table:
+        """Returns a table by its key, to be read."""
+        return Table(self.storage, name, key)
+
+    def identities(self, name: str) -> dict[str, Any]:
+        """Returns what made each table of this name, by their keys."""
+
+        def look() -> dict[str, Any]:
+            found = {}
+            for key in self.storage.folders(f"tables/{name}"):
+                file = f"tables/{name}/{key}/identity.json"
+                if self.storage.exists(file):
+                    found[key] = json.loads(self.storage.read(file))
+            return found
+
+        return told(look)
+
+    def forget(self, experiment: str) -> None:
+        """Drops an experiment's tables and findings; those of others stay."""
+
+        def drop() -> bool:
+            self.storage.remove(f"tables/{experiment}")
+            self.storage.remove_file(findings_file(experiment))
+            return True
+
+        told(drop)
+
+    def has_file(self, name: str) -> bool:
+        return told(lambda: self.storage.exists(name))
 
     def read(self, name: str, key: str | None = None) -> dict[str, np.ndarray]:
         """Returns the columns of a table; of several of the name, that of the key."""
@@ -98,7 +129,23 @@ class RunFolder:
         """Returns the manifest that is there, or leaves this one and returns it."""
         if not self.storage.exists(_MANIFEST):
             self.storage.write(_MANIFEST, json.dumps(manifest, indent=2).encode())
-        return json.loads(self.storage.read(_MANIFEST))
+        return self._manifest()
+
+    def _manifest(self) -> dict:
+        path = f"{self.path}/{_MANIFEST}"
+        try:
+            found = json.loads(self.storage.read(_MANIFEST))
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is damaged ({error}); nothing says what the tables beside it "
+                "are of. Give the run another folder (--out), or delete that one."
+            ) from error
+        if not isinstance(found, dict) or not isinstance(found.get("identity"), dict):
+            raise ValueError(
+                f"{path} is no manifest of a run: it says nothing of an identity. Give "
+                "the run another folder (--out), or delete that one."
+            )
+        return found
 
 
 def content_hash(*parts: object) -> str:
@@ -107,10 +154,17 @@ def content_hash(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _differs(found: Any, asked: Any) -> bool:
+    """Whether one contradicts the other; of named parts, only those that both have."""
+    if isinstance(found, dict) and isinstance(asked, dict):
+        return any(_differs(found[name], asked[name]) for name in found.keys() & asked)
+    return found != asked
+
+
 def _check_same_run(path: str, found: Mapping, asked: Mapping) -> None:
     asked = json.loads(json.dumps(asked))
     names = sorted(set(found) | set(asked))
-    differing = [name for name in names if found.get(name) != asked.get(name)]
+    differing = [name for name in names if _differs(found.get(name), asked.get(name))]
     if differing:
         raise ValueError(
             f"{path} holds another run: it differs in {', '.join(differing)}. Give "

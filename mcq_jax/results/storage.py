@@ -77,6 +77,11 @@ class Storage:
         if kind == filesystems.FileType.Directory:
             self._filesystem.delete_dir(self._full(folder))
 
+    def remove_file(self, name: str) -> None:
+        """Removes a file; one that is not there is as good as removed."""
+        if self.exists(name):
+            self._filesystem.delete_file(self._full(name))
+
     def write(self, name: str, content: bytes) -> None:
         """Writes a whole file, in place of one that is there."""
         if self.is_local:

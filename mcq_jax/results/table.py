@@ -52,6 +52,8 @@ class Table:
             columns: from a chunk and its arrays to its part of the table.
         """
         missing = self.missing_parts(len(chunks))
+        if not missing:
+            return self.read()
         done = sharding.run_chunks(chunks, work, only=missing, track=track)
         for part, found in zip(missing, done, strict=True):
             self.write_part(part, columns(chunks[part], found))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mcq_jax import checkpoints, planted
-from mcq_jax.checkpoints.saved_config import from_json, to_json
+from mcq_jax.json_values import from_json, to_json
 from mcq_jax.model import ModelConfig
 from tests.checkpoints import files
 from tests.checkpoints.test_shardings import run

@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 
 from mcq_jax.experiments import RunConfig, run
-from mcq_jax.results import Findings, RunFolder
+from mcq_jax.results import RunFolder, RunResults
 from tests.experiments.runs import planted_config, quiet
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finished:
     config: RunConfig
-    findings: Findings
+    found: RunResults
     folder: RunFolder
 
 
@@ -20,5 +20,5 @@ class Finished:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     out = tmp_path_factory.mktemp("planted") / "run"
     config = planted_config(out, question_count=8, effect_questions=8, random_sets=10)
-    findings, folder = run(config, quiet())
-    return Finished(config=config, findings=findings, folder=folder)
+    found, folder = run(config, quiet())
+    return Finished(config=config, found=found, folder=folder)

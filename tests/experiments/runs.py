@@ -2,18 +2,31 @@
 
 import functools
 import io
-import json
 import pathlib
 from typing import Any
 
 import numpy as np
 import rich.console
 
+from mcq_jax import json_values
 from mcq_jax.checkpoints import Checkpoint
-from mcq_jax.experiments import Progress, RunConfig, run
+from mcq_jax.experiments import (
+    Behaviour,
+    EarlierPositions,
+    Experiment,
+    HeadClasses,
+    JointTests,
+    Lab,
+    NodeEffects,
+    PlantedTruth,
+    Progress,
+    RunConfig,
+    run,
+)
+from mcq_jax.experiments.study import Study
 from mcq_jax.model import ModelConfig
 from mcq_jax.planted import asking
-from mcq_jax.results import Findings, RunFolder
+from mcq_jax.results import RunFolder, RunResults
 from tests import tiny
 
 # How many questions, and which seed draws them, by the number of options: few with
@@ -31,6 +44,7 @@ def planted_config(
     circuit: int = 0,
     choices: int = 4,
     variant: str = "ordinal",
+    random_sets: int = 1,
     **changes: Any,
 ) -> RunConfig:
     """A run on a planted circuit with as little as will do."""
@@ -42,8 +56,7 @@ def planted_config(
         question_count=questions,
         effect_questions=questions,
         seed=questions_seed,
-        earlier_position_questions=1,
-        random_sets=1,
+        experiments=experiments(random_sets=random_sets),
         batch=16,
         planted_seed=circuit,
         planted_choices=choices,
@@ -53,18 +66,34 @@ def planted_config(
     return RunConfig(**given | changes)
 
 
+def experiments(*, random_sets: int = 1) -> tuple[Experiment, ...]:
+    """Everything that can be run of a planted model."""
+    return (
+        Behaviour(), NodeEffects(), JointTests(random_sets=random_sets), HeadClasses(),
+        EarlierPositions(questions=1), PlantedTruth(),
+    )  # fmt: skip
+
+
 def planted_run(
     out: pathlib.Path, *, circuit: int, choices: int, variant: str
-) -> tuple[Findings, RunFolder]:
+) -> tuple[RunResults, RunFolder]:
     config = planted_config(out, circuit=circuit, choices=choices, variant=variant)
     return run(config, quiet())
 
 
-def lasting(findings: Findings) -> dict:
+def lab_of(checkpoint: Checkpoint, study: Study, out: pathlib.Path) -> Lab:
+    """A lab at work on prompts that are chosen already."""
+    lab = Lab(
+        config=planted_config(out), checkpoint=checkpoint, truth=None, prompt_sets={},
+        folder=RunFolder.open(out, {"identity": {}}), progress=quiet(),
+    )  # fmt: skip
+    lab.__dict__["study"] = study
+    return lab
+
+
+def lasting(found: RunResults) -> dict:
     """Everything in the findings but how long it took."""
-    found = json.loads(findings.to_json())
-    del found["seconds"]
-    return found
+    return {name: json_values.to_json(r.values) for name, r in found.records.items()}
 
 
 @functools.cache

@@ -1,15 +1,21 @@
 """Whether two run folders hold the same rows, and the same values to rounding."""
 
-import json
 import pathlib
 
 import numpy as np
 
-from mcq_jax.results import RunFolder, Storage
+from mcq_jax.results import (
+    JointTestsFindings,
+    PlantedTruthFindings,
+    RunFolder,
+    RunResults,
+    Storage,
+    verdict,
+)
 
 # Of a column's largest entry, in float32: sums come in another order.
 ROUNDING = 2e-5
-TABLES = ("behaviour", "effects", "joint")
+TABLES = ("behaviour", "node_effects", "joint_tests", "head_classes")
 
 
 def assert_same_tables(found: pathlib.Path, expected: pathlib.Path) -> None:
@@ -30,10 +36,10 @@ def assert_same_tables(found: pathlib.Path, expected: pathlib.Path) -> None:
 
 def _conclusions(folder: RunFolder) -> dict:
     """What a run says in words, which rounding must not change."""
-    found = json.loads(folder.read_text("findings.json"))
+    run = RunResults.read(folder.storage)
     return {
-        "verdict": found["verdict"],
-        "nodes": found["selection"]["nodes"],
-        "classes": [(head["name"], head["head_class"]) for head in found["heads"]],
-        "agrees with what was planted": found["planted"]["agrees"],
+        "verdict": verdict(run),
+        "nodes": run.need(JointTestsFindings).selection.nodes,
+        "classes": [(head.name, head.head_class) for head in run.heads],
+        "agrees with what was planted": run.need(PlantedTruthFindings).agrees,
     }

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from mcq_jax import planted
+from mcq_jax.experiments import JointTests
 from mcq_jax.experiments.pipeline import open_model
 from mcq_jax.experiments.prompt_set import load_questions, make_prompts
 from mcq_jax.prompts import rotations
-from mcq_jax.results import NodeFound
+from mcq_jax.results import NodeFound, PlantedTruthFindings
 
 # Effects that are exactly 0, in float32, as a share of the largest effect.
 ROUNDING = 1e-5
@@ -15,7 +16,7 @@ ROUNDING = 1e-5
 
 @pytest.fixture(scope="module")
 def nodes(finished) -> dict[str, NodeFound]:
-    return {node.name: node for node in finished.findings.nodes}
+    return {node.name: node for node in finished.found.nodes}
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,8 @@ def largest(nodes) -> float:
 
 
 def test_all_nodes_together_recover_everything(finished):
-    (every,) = (row for row in finished.findings.joint if row.kind == "all")
-    assert every.size == len(finished.findings.nodes)
+    (every,) = (row for row in finished.found.sets if row.kind == "all")
+    assert every.size == len(finished.found.nodes)
     for recovery in (every.sufficiency, every.necessity):
         assert recovery is not None
         ends = (recovery.mean, recovery.low, recovery.high)
@@ -43,27 +44,27 @@ def test_all_nodes_together_recover_everything(finished):
 
 
 def test_the_chosen_nodes_recover_most_and_random_ones_nothing(finished):
-    rows = {row.kind: row for row in finished.findings.joint}
+    rows = {row.kind: row for row in finished.found.sets}
     selected, random = rows["selected"].sufficiency, rows["random"].sufficiency
     assert selected is not None and random is not None
-    assert selected.low > finished.config.selection_share
+    assert selected.low > JointTests().selection_share
     assert abs(random.mean) < 0.2
     assert rows["selected"].size == rows["random"].size == rows["next_best"].size
 
 
 def test_recovery_rises_along_the_ranking_as_far_as_the_chosen_set(finished):
-    selected = len(finished.findings.selection.nodes)
+    selected = len(finished.found.selection.nodes)
     curve = [
         row.sufficiency.mean
-        for row in finished.findings.joint
+        for row in finished.found.sets
         if row.kind == "cumulative" and row.size <= selected
     ]
     assert len(curve) >= 2 and curve == sorted(curve)
 
 
 def test_contributions_add_up_to_the_logits(finished):
-    error = finished.findings.conservation_error
-    assert error < ROUNDING * finished.findings.behaviour.net_logit.mean
+    error = finished.found.effects.conservation_error
+    assert error < ROUNDING * finished.found.behaviour.net_logit.mean
 
 
 def test_effects_are_those_that_follow_from_the_recipe(finished, nodes):
@@ -73,7 +74,7 @@ def test_effects_are_those_that_follow_from_the_recipe(finished, nodes):
         planted.facts(rotations(questions[prompt.question])[prompt.rotation])
         for prompt in make_prompts(finished.config, checkpoint).prompts
     ]
-    table = finished.folder.read("effects")
+    table = finished.folder.read("node_effects")
     for kind in ("rotation", "other", "placebo"):
         rows = table["source_kind"] == kind
         pairs = zip(table["prompt"][rows], table["source_prompt"][rows], strict=True)
@@ -137,7 +138,7 @@ def test_the_loss_effects_parts_add_up(nodes):
 
 
 def test_only_nodes_of_the_circuit_are_significant(finished, nodes):
-    planted = finished.findings.planted.planted
+    planted = finished.found.need(PlantedTruthFindings).planted
     significant = {node.name for node in nodes.values() if node.p_value < 0.05}
     assert significant <= set(planted["output"])
     letter_heads = {n.name for n in nodes.values() if n.head_class == "correct_letter"}
@@ -145,11 +146,11 @@ def test_only_nodes_of_the_circuit_are_significant(finished, nodes):
 
 
 def test_the_tables_hold_every_prompt_kind_and_node(finished):
-    table = finished.folder.read("effects")
-    findings = finished.findings
-    rows = findings.effect_prompts * 3 * len(findings.nodes)
+    table = finished.folder.read("node_effects")
+    found = finished.found
+    rows = found.effects.prompts * 3 * len(found.nodes)
     assert len(table["prompt"]) == rows
-    assert set(table["node"].tolist()) == {node.name for node in findings.nodes}
+    assert set(table["node"].tolist()) == {node.name for node in found.nodes}
     same_gold = table["gold"] == _gold_of(table, "source_prompt")
     np.testing.assert_array_equal(same_gold, table["source_kind"] == "placebo")
 

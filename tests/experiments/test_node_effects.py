@@ -17,11 +17,15 @@ from mcq_jax.experiments.study import Study, study_questions
 from mcq_jax.interventions import Site, patch
 from mcq_jax.model import Norm, forward
 from mcq_jax.planted import asking
-from mcq_jax.results import RunFolder
 from mcq_jax.sweeps import forecasts
 from mcq_jax.sweeps.sources import choose_sources
 from tests import tiny
-from tests.experiments.runs import nets, planted_config, quiet, random_checkpoint
+from tests.experiments.runs import (
+    lab_of,
+    nets,
+    planted_config,
+    random_checkpoint,
+)
 
 # As a share of the logit scale, in float32.
 ROUNDING = 1e-5
@@ -49,10 +53,8 @@ def test_total_effects_equal_those_of_full_forwards(model, tmp_path: pathlib.Pat
     checkpoint = model(tmp_path)
     study = _study(checkpoint, tmp_path)
     assert len({len(prompt.ids) for prompt in study.prompts}) > 1  # padding differs
-    folder = RunFolder.open(tmp_path, {"identity": {}})
-    bank = node_effects.fill_bank(checkpoint, study, quiet())
-    table = node_effects.patch_every_node(checkpoint, study, bank, folder, quiet())
-    effects = node_effects.measure(study, bank, table)
+    lab = lab_of(checkpoint, study, tmp_path)
+    bank, effects = node_effects.bank_of(lab), node_effects.effects_of(lab)
     scale = np.ptp(bank.answer_logits, axis=1).max()
     for index in (0, len(study.gold) - 1):
         gold = study.gold[[index]]
@@ -71,7 +73,6 @@ def test_where_memory_is_short_rows_advance_in_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr(forecasts, "_PROGRAM_BYTES", 0)  # a tiny model's are the most
     checkpoint = random_checkpoint(RANDOM)
     study = _study(checkpoint, tmp_path)
-    bank = node_effects.fill_bank(checkpoint, study, quiet())
     asked: list[int | None] = []
     resume = passes.resume
 
@@ -79,18 +80,16 @@ def test_where_memory_is_short_rows_advance_in_pieces(tmp_path, monkeypatch):
         asked.append(rows_at_once)
         return resume(*arguments, rows_at_once=rows_at_once, **options)
 
-    monkeypatch.setattr(sweeps, "resume", seen)
+    monkeypatch.setattr(passes, "resume", seen)
     runs = []
     for name, free in (("whole", None), ("pieces", _too_little(checkpoint, study))):
         if free is not None:
             monkeypatch.setattr(forecasts, "free_bytes", lambda: free)  # noqa: B023
-        folder = RunFolder.open(tmp_path / name, {"identity": {}})
-        runs.append(
-            node_effects.patch_every_node(checkpoint, study, bank, folder, quiet())
-        )
+        lab = lab_of(checkpoint, study, tmp_path / name)
+        runs.append(node_effects.patched_of(lab))
     rows = RANDOM.layers * RANDOM.nodes
     assert asked[0] is None and isinstance(asked[-1], int) and asked[-1] < rows
-    scale = np.abs(bank.answer_logits).max()
+    scale = np.abs(runs[0].patched_logits).max()
     np.testing.assert_allclose(
         *(run.patched_logits for run in runs), rtol=0, atol=ROUNDING * scale
     )
@@ -99,7 +98,7 @@ def test_where_memory_is_short_rows_advance_in_pieces(tmp_path, monkeypatch):
 def test_a_bank_gives_back_the_prompts_own_logits(tmp_path: pathlib.Path):
     checkpoint = random_checkpoint(RANDOM)
     study = _study(checkpoint, tmp_path)
-    bank = node_effects.fill_bank(checkpoint, study, quiet())
+    bank = node_effects.bank_of(lab_of(checkpoint, study, tmp_path))
     scale = np.abs(bank.answer_logits).max()
     assert bank.conservation_error < ROUNDING * scale
     for index in (0, 7):

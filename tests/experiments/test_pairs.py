@@ -9,7 +9,7 @@ from mcq_jax import planted
 from mcq_jax.experiments import run
 from mcq_jax.prompts import render_rotations
 from mcq_jax.report import write_report
-from mcq_jax.results import Findings
+from mcq_jax.results import verdict
 from tests.experiments.runs import planted_config, quiet
 
 PAIRS = 8
@@ -47,20 +47,22 @@ def test_pairs_are_explained_without_head_classes(tmp_path: pathlib.Path, golds:
         are_pairs=True,
         effect_questions=PAIRS,
     )
-    findings, folder = run(config, quiet())
-    assert findings.gate.open, findings.gate.reason
-    assert findings.asked.questions == findings.effect_questions == PAIRS
-    (every,) = (row for row in findings.joint if row.kind == "all")
-    (chosen,) = (row for row in findings.joint if row.kind == "selected")
+    found, folder = run(config, quiet())
+    assert found.gate is not None and found.gate.open, found.gate
+    assert found.effects is not None
+    assert found.about.questions == found.effects.questions == PAIRS
+    (every,) = (row for row in found.sets if row.kind == "all")
+    (chosen,) = (row for row in found.sets if row.kind == "selected")
     assert every.sufficiency is not None and chosen.sufficiency is not None
     assert every.sufficiency.mean == pytest.approx(1, abs=1e-5)
     assert chosen.sufficiency.mean > 0.75
-    assert set(findings.nodes[0].direct) == {"pair"}
-    assert findings.planted is None
+    assert set(found.nodes[0].direct) == {"pair"}
     # Labels have no places in a pair, so nothing is known of where heads look.
-    assert findings.heads == ()
-    assert {node.head_class for node in findings.nodes} == {"", "mlp"}
-    assert "letter" not in findings.verdict
-    assert Findings.from_json(folder.read_text("findings.json")).joint
-    page = write_report(findings, pathlib.Path(folder.path)).read_text(encoding="utf-8")
-    assert findings.verdict.split(",")[0] in page
+    assert set(found.records) == {
+        "behaviour", "node_effects", "joint_tests", "earlier_positions"
+    }  # fmt: skip
+    assert {node.head_class for node in found.nodes} == {"", "mlp"}
+    said = verdict(found).sentence
+    assert "letter" not in said
+    page = write_report(found, pathlib.Path(folder.path)).read_text(encoding="utf-8")
+    assert said.split(",")[0] in page

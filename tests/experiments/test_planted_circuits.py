@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from mcq_jax.metrics import Thresholds
+from mcq_jax.results import PlantedTruthFindings, verdict
 from tests.experiments.runs import planted_run
 
 # The largest gap between what was measured and what follows from the recipe, as a share
@@ -24,15 +25,15 @@ SOME = (MANY[0], MANY[3], MANY[4], MANY[6], MANY[11])
 
 def _assert_everything_is_found(out: pathlib.Path, case: tuple[int, int, str]):
     seed, choices, variant = case
-    findings, _ = planted_run(out, circuit=seed, choices=choices, variant=variant)
-    found = findings.planted
-    assert found is not None, findings.verdict
+    run, _ = planted_run(out, circuit=seed, choices=choices, variant=variant)
+    found = run.get(PlantedTruthFindings)
+    assert found is not None, verdict(run).sentence
     assert found.found == found.planted
     assert found.classes_found == found.classes_planted
     assert found.largest_error < ROUNDING
     assert found.agrees
     every = [name for role in found.found.values() for name in role]
-    assert len(every) == len(set(every)) == len(findings.nodes)
+    assert len(every) == len(set(every)) == len(run.nodes)
 
 
 def test_thresholds_are_the_ones_that_were_fixed_beforehand():

@@ -17,12 +17,12 @@ pytestmark = pytest.mark.slow
 
 CARD = """
 from mcq_jax.experiments import RunConfig
+from tests.experiments.runs import experiments
 
 def config():
     return RunConfig(
         title="Planted", model="planted", questions="planted", question_count=4,
-        effect_questions=4, seed=1, earlier_position_questions=1, random_sets=1,
-        batch=4,
+        effect_questions=4, seed=1, experiments=experiments(), batch=4,
     )
 """
 
@@ -100,7 +100,7 @@ def test_when_a_process_is_killed_the_others_stop_and_another_number_goes_on(
 ):
     flags = ("--out", str(tmp_path), "--mesh", "data=2,model=1")
     hosts = processes.start_hosts(card, *flags, count=2, devices=1)
-    processes.wait_until(_has_part(tmp_path, "effects", 1), hosts[0])
+    processes.wait_until(_has_part(tmp_path, "node_effects", 1), hosts[0])
     processes.kill_worker(hosts[killed])
     start = time.monotonic()
     ends = processes.finish(hosts)
@@ -108,7 +108,7 @@ def test_when_a_process_is_killed_the_others_stop_and_another_number_goes_on(
     assert [code for code, *_ in ends] == [1, 1]
     assert supervising.LOST in ends[1 - killed][2]
     assert "was killed" in ends[killed][2]
-    assert not (tmp_path / "findings.json").exists()
+    assert not (tmp_path / "findings" / "node_effects.json").exists()
 
     before = _times(tmp_path)
     flags = ("--out", str(tmp_path), "--mesh", "data=4,model=1")
@@ -128,7 +128,7 @@ def test_sigterm_on_one_host_stops_all_behind_the_part_in_hand(
 ):
     flags = ("--out", str(tmp_path), "--mesh", "data=2,model=1")
     hosts = processes.start_hosts(card, *flags, count=2, devices=1)
-    processes.wait_until(_has_part(tmp_path, "effects", 0), hosts[0])
+    processes.wait_until(_has_part(tmp_path, "node_effects", 0), hosts[0])
     hosts[1].terminate()
     ends = processes.finish(hosts)
     assert [code for code, *_ in ends] == [143, 143], ends
@@ -146,7 +146,7 @@ def test_sigterm_finishes_the_part_in_hand_and_the_run_goes_on_later(
     assert code == 143
     assert "stopped; the same command goes on from here" in errors
     before = _times(tmp_path)
-    assert before and not (tmp_path / "findings.json").exists()
+    assert before and not (tmp_path / "findings" / "behaviour.json").exists()
     ((code, _, errors),) = processes.finish([processes.start(card, *flags)])
     assert code == 0, errors
     assert before.items() <= _times(tmp_path).items()

@@ -1,14 +1,24 @@
 """A run that was stopped goes on where it was, and only that run does."""
 
 import dataclasses
+import json
 import pathlib
 import shutil
 
 import pytest
 
-from mcq_jax.experiments import manifest, pipeline, run
+from mcq_jax.experiments import (
+    Experiment,
+    HeadClasses,
+    JointTests,
+    RunConfig,
+    manifest,
+    pipeline,
+    run,
+)
 from mcq_jax.experiments.prompt_set import make_prompts
-from mcq_jax.results import Table
+from mcq_jax.metrics import Thresholds
+from mcq_jax.results import NodeEffectsFindings, RunResults, Storage, Table, verdict
 from tests.experiments.runs import lasting, planted_config, quiet
 
 
@@ -36,53 +46,165 @@ def test_only_missing_parts_are_made_again_and_the_findings_are_the_same(
 ):
     config, folder = copy
     before = _parts(folder)
-    (folder / "findings.json").unlink()
+    shutil.rmtree(folder / "findings")
     gone = [
         "behaviour/part-00001.parquet",
-        "effects/part-00000.parquet",
-        "effects/part-00003.parquet",
-        "joint/part-00002.parquet",
+        "node_effects/part-00000.parquet",
+        "node_effects/part-00003.parquet",
+        "joint_tests/part-00002.parquet",
     ]
     files = [_file(folder, name) for name in gone]
     for file in files[:-1]:
         file.unlink()
     files[-1].write_bytes(b"half a part")
-    findings, _ = run(config, quiet())
-    assert lasting(findings) == lasting(finished.findings)
+    found, _ = run(config, quiet())
+    assert lasting(found) == lasting(finished.found)
     after = _parts(folder)
     assert set(after) == set(before)
     assert {name for name in before if after[name] != before[name]} == set(gone)
 
 
-def test_a_run_that_is_killed_goes_on(
+def test_a_run_that_is_killed_goes_on_and_what_it_had_opens(
     finished, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
     config = dataclasses.replace(finished.config, out=str(tmp_path))
+    _stop_at(monkeypatch, config, table="joint_tests", part=1)
+    before = _parts(tmp_path)
+    assert sum("joint_tests" in name for name in before) == 1
+    had = RunResults.read(Storage.at(tmp_path))
+    assert list(had.records) == ["behaviour", "node_effects"]
+    assert verdict(had).has_circuit is None
+    found, _ = run(config, quiet())
+    assert lasting(found) == lasting(finished.found)
+    assert before.items() <= _parts(tmp_path).items()
+
+
+def _stop_at(monkeypatch, config: RunConfig, *, table: str, part: int) -> None:
+    """Runs until a part of a table would be written."""
     write_part = Table.write_part
 
-    def stop_at_the_third(self, part, columns):
-        if (self.name, part) == ("effects", 2):
+    def stop(self, number, columns):
+        if (self.name, number) == (table, part):
             raise KeyboardInterrupt
-        write_part(self, part, columns)
+        write_part(self, number, columns)
 
     with monkeypatch.context() as stopped:
-        stopped.setattr(Table, "write_part", stop_at_the_third)
+        stopped.setattr(Table, "write_part", stop)
         with pytest.raises(KeyboardInterrupt):
             run(config, quiet())
-    before = _parts(tmp_path)
-    assert sum("effects" in name for name in before) == 2
-    assert not (tmp_path / "findings.json").exists()
-    findings, _ = run(config, quiet())
-    assert lasting(findings) == lasting(finished.findings)
-    assert before.items() <= _parts(tmp_path).items()
+
+
+@pytest.fixture
+def patched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of tables that parts are written to from here on."""
+    written: list[str] = []
+    write_part = Table.write_part
+
+    def note(self, number, columns):
+        written.append(self.name)
+        self.rows = len(columns["prompt"])
+        write_part(self, number, columns)
+
+    monkeypatch.setattr(Table, "write_part", note)
+    return written
+
+
+def _with(config: RunConfig, *experiments) -> RunConfig:
+    by_name = {e.name: e for e in (*config.experiments, *experiments)}
+    return dataclasses.replace(config, experiments=tuple(by_name.values()))
+
+
+def test_a_finished_run_works_nothing_out(copy, patched):
+    config, folder = copy
+    before = _parts(folder)
+    found, _ = run(config, quiet())
+    assert not patched and _parts(folder) == before and len(found.records) == 6
+
+
+def test_more_random_sets_patch_only_the_new_ones(finished, copy, patched):
+    config, folder = copy
+    found, kept = run(_with(config, JointTests(random_sets=13)), quiet())
+    assert set(patched) == {"joint_tests"}
+    sizes = {
+        key: len(set(kept.read("joint_tests", key)["set"].tolist()))
+        for key in kept.tables()["joint_tests"]
+    }
+    assert len(sizes) == 2 and min(sizes.values()) <= 3  # some are drawn twice
+    again = {row.kind: row for row in found.sets if row.kind != "random"}
+    before = {row.kind: row for row in finished.found.sets if row.kind != "random"}
+    assert again == before
+    # Fewer sets than before are all there.
+    patched.clear()
+    run(_with(config, JointTests(random_sets=4)), quiet())
+    assert not patched
+
+
+def test_other_thresholds_reuse_every_table(copy, patched):
+    config, _ = copy
+    strict = HeadClasses(thresholds=Thresholds(label_mass=0.21))
+    found, _ = run(_with(config, strict), quiet())
+    assert "node_effects" not in patched and "joint_tests" not in patched
+    assert found.heads
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LargestFindings:
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Largest(Experiment):
+    """The node of the largest effect: an experiment from outside the package."""
+
+    name = "largest"
+    findings = LargestFindings
+    needs = ("node_effects",)
+
+    def run(self, lab) -> LargestFindings:
+        nodes = lab.findings(NodeEffectsFindings).nodes
+        largest = max(nodes, key=lambda node: node.total["rotation"].mean)
+        return LargestFindings(name=largest.name)
+
+
+def test_a_card_with_one_more_experiment_reuses_every_table(copy, patched):
+    config, folder = copy
+    found, _ = run(_with(config, Largest()), quiet())
+    assert not patched
+    written = found.need(LargestFindings)
+    kinds = {"largest": LargestFindings}
+    assert RunResults.read(Storage.at(folder), kinds).need(LargestFindings) == written
+    # Without the card its findings are still there, as they are.
+    unknown = RunResults.read(Storage.at(folder)).records["largest"].values
+    assert unknown == {"name": written.name}
+
+
+def test_only_what_is_missing_of_an_experiments_needs_is_run(tmp_path, patched):
+    config = planted_config(tmp_path)
+    found, _ = run(config, quiet(), only=["joint_tests"])
+    assert list(found.records) == ["behaviour", "node_effects", "joint_tests"]
+    patched.clear()
+    found, _ = run(config, quiet(), only=["head_classes"])
+    assert list(found.records) == ["behaviour", "node_effects", "head_classes"]
+    assert set(patched) <= {"head_classes"}
+    with pytest.raises(ValueError, match="no experiment of this card is called heads"):
+        run(config, quiet(), only=["heads"])
+
+
+def test_again_drops_the_tables_of_that_experiment_alone(copy, patched):
+    config, folder = copy
+    before = _parts(folder)
+    run(config, quiet(), again=["joint_tests"])
+    assert set(patched) == {"joint_tests"}
+    after = _parts(folder)
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {name for name in before if name.startswith("joint_tests/")}
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        (dict(seed=9), "prompts, seed"),
-        (dict(planted_seed=5), "planted_seed, weights"),
-        (dict(random_sets=4), "random_sets"),
+        (dict(seed=9), "prompts"),
+        (dict(planted_seed=5), "weights"),
     ],
 )
 def test_another_run_is_refused_the_folder(copy, changes: dict, named: str):
@@ -91,6 +213,46 @@ def test_another_run_is_refused_the_folder(copy, changes: dict, named: str):
     with pytest.raises(ValueError, match=f"another run: it differs in {named}\\."):
         run(dataclasses.replace(config, **changes), quiet())
     assert _parts(folder) == before
+
+
+def test_the_folder_of_an_earlier_version_is_refused_with_a_sentence(
+    finished, tmp_path: pathlib.Path
+):
+    (tmp_path / "findings.json").write_text("{}")
+    with pytest.raises(ValueError, match="written by an earlier version"):
+        RunResults.read(Storage.at(tmp_path))
+    manifest_then = {"identity": {"weights": "x", "prompts": "y", "random_sets": 10}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest_then))
+    config = dataclasses.replace(finished.config, out=str(tmp_path))
+    with pytest.raises(ValueError, match="holds another run: it differs in .*engine"):
+        run(config, quiet())
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "", "null", '{"identity": 3}'])
+def test_a_damaged_manifest_is_named(finished, tmp_path: pathlib.Path, text: str):
+    (tmp_path / "manifest.json").write_text(text)
+    config = dataclasses.replace(finished.config, out=str(tmp_path))
+    with pytest.raises(ValueError, match=r"manifest\.json is (damaged|no manifest)"):
+        run(config, quiet())
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"schema": 1}', '{"values": 3}'])
+def test_damaged_findings_are_named(copy, text: str):
+    _, folder = copy
+    (folder / "findings" / "joint_tests.json").write_text(text)
+    with pytest.raises(ValueError, match=r"joint_tests\.json cannot be read"):
+        RunResults.read(Storage.at(folder))
+
+
+def test_findings_of_an_earlier_version_open_with_what_they_have(copy):
+    _, folder = copy
+    file = folder / "findings" / "behaviour.json"
+    said = json.loads(file.read_text())
+    del said["values"]["enough_questions"]  # came later than the rest, say
+    said["values"]["of a later version"] = 1
+    file.write_text(json.dumps(said))
+    found = RunResults.read(Storage.at(folder)).behaviour
+    assert found is not None and found.enough_questions
 
 
 def test_other_right_answers_to_the_same_prompts_make_another_run(
@@ -106,8 +268,10 @@ def test_other_right_answers_to_the_same_prompts_make_another_run(
     ]
     identities = {
         manifest.make_manifest(
-            config, checkpoint, dataclasses.replace(asked, prompts=(prompt, *rest))
-        )["identity"]["prompts"]
+            config,
+            checkpoint,
+            {"main": dataclasses.replace(asked, prompts=(prompt, *rest))},
+        )["identity"]["prompts"]["main"]
         for prompt in (first, *others)
     }
     assert len(identities) == 3
@@ -119,5 +283,5 @@ def test_without_git_the_commit_stays_empty(
     monkeypatch.setenv("PATH", str(tmp_path))
     config = planted_config(tmp_path)
     checkpoint, _ = pipeline.open_model(config)
-    asked = make_prompts(config, checkpoint)
+    asked = {"main": make_prompts(config, checkpoint)}
     assert manifest.make_manifest(config, checkpoint, asked)["commit"] == ""

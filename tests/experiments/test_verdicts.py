@@ -7,7 +7,7 @@ import pytest
 
 from mcq_jax.experiments import pipeline, run
 from mcq_jax.planted import asking
-from mcq_jax.results import Findings
+from mcq_jax.results import RunFolder, RunResults, verdict
 from tests import tiny
 from tests.experiments.runs import planted_config, quiet, random_checkpoint
 
@@ -18,11 +18,12 @@ RANDOM = dataclasses.replace(
 )
 
 
-def _assert_nothing_is_claimed(findings: Findings):
-    assert not findings.has_circuit
-    assert findings.nodes == findings.joint == findings.heads == ()
-    assert findings.selection is None and findings.planted is None
-    assert Findings.from_json(findings.to_json()) == findings
+def _assert_nothing_is_claimed(run: RunResults, folder: RunFolder):
+    assert verdict(run).has_circuit is False
+    assert set(run.records) == {"behaviour"}
+    assert run.nodes == run.sets == run.heads == () and run.selection is None
+    again = RunResults.read(folder.storage)
+    assert again.records["behaviour"].values == run.records["behaviour"].values
 
 
 def test_behind_a_closed_gate_there_is_no_circuit_to_find(
@@ -31,17 +32,18 @@ def test_behind_a_closed_gate_there_is_no_circuit_to_find(
     checkpoint = random_checkpoint(RANDOM)
     monkeypatch.setattr(pipeline, "open_model", lambda config: (checkpoint, None))
     config = planted_config(tmp_path, question_count=12, effect_questions=12)
-    findings, folder = run(config, quiet())
-    assert not findings.gate.open
-    assert findings.verdict.startswith("No circuit to find: ")
-    _assert_nothing_is_claimed(findings)
-    assert not folder.storage.names("tables/effects")
+    found, folder = run(config, quiet())
+    assert found.gate is not None and not found.gate.open
+    assert verdict(found).sentence == f"No circuit to find: {found.gate.reason}"
+    _assert_nothing_is_claimed(found, folder)
+    assert set(folder.tables()) == {"behaviour"}
 
 
 def test_too_few_questions_are_not_explained(tmp_path: pathlib.Path):
     config = planted_config(tmp_path, question_count=3, effect_questions=4, seed=0)
-    findings, _ = run(config, quiet())
-    assert findings.gate.open
-    assert findings.verdict.startswith("An effect, but too few questions")
-    assert "3 of 3 pass the filter" in findings.verdict
-    _assert_nothing_is_claimed(findings)
+    found, folder = run(config, quiet())
+    assert found.gate is not None and found.gate.open
+    said = verdict(found).sentence
+    assert said.startswith("An effect, but too few questions")
+    assert "3 of 3 pass the filter" in said
+    _assert_nothing_is_claimed(found, folder)

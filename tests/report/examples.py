@@ -1,19 +1,25 @@
 """Made-up findings, as a run would give them, of any size."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from mcq_jax.results import (
-    Asked,
-    BehaviourFound,
+    About,
+    BehaviourFindings,
     Estimate,
-    Findings,
-    GateFound,
+    Gate,
+    HeadClassesFindings,
     HeadFound,
     JointFound,
+    JointTestsFindings,
+    NodeEffectsFindings,
     NodeFound,
-    PlantedFound,
+    PlantedTruthFindings,
+    Record,
+    RunResults,
     SelectionFound,
 )
 
@@ -27,88 +33,103 @@ def estimate(mean: float, width: float = 0.05, questions: int = 50) -> Estimate:
     )
 
 
+def changed(run: RunResults, **changes: Any) -> RunResults:
+    """The same with other findings: `nodes`, `heads`, `gate`, … by their names."""
+    about = changes.pop("about", run.about)
+    values = {name: record.values for name, record in run.records.items()}
+    parts = {
+        "gate": ("behaviour", "gate"),
+        "nodes": ("node_effects", "nodes"),
+        "selection": ("joint_tests", "selection"),
+        "sets": ("joint_tests", "sets"),
+        "heads": ("head_classes", "heads"),
+    }
+    seconds = changes.pop("seconds", None)
+    for name, value in changes.items():
+        if name in parts:
+            experiment, field = parts[name]
+            values[experiment] = dataclasses.replace(
+                values[experiment], **{field: value}
+            )
+        elif value is None:
+            values.pop(name)
+        else:
+            values[name] = value
+    return results(about, values, run.seconds if seconds is None else seconds)
+
+
+def results(
+    about: About, values: Mapping[str, Any], seconds: Mapping[str, float]
+) -> RunResults:
+    records = {name: Record(values=value) for name, value in values.items()}
+    return RunResults(about=about, records=records, opening=seconds)
+
+
 def open_gate(
     *, layers: int = 8, heads: int = 8, choices: int = 4, questions: int = 50
-) -> Findings:
+) -> RunResults:
     """Findings of a run that went all the way."""
     generator = np.random.default_rng(layers + 100 * choices)
     nodes = _nodes(generator, layers, heads, choices)
     ranked = sorted(nodes, key=lambda node: -node.direct["rotation"].mean)
     chosen = tuple(node.name for node in ranked[:6])
-    nodes = tuple(
-        dataclasses.replace(node, selected=node.name in chosen) for node in nodes
+    selection = SelectionFound(
+        nodes=chosen,
+        share=0.8,
+        reached=0.83,
+        is_reached=True,
+        questions=questions // 2,
+        held_out_questions=questions - questions // 2,
     )
-    return Findings(
-        verdict="Six nodes at the answer position restore 84 % of the effect of the "
-        "right answer on held-out questions; random sets restore 6 %.",
-        has_circuit=True,
-        asked=asked(layers=layers, heads=heads, choices=choices, questions=questions),
-        behaviour=_behaviour(choices, questions, bound=1.4),
-        gate=GateFound(
-            open=True,
-            selectivity=1.83,
-            null_low=-0.16,
-            null_high=0.17,
-            p_value=0.0005,
-            null="golds shifted within each question",
-            reason="the gold letter moves the logits (D = 1.83, null -0.16 to 0.17).",
+    values = {
+        "behaviour": _behaviour(choices, questions, bound=1.4),
+        "node_effects": NodeEffectsFindings(
+            nodes=nodes,
+            conservation_error=3.1e-6,
+            questions=questions,
+            prompts=questions * choices,
         ),
-        conservation_error=3.1e-6,
-        effect_questions=questions,
-        effect_prompts=questions * choices,
-        nodes=nodes,
-        selection=SelectionFound(
-            nodes=chosen,
-            share=0.8,
-            reached=0.83,
-            is_reached=True,
-            questions=questions // 2,
-            held_out_questions=questions - questions // 2,
+        "joint_tests": JointTestsFindings(
+            selection=selection,
+            sets=_joint(len(chosen), layers * (heads + 1), questions // 2),
         ),
-        joint=_joint(len(chosen), layers * (heads + 1), questions // 2),
-        heads=tuple(_heads(generator, nodes, choices)),
-        planted=None,
-        seconds={
-            "load": 2.1,
-            "behaviour": 9.4,
-            "node_effects": 141.0,
-            "selection": 0.3,
-            "joint_test": 22.6,
-            "head_classes": 4.2,
-        },
-        caveats=("50 questions of one subject: intervals are wide.",),
+        "head_classes": HeadClassesFindings(
+            heads=tuple(_heads(generator, nodes, choices))
+        ),
+    }
+    seconds = {
+        "loading": 2.1,
+        "behaviour": 9.4,
+        "node_effects": 141.0,
+        "joint_tests": 22.6,
+        "head_classes": 4.2,
+    }
+    return results(
+        asked(layers=layers, heads=heads, choices=choices, questions=questions),
+        values,
+        seconds,
     )
 
 
-def closed_gate() -> Findings:
+def closed_gate() -> RunResults:
     """Findings of a model at chance: no circuit to find."""
     found = open_gate()
-    return dataclasses.replace(
-        found,
-        verdict="No circuit to find: the right option does not move the logits.",
-        has_circuit=False,
-        behaviour=_behaviour(4, 50, bound=0.02),
-        gate=dataclasses.replace(
-            found.gate,
-            open=False,
-            selectivity=-0.01,
-            null_low=-0.06,
-            null_high=0.06,
-            p_value=0.61,
-            reason="D lies inside its null (D = -0.01, null -0.06 to 0.06); no circuit "
-            "to find.",
-        ),
-        conservation_error=None,
-        nodes=(),
-        selection=None,
-        joint=(),
-        heads=(),
-        seconds={"load": 1.2, "behaviour": 6.0},
-        caveats=(),
+    gate = Gate(
+        open=False,
+        selectivity=-0.01,
+        null_low=-0.06,
+        null_high=0.06,
+        p_value=0.61,
+        null="golds shifted within each question",
+        reason="D lies inside its null (D = -0.01, null -0.06 to 0.06).",
+    )
+    behaviour = dataclasses.replace(_behaviour(4, 50, bound=0.02), gate=gate)
+    return results(
+        found.about, {"behaviour": behaviour}, {"loading": 1.2, "behaviour": 6.0}
     )
 
 
-def planted(*, agrees: bool = True) -> Findings:
+def planted(*, agrees: bool = True) -> RunResults:
     """Findings of a planted model, rightly found or with one head missed."""
     found = open_gate()
     classes = {
@@ -121,9 +142,9 @@ def planted(*, agrees: bool = True) -> Findings:
     }
     missed = roles if agrees else {**roles, "output": (*roles["output"][1:], "L1H1")}
     wrong = dict.fromkeys(list(classes)[:1], "uniform")
-    return dataclasses.replace(
+    return changed(
         found,
-        planted=PlantedFound(
+        planted_truth=PlantedTruthFindings(
             planted=roles,
             found=missed,
             classes_planted=classes,
@@ -134,13 +155,13 @@ def planted(*, agrees: bool = True) -> Findings:
     )
 
 
-def asked(*, layers: int, heads: int, choices: int, questions: int) -> Asked:
+def asked(*, layers: int, heads: int, choices: int, questions: int) -> About:
     labels = tuple("ABCDEFGHIJ"[:choices])
     words = (
         "apple river stone cloud copper violin meadow lantern harbour walnut".split()
     )
     lines = [f"{label}) {word}" for label, word in zip(labels, words, strict=False)]
-    return Asked(
+    return About(
         title="How a small model answers “Which option is the word …?”",
         model="tiny-planted-8x8",
         model_hash="9f2c1a77de0b4c55",
@@ -167,7 +188,7 @@ def asked(*, layers: int, heads: int, choices: int, questions: int) -> Asked:
     )
 
 
-def _behaviour(choices: int, questions: int, *, bound: float) -> BehaviourFound:
+def _behaviour(choices: int, questions: int, *, bound: float) -> BehaviourFindings:
     generator = np.random.default_rng(choices)
     matrix = generator.normal(0, 0.12, (choices, choices)) + bound * np.eye(choices)
     matrix = matrix + np.linspace(0.3, -0.3, choices)
@@ -179,7 +200,7 @@ def _behaviour(choices: int, questions: int, *, bound: float) -> BehaviourFound:
     def number(mean: float, width: float = 0.06) -> Estimate:
         return estimate(mean, width, questions)
 
-    return BehaviourFound(
+    return BehaviourFindings(
         accuracy=number(min(right, 0.93)),
         prior_corrected_accuracy=number(min(right, 0.93)),
         consistent_accuracy=number(0.74 if bound > 1 else 0.02, 0.09),
@@ -193,6 +214,15 @@ def _behaviour(choices: int, questions: int, *, bound: float) -> BehaviourFound:
         letter_prior=tuple(matrix.mean(axis=0).tolist()),
         gold_by_letter=tuple(map(tuple, matrix.tolist())),
         kept_questions=int(0.76 * questions) if bound > 1 else 1,
+        gate=Gate(
+            open=True,
+            selectivity=1.83,
+            null_low=-0.16,
+            null_high=0.17,
+            p_value=0.0005,
+            null="golds shifted within each question",
+            reason="the gold letter moves the logits (D = 1.83, null -0.16 to 0.17).",
+        ),
     )
 
 
@@ -236,7 +266,6 @@ def _node(generator, layer: int, head: int, effects: tuple, choices: int) -> Nod
         name=f"L{layer}MLP" if head < 0 else f"L{layer}H{head}",
         layer=layer,
         head=head,
-        selected=False,
         head_class=head_class,
         direct=direct,
         total={kind: estimate(total + 0.1 * placebo, 0.04) for kind in KINDS},

@@ -4,7 +4,7 @@ import html.parser
 import pathlib
 
 from mcq_jax.report import write_report
-from mcq_jax.results import Findings
+from mcq_jax.results import RunResults
 
 
 class Page(html.parser.HTMLParser):
@@ -40,6 +40,6 @@ class Page(html.parser.HTMLParser):
         return {attributes.get("id") for _, attributes in self.elements}
 
 
-def written(findings: Findings, folder: pathlib.Path) -> Page:
-    """Writes the report of these findings and reads its page."""
-    return Page(write_report(findings, folder).read_text(encoding="utf-8"))
+def written(run: RunResults, folder: pathlib.Path) -> Page:
+    """Writes the report of a run and reads its page."""
+    return Page(write_report(run, folder).read_text(encoding="utf-8"))

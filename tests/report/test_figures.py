@@ -12,8 +12,9 @@ from mcq_jax.report import (
     head_figures,
     node_figures,
     palette,
-    plates,
     point_labels,
+    section,
+    sections,
 )
 from tests.report import examples
 
@@ -73,8 +74,9 @@ def test_every_light_colour_has_one_role():
 def test_drawing_leaves_the_settings_of_matplotlib_alone(tmp_path):
     before = dict(matplotlib.rcParams)
     found = examples.closed_gate()
-    for plate in plates.plates(found):
-        plates.draw(plate, found, tmp_path)
+    for each in sections.sections(found):
+        for plate in each.figures:
+            section.draw(plate, found, tmp_path)
     assert dict(matplotlib.rcParams) == before
 
 

@@ -7,9 +7,52 @@ import sys
 import pytest
 
 from mcq_jax import report
+from mcq_jax.report import sections
+from mcq_jax.results import (
+    BehaviourFindings,
+    PlantedTruthFindings,
+    RunResults,
+    verdict,
+)
 from tests.report import examples, pages
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> & \"'$x^2$ </pre>"
+
+
+def hostile() -> RunResults:
+    """A run in which every text is an attack."""
+    found = examples.planted()
+    node = dataclasses.replace(found.nodes[0], name=HOSTILE)
+    node = dataclasses.replace(
+        node, direct={kind: examples.estimate(3.0) for kind in examples.KINDS}
+    )
+    head = dataclasses.replace(found.heads[0], name=HOSTILE, reason=HOSTILE)
+    assert found.selection is not None and found.gate is not None
+    planted = found.need(PlantedTruthFindings)
+    return examples.changed(
+        found,
+        about=dataclasses.replace(
+            found.about,
+            title=HOSTILE,
+            model=HOSTILE,
+            template=HOSTILE,
+            device=HOSTILE,
+            example_prompt=HOSTILE,
+            questions_from=HOSTILE,
+            labels=(HOSTILE, "B", "C", "D"),
+        ),
+        gate=dataclasses.replace(found.gate, reason=HOSTILE, null=HOSTILE),
+        nodes=(node, *found.nodes[1:]),
+        heads=(head, *found.heads[1:]),
+        selection=dataclasses.replace(found.selection, nodes=(HOSTILE,)),
+        planted_truth=dataclasses.replace(planted, found={HOSTILE: (HOSTILE,)}),
+        somebodys={HOSTILE: HOSTILE, "list": [HOSTILE], "rows": [{HOSTILE: HOSTILE}]},
+        seconds={HOSTILE: 1.0},
+    )
+
+
+def _plates(run: RunResults) -> list:
+    return [plate for section in sections.sections(run) for plate in section.figures]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +69,7 @@ def page(folder):
 def closed_page(tmp_path_factory):
     """The gate is closed although nodes were measured: none may be told of."""
     found, closed = examples.open_gate(), examples.closed_gate()
-    found = dataclasses.replace(found, gate=closed.gate, has_circuit=False)
+    found = examples.changed(found, gate=closed.gate)
     return pages.written(found, tmp_path_factory.mktemp("closed"))
 
 
@@ -71,7 +114,7 @@ def test_every_selected_node_is_named(page):
 
 def test_every_figure_has_a_caption_with_its_sample(page):
     figures = page.source.split("<figure ")[1:]
-    assert len(figures) == 9
+    assert len(figures) == len(_plates(examples.open_gate()))
     for figure in figures:
         caption = figure.split("<figcaption>")[1].split("</figcaption>")[0]
         assert re.search(r"n = \d+", caption)
@@ -79,7 +122,10 @@ def test_every_figure_has_a_caption_with_its_sample(page):
 
 def test_every_figure_is_also_a_png(folder, page):
     files = sorted((folder / "figures").iterdir())
-    assert {file.stem for file in files} <= page.ids() and len(files) == 9
+    assert {file.stem for file in files} == {
+        p.name for p in _plates(examples.open_gate())
+    }
+    assert {file.stem for file in files} <= page.ids()
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 
 
@@ -92,14 +138,17 @@ def test_figures_change_their_colours_with_the_page(page):
 def test_the_first_screen_holds_verdict_and_key_figures(page):
     header = page.text("header")
     found = examples.open_gate()
-    assert found.verdict in header and found.asked.title in header
+    assert verdict(found).sentence in header and found.about.title in header
     for text in ("93.0\u202f%", "74.0\u202f%", "1.83", "null −0.16 to 0.17"):
         assert text in header
     assert "random 0.06, next-best 0.21" in header and "n = 25 held-out" in header
 
 
 def test_caveats_stand_in_the_box_of_what_is_not_shown(page):
-    assert "50 questions of one subject" in page.text("aside")
+    run = examples.open_gate()
+    for section in sections.sections(run):
+        for text in section.scope:
+            assert text in page.text("aside")
 
 
 def test_a_closed_gate_tells_of_no_node(closed_page):
@@ -107,44 +156,15 @@ def test_a_closed_gate_tells_of_no_node(closed_page):
     assert not any(name in closed_page.source for name in names)
     assert not {"nodes", "set", "heads", "node_map", "gallery"} & closed_page.ids()
     assert {"behaviour", "gate", "gold_by_letter", "letters"} <= closed_page.ids()
-    assert "no circuit to find" in closed_page.text("main")
+    assert "No circuit to find: D lies inside its null" in closed_page.text("main")
 
 
 def test_hostile_text_stays_text_in_every_part(tmp_path):
-    found = examples.planted()
-    node = dataclasses.replace(found.nodes[0], name=HOSTILE, selected=True)
-    node = dataclasses.replace(
-        node, direct={kind: examples.estimate(3.0) for kind in examples.KINDS}
-    )
-    head = dataclasses.replace(found.heads[0], name=HOSTILE, reason=HOSTILE)
-    assert found.selection is not None and found.planted is not None
-    page = pages.written(
-        dataclasses.replace(
-            found,
-            verdict=HOSTILE,
-            asked=dataclasses.replace(
-                found.asked,
-                title=HOSTILE,
-                model=HOSTILE,
-                template=HOSTILE,
-                device=HOSTILE,
-                example_prompt=HOSTILE,
-                labels=(HOSTILE, "B", "C", "D"),
-            ),
-            gate=dataclasses.replace(found.gate, reason=HOSTILE, null=HOSTILE),
-            nodes=(node, *found.nodes[1:]),
-            heads=(head, *found.heads[1:]),
-            selection=dataclasses.replace(found.selection, nodes=(HOSTILE,)),
-            planted=dataclasses.replace(found.planted, found={HOSTILE: (HOSTILE,)}),
-            caveats=(HOSTILE,),
-            seconds={HOSTILE: 1.0},
-        ),
-        tmp_path,
-    )
+    page = pages.written(hostile(), tmp_path)
     assert not {"script", "img"} & {tag for tag, _ in page.elements}
     assert not any(name.startswith("on") for _, has in page.elements for name in has)
     assert "0 of 4" in page.text("section") and "2.4 × 10⁻⁶" in page.text("section")
-    for within in ("h1", "pre", "li", "table", "svg", "aside"):
+    for within in ("h1", "pre", "li", "table", "svg"):
         assert HOSTILE in page.text(within)
 
 
@@ -152,7 +172,7 @@ def test_hostile_text_stays_text_in_every_part(tmp_path):
 def test_any_number_of_choices_has_a_page(choices, tmp_path):
     found = examples.open_gate(layers=3, heads=2, choices=choices)
     page = pages.written(found, tmp_path)
-    assert page.text("svg").count(found.asked.labels[-1]) >= 2
+    assert page.text("svg").count(found.about.labels[-1]) >= 2
 
 
 def test_what_is_missing_is_a_dash_and_what_is_refused_has_a_reason(tmp_path):
@@ -163,7 +183,7 @@ def test_what_is_missing_is_a_dash_and_what_is_refused_has_a_reason(tmp_path):
         for node in found.nodes
     )
     behaviour = dataclasses.replace(
-        found.behaviour,
+        found.need(BehaviourFindings),
         consistent_accuracy=nothing,
         accuracy_by_gold=(0.9, 0.8, math.nan, math.nan),
         letter_prior=(math.nan,) * 4,
@@ -173,9 +193,9 @@ def test_what_is_missing_is_a_dash_and_what_is_refused_has_a_reason(tmp_path):
         dataclasses.replace(
             joint, sufficiency=None, necessity=None, refused="its interval includes 0"
         )
-        for joint in found.joint
+        for joint in found.sets
     )
-    found = dataclasses.replace(found, nodes=nodes, joint=refused, behaviour=behaviour)
+    found = examples.changed(found, nodes=nodes, sets=refused, behaviour=behaviour)
     page = pages.written(found, tmp_path)
     assert "its interval includes 0" in page.text("header")
     assert "refused: its interval includes 0" in page.text("table")
@@ -190,7 +210,8 @@ def test_without_matplotlib_the_error_says_what_to_install(tmp_path, monkeypatch
     for name in (*drawing, *ours):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delattr(report, "plates", raising=False)
+    for room in ("section", "sections"):
+        monkeypatch.delattr(report, room, raising=False)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'mcq-jax\[report\]'"):
         report.write_report(examples.closed_gate(), tmp_path)
 
@@ -198,3 +219,59 @@ def test_without_matplotlib_the_error_says_what_to_install(tmp_path, monkeypatch
 def test_importing_the_room_does_not_load_matplotlib():
     code = "import sys, mcq_jax.report; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_policy_of_the_page_forbids_scripts_and_all_that_is_fetched(page):
+    (policy,) = (
+        attributes["content"]
+        for tag, attributes in page.elements
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy is not None and policy.startswith("default-src 'none';")
+    assert "script" not in policy and "http" not in policy
+
+
+def test_every_section_is_in_the_navigation(page):
+    for section in sections.sections(examples.open_gate()):
+        assert section.anchor in page.ids()
+        assert section.short in page.text("nav")
+
+
+@pytest.mark.parametrize("ended", range(5))
+def test_a_run_that_was_stopped_has_a_page_of_what_it_had(ended: int, tmp_path):
+    whole = examples.open_gate()
+    names = list(whole.records)[:ended]
+    found = examples.results(
+        whole.about, {name: whole.records[name].values for name in names}, {}
+    )
+    page = pages.written(found, tmp_path)
+    shown = {name for name, anchor in ANCHORS.items() if anchor in page.ids()}
+    assert shown == set(names)
+    assert whole.about.title in page.text("h1")
+
+
+ANCHORS = {
+    "behaviour": "behaviour",
+    "node_effects": "nodes",
+    "joint_tests": "set",
+    "head_classes": "heads",
+}
+
+
+def test_findings_of_an_experiment_that_is_not_known_are_shown_as_they_are(tmp_path):
+    values = {"share": 0.25, "by layer": [1, 2, 3], "heads": [{"name": "L1H2", "n": 3}]}
+    found = examples.changed(examples.open_gate(), my_question=values)
+    page = pages.written(found, tmp_path)
+    assert "experiment-my_question" in page.ids()
+    for text in ("0.2500", "L1H2", "by layer"):
+        assert text in page.text("table") + page.text("h3").lower()
+
+
+def test_findings_that_stand_on_others_than_are_there_are_marked(tmp_path):
+    run = examples.open_gate()
+    record = dataclasses.replace(
+        run.records["joint_tests"], needs={"node_effects": "an older key"}
+    )
+    run = dataclasses.replace(run, records={**run.records, "joint_tests": record})
+    page = pages.written(run, tmp_path)
+    assert "node_effects changed since" in page.text("p")

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from mcq_jax.report import claims, key_figures, picks, planted_tables, tables, words
-from mcq_jax.results import Estimate, PlantedFound
+from mcq_jax.report import picks, planted_truth, sections, words
+from mcq_jax.results import BehaviourFindings, Estimate, PlantedTruthFindings
 from tests.report import examples
 
 
@@ -57,7 +57,7 @@ def test_nodes_without_any_effect_are_left_out_and_total_effects_rank_the_rest()
             found.nodes, (1e-9, 2.0, 2e-9, 0.0), (3.0, 2.0, 5.0, 1e-9), strict=False
         )
     )
-    top = picks.top_nodes(dataclasses.replace(found, nodes=nodes))
+    top = picks.top_nodes(examples.changed(found, nodes=nodes))
     assert top == (nodes[1], nodes[2], nodes[0])
 
 
@@ -67,24 +67,33 @@ def test_without_rotations_the_first_kind_of_source_ranks():
         dataclasses.replace(node, direct={"other": node.direct["other"]})
         for node in found.nodes
     )
-    assert picks.main_kind(dataclasses.replace(found, nodes=nodes)) == "other"
+    assert picks.main_kind(examples.changed(found, nodes=nodes)) == "other"
 
 
 def test_the_node_table_has_a_column_for_each_kind_of_source():
-    table = tables.nodes(examples.open_gate())
+    (section,) = _named("nodes")
+    table = section.values["table"]
     assert [f"DE {kind}" in table.columns for kind in examples.KINDS] == [True] * 3
     assert len(table.rows) == 20
     assert all(len(row.cells) == len(table.columns) - 1 for row in table.rows)
 
 
-def statuses(findings) -> list[str]:
-    return [claim.status for claim in claims.claims(findings)]
+def _named(anchor: str) -> list:
+    found = sections.sections(examples.open_gate())
+    return [section for section in found if section.anchor == anchor]
+
+
+def statuses(run) -> list[str]:
+    found = sections.sections(run)
+    return [claim.status for section in found for claim in section.claims]
+
+
+def cards(run) -> list:
+    return [card for section in sections.sections(run) for card in section.cards]
 
 
 def test_a_clear_run_supports_what_it_tested_and_no_more():
-    assert (
-        statuses(examples.open_gate()) == ["supported"] * 5 + ["not testable here"] * 3
-    )
+    assert statuses(examples.open_gate()) == ["supported"] * 5
 
 
 def test_a_run_at_chance_finds_no_effect():
@@ -96,33 +105,33 @@ def test_a_set_within_the_interval_of_random_ones_is_undecided():
     wide = Estimate(mean=0.5, low=0.1, high=0.95, questions=25)
     joint = tuple(
         dataclasses.replace(each, sufficiency=wide) if each.kind == "random" else each
-        for each in found.joint
+        for each in found.sets
     )
-    judged = statuses(dataclasses.replace(found, joint=joint))
+    judged = statuses(examples.changed(found, sets=joint))
     assert judged[2:4] == ["undecided", "supported"]
 
 
 def test_accuracy_below_chance_contradicts_the_first_claim():
     found = examples.closed_gate()
     low = Estimate(mean=0.1, low=0.05, high=0.2, questions=50)
-    behaviour = dataclasses.replace(found.behaviour, accuracy=low)
-    judged = statuses(dataclasses.replace(found, behaviour=behaviour))
+    behaviour = dataclasses.replace(found.need(BehaviourFindings), accuracy=low)
+    judged = statuses(examples.changed(found, behaviour=behaviour))
     assert judged[0] == "contradicted"
 
 
 def test_the_ruler_of_a_key_figure_lies_where_its_numbers_do():
-    track = key_figures.key_figures(examples.open_gate())[0].track
+    track = cards(examples.open_gate())[0].track
     assert track is not None
     assert (track.low, track.mean) == (87.0, 93.0)
     assert track.marks == ((25.0, "chance"),)
 
 
 def test_a_closed_gate_has_three_key_figures():
-    assert len(key_figures.key_figures(examples.closed_gate())) == 3
+    assert len(cards(examples.closed_gate())) == 3
 
 
 def test_a_planted_role_says_what_was_missed_and_what_was_added():
-    found = PlantedFound(
+    found = PlantedTruthFindings(
         planted={"output": ("L1H0", "L1H1"), "upstream": ("L0H0",)},
         found={"output": ("L1H1", "L0H3"), "upstream": ("L0H0",)},
         classes_planted={"L1H0": "correct_letter"},
@@ -130,7 +139,7 @@ def test_a_planted_role_says_what_was_missed_and_what_was_added():
         largest_error=0.0,
         agrees=False,
     )
-    table = planted_tables.roles(found)
+    table = planted_truth.roles(found)
     assert [row.mark for row in table.rows] == ["differs", "agrees"]
     assert table.rows[0].cells[-1].text == "missed L1H0; not planted: L0H3"
-    assert planted_tables.tally(planted_tables.classes(found)) == "1 of 2"
+    assert planted_truth.tally(planted_truth.classes(found)) == "1 of 2"

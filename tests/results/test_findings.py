@@ -2,18 +2,19 @@
 
 import dataclasses
 import json
+import typing
 
+import pytest
+
+from mcq_jax import json_values
 from mcq_jax.results import (
-    Asked,
-    BehaviourFound,
+    KINDS,
+    About,
     Estimate,
-    Findings,
-    GateFound,
-    HeadFound,
     JointFound,
-    NodeFound,
-    PlantedFound,
-    SelectionFound,
+    JointTestsFindings,
+    NodeEffectsFindings,
+    Record,
 )
 
 FILLERS = {
@@ -37,59 +38,64 @@ def _filled(kind, **known):
     for field in dataclasses.fields(kind):
         if field.name in values:
             continue
-        wanted = field.type
+        wanted = typing.get_type_hints(kind)[field.name]
+        many = typing.get_origin(wanted) is tuple and wanted not in FILLERS
         if wanted in FILLERS:
             values[field.name] = FILLERS[wanted]
+        elif many:
+            values[field.name] = (_filled(typing.get_args(wanted)[0]),)
         else:
-            values[field.name] = _filled(wanted)
+            options = typing.get_args(wanted) or (wanted,)
+            values[field.name] = _filled(options[0])
     return kind(**values)
 
 
-def _findings(**changes) -> Findings:
-    joint = [_filled(JointFound, sufficiency=_filled(Estimate), necessity=None)]
-    known = {
-        "asked": _filled(Asked),
-        "behaviour": _filled(BehaviourFound),
-        "gate": _filled(GateFound),
-        "conservation_error": 1e-6,
-        "nodes": (_filled(NodeFound), _filled(NodeFound, head=-1)),
-        "selection": _filled(SelectionFound),
-        "joint": tuple(joint),
-        "heads": (_filled(HeadFound),),
-        "planted": _filled(PlantedFound),
-    }
-    return _filled(Findings, **{**known, **changes})
-
-
-def test_full_findings_read_back_equal():
-    findings = _findings()
-    assert Findings.from_json(findings.to_json()) == findings
-
-
-def test_findings_without_a_circuit_read_back_equal():
-    findings = _findings(
-        has_circuit=False,
-        conservation_error=None,
-        nodes=(),
-        selection=None,
-        joint=(),
-        heads=(),
-        planted=None,
+def _record(kind: type) -> Record:
+    return Record(
+        values=_filled(kind),
+        key="0f",
+        needs={"behaviour": "1e"},
+        tables={"joint_tests": ("2d", "3c")},
+        seconds={"patching": 1.5},
     )
-    again = Findings.from_json(findings.to_json())
-    assert again == findings
-    assert again.selection is None and again.nodes == ()
+
+
+def _again(record: Record, kind: type) -> Record:
+    return Record.from_json(record.to_json("x"), kind, "here")
+
+
+@pytest.mark.parametrize("kind", [*KINDS.values(), About])
+def test_full_findings_read_back_equal(kind: type):
+    record = _record(kind)
+    assert _again(record, kind) == record
 
 
 def test_read_back_findings_have_the_classes_they_were_written_from():
-    again = Findings.from_json(_findings().to_json())
-    assert isinstance(again.joint[0].sufficiency, Estimate)
-    assert again.joint[0].necessity is None
-    assert isinstance(again.nodes[1].direct["rotation"], Estimate)
-    assert again.behaviour.gold_by_letter == ((1.0, 2.0), (3.0, 4.0))
-    assert again.planted is not None
-    assert again.planted.planted["reader"] == ("L1H0", "L2MLP")
+    again = Record.from_json(
+        _record(JointTestsFindings).to_json("x"), JointTestsFindings, ""
+    )
+    (found,) = again.values.sets
+    assert isinstance(found, JointFound) and isinstance(found.sufficiency, Estimate)
+    again = Record.from_json(
+        _record(NodeEffectsFindings).to_json("x"), NodeEffectsFindings, ""
+    )
+    assert isinstance(again.values.nodes[0].direct["rotation"], Estimate)
+
+
+def test_what_was_not_measured_stays_none():
+    found = _filled(JointFound, sufficiency=None)
+    said = json_values.to_json(found)
+    assert json_values.from_json(JointFound, said).sufficiency is None
+
+
+def test_unknown_fields_are_refused_of_configs_and_passed_over_in_findings():
+    said = json_values.to_json(_filled(Estimate)) | {"later": 1}
+    assert json_values.from_json(Estimate, said, ignore_unknown=True)
+    with pytest.raises(ValueError, match="later of the saved Estimate is not known"):
+        json_values.from_json(Estimate, said)
 
 
 def test_the_json_is_plain():
-    assert json.loads(_findings().to_json())["behaviour"]["accuracy"]["mean"] == 0.1
+    said = json.loads(_record(JointTestsFindings).to_json("joint_tests"))
+    assert said["values"]["sets"][0]["sufficiency"]["mean"] == 0.1
+    assert said["experiment"] == "joint_tests" and said["schema"] == 1

@@ -1,13 +1,34 @@
 """What was found beside what was planted: the tool's own examination."""
 
 from mcq_jax.report import palette, words
-from mcq_jax.report.tables import Cell, Row, Table
-from mcq_jax.results import PlantedFound
+from mcq_jax.report.section import Section
+from mcq_jax.report.table import Cell, Row, Table
+from mcq_jax.results import PlantedTruthFindings, RunResults
 
 AGREES, DIFFERS = "agrees", "differs"
 
 
-def roles(found: PlantedFound) -> Table:
+def section(run: RunResults) -> Section | None:
+    found = run.get(PlantedTruthFindings)
+    if found is None:
+        return None
+    by_role, by_class = roles(found), classes(found)
+    return Section(
+        anchor="planted",
+        short="Planted",
+        title="Found beside planted",
+        template="planted_truth.html",
+        values={
+            "found": found,
+            "roles": by_role,
+            "classes": by_class,
+            "roles_tally": tally(by_role),
+            "classes_tally": tally(by_class),
+        },
+    )
+
+
+def roles(found: PlantedTruthFindings) -> Table:
     """Returns one row per role: the planted names, the found ones, the difference."""
     names = dict.fromkeys((*found.planted, *found.found))
     return Table(
@@ -35,7 +56,7 @@ def _role_row(role: str, planted: tuple[str, ...], found: tuple[str, ...]) -> Ro
     )
 
 
-def classes(found: PlantedFound) -> Table:
+def classes(found: PlantedTruthFindings) -> Table:
     """Returns one row per head with a planted or a found class."""
     names = dict.fromkeys((*found.classes_planted, *found.classes_found))
     return Table(

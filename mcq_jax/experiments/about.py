@@ -1,0 +1,42 @@
+"""`about`: what was asked, of which model; the first thing that a run writes down."""
+
+from typing import TYPE_CHECKING
+
+import jax
+
+from mcq_jax.results import About
+
+if TYPE_CHECKING:
+    from mcq_jax.experiments.lab import Lab
+
+
+def about(lab: "Lab") -> About:
+    """Returns what stands at the top of a run's report."""
+    config, asked, checkpoint = lab.config, lab.prompts, lab.checkpoint
+    base = len(asked.prompts) // (2 if config.are_pairs else 1)
+    return About(
+        title=config.title,
+        model=checkpoint.name,
+        model_hash=checkpoint.content_hash,
+        layers=checkpoint.config.layers,
+        heads=checkpoint.config.heads,
+        questions_from=config.questions,
+        template=_template_name(config),
+        example_prompt=asked.example,
+        labels=asked.labels,
+        prompts=base,
+        questions=len(set(asked.question[:base].tolist())),
+        shots=config.shots,
+        dtype=config.dtype,
+        device=str(jax.devices()[0].device_kind),
+        seed=config.seed,
+        are_pairs=config.are_pairs,
+        left_out=asked.left_out,
+        filters=config.filters,
+    )
+
+
+def _template_name(config) -> str:
+    if config.are_pairs:
+        return "pairs"
+    return "planted" if config.questions == "planted" else config.template

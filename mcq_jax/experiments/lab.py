@@ -1,0 +1,144 @@
+"""`Lab`: all that an experiment has at hand: a model, prompts, a folder, a bar.
+
+What several experiments need is worked out once (`once`), whoever asks first. What is
+expensive is a table (`table`); what chooses a program or a node is decided on the first
+host and told to the others (`decide`), since hosts may round differently.
+"""
+
+import contextlib
+import functools
+import json
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mcq_jax import json_values, planted, sharding
+from mcq_jax.checkpoints import Checkpoint
+from mcq_jax.experiments.progress import Progress
+from mcq_jax.experiments.prompt_set import PromptSet
+from mcq_jax.experiments.study import Study
+from mcq_jax.results import (
+    ENGINE_VERSION,
+    About,
+    Record,
+    RunFolder,
+    RunResults,
+    Table,
+    fingerprint,
+)
+
+if TYPE_CHECKING:
+    from mcq_jax.experiments.config import RunConfig
+
+Value = TypeVar("Value")
+Findings = TypeVar("Findings")
+
+
+class Lab:
+    """One run at work; experiments read its attributes and call its methods."""
+
+    def __init__(
+        self,
+        *,
+        config: "RunConfig",
+        checkpoint: Checkpoint,
+        truth: planted.Truth | None,
+        prompt_sets: Mapping[str, PromptSet],
+        folder: RunFolder,
+        progress: Progress,
+    ):
+        self.config, self.checkpoint, self.truth = config, checkpoint, truth
+        self.prompt_sets, self.folder, self.progress = prompt_sets, folder, progress
+        # What experiments found so far, by their names.
+        self.records: dict[str, Record] = {}
+        self._once: dict[Hashable, Any] = {}
+        # The tables that the experiment at work has opened, by name.
+        self._opened: dict[str, set[str]] = {}
+
+    @property
+    def prompts(self) -> PromptSet:
+        """The run's main prompts."""
+        return self.prompt_sets[self.config.name]
+
+    @functools.cached_property
+    def study(self) -> Study | None:
+        """The prompts whose nodes are patched; None with too few questions."""
+        from mcq_jax.experiments import behaviour
+
+        return behaviour.choose_study(self)
+
+    @property
+    def studied(self) -> Study:
+        """The same, for experiments that are run only where there is one."""
+        if self.study is None:
+            raise ValueError(
+                "there are too few questions to study, and this experiment needs them; "
+                "an experiment that does not sets `explains = False`."
+            )
+        return self.study
+
+    def once(self, name: Hashable, work: Callable[[], Value]) -> Value:
+        """Returns what `work` returns, worked out once per run and name."""
+        if name not in self._once:
+            self._once[name] = work()
+        return self._once[name]
+
+    def table(self, name: str, identity: Mapping[str, Any]) -> Table:
+        """Returns the run's table of this name and identity (see `RunFolder.table`)."""
+        table = self.folder.table(name, {"engine": ENGINE_VERSION, **identity})
+        self._opened.setdefault(name, set()).add(table.key)
+        return table
+
+    def findings(self, kind: type[Findings]) -> Findings:
+        """Returns what an experiment found that this one needs."""
+        for record in self.records.values():
+            if type(record.values) is kind:
+                return record.values
+        raise ValueError(
+            f"{kind.__name__} are asked for and not there; name their experiment among "
+            "the `needs` of the one that asks."
+        )
+
+    def decide(self, kind: Any, choose: Callable[[], Value]) -> Value:
+        """Returns the first host's choice on every host.
+
+        Args:
+            kind: its type, as a field of a dataclass would be annotated.
+        """
+        text = sharding.on_first_host(
+            lambda: json.dumps(json_values.to_json(choose())).encode()
+        )
+        return json_values.from_json(kind, json.loads(text))
+
+    def results(self, about: About) -> RunResults:
+        """Returns what experiments found so far."""
+        opening = {"loading": self.progress.seconds.get("loading", 0.0)}
+        return RunResults(about=about, records=dict(self.records), opening=opening)
+
+    def tables_apart_from(
+        self, field: str, name: str, identity: Mapping[str, Any]
+    ) -> list[tuple[Table, Any]]:
+        """Returns the tables made in this way but for one field, and that field.
+
+        So work that grows row by row finds the rows that are there already.
+        """
+        wanted = fingerprint({"engine": ENGINE_VERSION, **identity})
+        found = []
+        for key, said in self.folder.identities(name).items():
+            rest = {one: value for one, value in said.items() if one != field}
+            if rest == wanted and field in said:
+                found.append((self.folder.table_of(name, key), said[field]))
+                self._opened.setdefault(name, set()).add(key)
+        return found
+
+    def track(self, name: str) -> sharding.Track:
+        """Returns a bar for `sharding.run_chunks` and `sweep`."""
+        return functools.partial(self.progress.track, name=name)
+
+    @contextlib.contextmanager
+    def tables_opened(self) -> Iterator[dict[str, set[str]]]:
+        """Within it, collects which tables are opened."""
+        before, self._opened = self._opened, {}
+        try:
+            yield self._opened
+        finally:
+            self._opened = before

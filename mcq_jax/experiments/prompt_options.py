@@ -1,0 +1,59 @@
+"""`PromptOptions`: which questions are asked, and in which words."""
+
+import dataclasses
+from typing import Any
+
+from mcq_jax.planted.channels import LETTERS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PromptOptions:
+    """One set of prompts; a run may have several of them, on the same model."""
+
+    # What experiments call these prompts.
+    name: str = "main"
+    # word_copy, copy_colour, a JSONL file, MMLU's CSV file or folder; "planted" for a
+    # planted model's own questions. A JSONL file of pairs if `are_pairs`.
+    questions: str
+    # Whether `questions` are pairs of a clean and a source prompt.
+    are_pairs: bool = False
+    # How many questions, drawn evenly over subjects; None: all.
+    question_count: int | None = None
+    # Only questions on these subjects, as files name them; none: all.
+    subjects: tuple[str, ...] = ()
+    # Questions with a longer prompt, in tokens, are left out and counted; None: the
+    # model's context.
+    longest_prompt: int | None = None
+    # Draws questions, sources, splits, random sets and resamples.
+    seed: int = 0
+
+    # paper, plain_paren or harness.
+    template: str = "plain_paren"
+    # Labels of the options; A, B, C, … where left out.
+    labels: tuple[str, ...] | None = None
+    # Worked examples per prompt.
+    shots: int = 0
+    # Where worked examples come from; the questions' own source where left out.
+    shots_from: str | None = None
+    # Whether prompts stand inside the checkpoint's chat template.
+    inside_chat_template: bool = False
+    # Ask every question with the right option in each place.
+    all_rotations: bool = True
+    # Options per question of a planted model, 2 to 10.
+    planted_choices: int = 4
+
+    def __post_init__(self):
+        if not 2 <= self.planted_choices <= LETTERS:
+            raise ValueError(
+                f"planted_choices is {self.planted_choices}; a planted model has 2 to "
+                f"{LETTERS} options."
+            )
+        check_at_least(self, 1, "question_count", "longest_prompt")
+
+
+def check_at_least(options: Any, least: int, *names: str) -> None:
+    """Refuses fields that are less; None, which is no limit, passes."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ValueError(f"{name} is {value}; give at least {least}.")

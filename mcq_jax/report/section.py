@@ -1,0 +1,86 @@
+"""`Section`: one part of the page, which belongs to one experiment."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from mcq_jax.report import canvas, words
+from mcq_jax.report.cards import Card
+from mcq_jax.report.claims import Claim
+from mcq_jax.report.table import Table
+from mcq_jax.results import RunResults
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plate:
+    """One figure, not drawn yet, with title, caption and sample."""
+
+    name: str  # of its file, and its anchor in the page
+    title: str
+    caption: str
+    sample: str  # "n = ..."
+    draw: Callable[[RunResults], Figure]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A figure that was drawn, as the page takes it."""
+
+    plate: Plate
+    svg: str
+    width: int  # CSS pixels
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Titled:
+    """A table of a section, with what stands above and below it."""
+
+    table: Table
+    title: str = ""
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Section:
+    """What one experiment has to say; all text is plain and escaped on the page."""
+
+    anchor: str
+    # In the navigation, and above the section.
+    short: str
+    title: str
+    text: str = ""
+    figures: tuple[Plate, ...] = ()
+    tables: tuple[Titled, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    cards: tuple[Card, ...] = ()
+    # What this section does not show, for the box at the end.
+    scope: tuple[str, ...] = ()
+    # The experiment whose findings it shows, where that has no section in this package.
+    experiment: str = ""
+    # How it is laid out, and what that template reads beyond the fields above.
+    template: str = "section.html"
+    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def draw(plate: Plate, run: RunResults, folder: pathlib.Path) -> Drawing:
+    """Writes the figure as a PNG into the folder; returns it as SVG for the page."""
+    figure = plate.draw(run)
+    canvas.save_png(figure, folder / f"{plate.name}.png")
+    # The layout stands now; working it out anew would take a third of the time.
+    figure.set_layout_engine("none")
+    return Drawing(
+        plate=plate,
+        svg=canvas.to_svg(figure, plate.name),
+        width=round(figure.get_figwidth() * canvas.PIXELS_PER_INCH),
+    )
+
+
+def prompts_asked(run: RunResults) -> str:
+    """Returns the sample of figures about all prompts."""
+    return (
+        f"n = {words.count(run.about.questions, 'question')}, "
+        f"{words.count(run.about.prompts, 'prompt')}"
+    )
