@@ -20,6 +20,7 @@ from mcq_jax.checkpoints.streaming import Layout, StoredTensor, stream
 from mcq_jax.checkpoints.views import View
 from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
 from mcq_jax.model.parameters import Group
+from mcq_jax.parameter_table import Kind, parameter
 
 # Where a leaf of the parameters is: part ("embed", "layers", "unembed"), Haiku
 # module, name.
@@ -88,7 +89,9 @@ def build_parameters(
             if layers is None:
                 array = stream(tensor(0), layout, **to)
             else:
-                place = stream_int8 if is_int8 and _is_matrix(leaf) else stream
+                place = (
+                    stream_int8 if is_int8 and parameter(own_name).is_matrix else stream
+                )
                 array = place([tensor(i) for i in layers], layout, **to)
             group.setdefault(module, {})[own_name] = array
         return group
@@ -191,32 +194,24 @@ def _view(leaf: Leaf, names: Names) -> View:
 _AS_IT_IS = View()
 
 
-def _is_matrix(leaf: Leaf) -> bool:
-    return not leaf[2].endswith(("_bias", "_gain", "table"))
-
-
-# Matrices whose output is the residual stream.
-_WRITING = ("output", "down")
-
-
 def _stored_shape(leaf: Leaf, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if leaf[2].endswith("table"):
-        return shape
-    if not _is_matrix(leaf):
+    kind = parameter(leaf[2]).kind
+    if kind in (Kind.GAIN, Kind.BIAS):
         return (math.prod(shape),)
     rows, width = math.prod(shape[:-1]), shape[-1]
-    return (width, rows) if leaf[2] in _WRITING else (rows, width)
+    return (width, rows) if kind is Kind.WRITING else (rows, width)
 
 
 def _layout(
     leaf: Leaf, shape: tuple[int, ...], names: Names, config: ModelConfig
 ) -> Layout:
     # Matrices are stored as [output, input]; the last axis of ours is the width.
-    is_vector = not _is_matrix(leaf) and not leaf[2].endswith("table")
+    kind = parameter(leaf[2]).kind
+    is_vector = kind in (Kind.GAIN, Kind.BIAS)
     layout = Layout(
         shape=shape,
         leading=len(shape) if is_vector else len(shape) - 1,
-        is_turned=leaf[2] in _WRITING,
+        is_turned=kind is Kind.WRITING,
     )
     if leaf[2] not in names.interleaved:
         return layout

@@ -8,6 +8,7 @@ import numpy as np
 from mcq_jax.checkpoints.conversion import UNEMBED_TABLE, Leaf, Names, StoredTensor
 from mcq_jax.checkpoints.views import View, one_after_another
 from mcq_jax.model import ModelConfig, parameter_shapes
+from mcq_jax.parameter_table import Kind, parameter
 
 Tensors = Mapping[str, StoredTensor]
 
@@ -164,7 +165,7 @@ def _raised_gains(config: ModelConfig) -> dict[Leaf, View]:
         for part, group in groups.items()
         for module, arrays in group.items()
         for name in arrays
-        if name.endswith("_gain")
+        if parameter(name).kind is Kind.GAIN
     }
 
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
+from mcq_jax.parameter_table import Kind, parameter
 
 # A tree of shardings (or a prefix of one: a sharding then holds for all leaves below
 # it; None is jax's default device), or a function to one from the parameters as
@@ -62,4 +63,4 @@ def stacked_shapes(
 
 def dtype_of(name: str, dtype: np.dtype) -> np.dtype:
     """Gains stay in float32: they are few, and 1 + w would lose the bits of w."""
-    return np.dtype(np.float32) if name.endswith("_gain") else dtype
+    return np.dtype(np.float32) if parameter(name).kind is Kind.GAIN else dtype

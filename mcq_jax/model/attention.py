@@ -3,7 +3,7 @@
 import functools
 
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from mcq_jax import axes
 from mcq_jax.interventions import Site, Tap
@@ -80,6 +80,18 @@ def attention(
     if config.attention_output_bias:
         out = out + bias("output_bias", (config.width,), x.dtype)[None]
     return out, own
+
+
+def head_writes(
+    z: Float[Array, "*rows kv_head group head_width"],
+    output: Float[Array, "kv_head group head_width width"],
+) -> Float[Array, "*rows kv_head group width"]:
+    """Returns what each head writes by itself, before any norm of their sum.
+
+    In float32: batched over heads, bfloat16 has no product on CPUs.
+    """
+    wide = (a.astype(jnp.float32) for a in (z, output))
+    return contract("...kgh,kghw->...kgw", *wide)
 
 
 def _project(name: str, x: Array, heads: tuple[int, ...], has_bias: bool) -> Array:
@@ -175,10 +187,8 @@ def _read(pattern: axes.Pattern, blocks: tuple[Block, ...]) -> axes.Queries:
 
 def _head_changes(z: axes.Queries, weight: Array, tap: Tap) -> axes.Residual:
     """What edits of the heads' outputs add to their sum: exactly 0 where unedited."""
-    # Batched over heads, bfloat16 has no product on CPUs; widened, the numbers are the
-    # same, and then rounded as the edited ones are.
-    wide = contract("qkgh,kghw->qkgw", *(a.astype(jnp.float32) for a in (z, weight)))
-    clean = Tap((), ())(Site.HEAD_OUT, wide.astype(z.dtype))
+    # Rounded as the edited ones are.
+    clean = Tap((), ())(Site.HEAD_OUT, head_writes(z, weight).astype(z.dtype))
     edited = tap(Site.HEAD_OUT, clean)
     change = edited.astype(jnp.float32) - clean.astype(jnp.float32)
     return change.sum((1, 2)).astype(z.dtype)

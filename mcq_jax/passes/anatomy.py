@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float, Int
 from mcq_jax import metrics
 from mcq_jax.axes import AnyArray
 from mcq_jax.model.arithmetic import contract
-from mcq_jax.model.config import ModelConfig, Norm
-from mcq_jax.model.int8 import dequantise
+from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.direct import answer_directions, output_weights
 from mcq_jax.model.parameters import Parameters
 from mcq_jax.passes.prompt_pass import NodeOutputs, Prefill
 
@@ -72,23 +72,10 @@ def answer_readout(
     config: ModelConfig,
 ) -> Readout:
     """Returns how prompts that have been run read their answers."""
-    unembed = parameters.unembedding["~"]
-    vectors = unembed["table"][answer_ids]
-    subtracts_mean = config.norm is Norm.LAYER
-    wide = run.final.astype(jnp.float32)
-    if subtracts_mean:
-        wide = wide - wide.mean(-1, keepdims=True)
-    gain, scale = jnp.ones(config.width), jnp.ones(len(wide))
-    if config.norm is not Norm.NONE:
-        gain = unembed["norm_gain"]
-        scale = jnp.sqrt(jnp.mean(wide * wide, -1) + config.norm_epsilon)
-    direct = functools.partial(metrics.answer_directions, subtracts_mean=subtracts_mean)
-    bias = unembed.get("norm_bias", jnp.zeros(config.width)).astype(jnp.float32)
-    return Readout(
-        directions=jax.vmap(direct, in_axes=(0, None, 0))(vectors, gain, scale),
-        offsets=contract("pcw,w->pc", vectors.astype(jnp.float32), bias),
-        head_scale=run.head_scale.T,
+    directions, offsets = answer_directions(
+        parameters.unembedding, run.final, answer_ids, config=config
     )
+    return Readout(directions=directions, offsets=offsets, head_scale=run.head_scale.T)
 
 
 def contributions(
@@ -161,21 +148,14 @@ def _layers(parameters: Parameters):
             yield group, index
 
 
-def _written_by_heads(group, index, config):
-    """A layer's output matrix and bias, with the gain of the norm behind them in."""
-    attention = dequantise(jax.tree.map(lambda w: w[index], group["attention"]))
-    attention = jax.tree.map(lambda w: w.astype(jnp.float32), attention)
-    output = attention["output"]
-    bias = attention.get("output_bias", jnp.zeros(config.width))
-    if config.post_norm:
-        gain = attention["post_norm_gain"]
-        output, bias = output * gain[None, None, None], bias * gain
-    return output, bias
+def _output_weights(group, index, config):
+    attention = jax.tree.map(lambda w: w[index], group["attention"])
+    return output_weights(attention, config)
 
 
 @functools.partial(jax.jit, static_argnames="config")
 def _contributions(group, index, nodes, embedding, scale, directions, config):
-    output, bias = _written_by_heads(group, index, config)
+    output, bias = _output_weights(group, index, config)
 
     def one(z, mlp, embedding, scale, directions):
         parts = metrics.node_contributions(
@@ -196,14 +176,14 @@ def _attention(
     group, index, values, value_index, pattern, scale, directions, keys,
     key_classes, config,
 ):  # fmt: skip
-    output, _ = _written_by_heads(group, index, config)
+    output, _ = _output_weights(group, index, config)
     values = values[value_index]
 
     def one(values, pattern, scale, directions, keys):
         norms = metrics.value_output_norms(values, output)
         shares = metrics.value_weighted_attention(pattern, norms)
         label_values = values[keys.label_positions]
-        writes = jnp.einsum(
+        writes = contract(
             "skh,kghw,cw->kgsc",
             label_values.astype(jnp.float32) * scale,
             output,

@@ -1,6 +1,5 @@
 """What prompts answer: their logits, and the log-sum-exp over the vocabulary."""
 
-import dataclasses
 import functools
 
 import jax
@@ -11,6 +10,7 @@ from mcq_jax import sharding
 from mcq_jax.axes import AnyArray
 from mcq_jax.model import transformer
 from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.direct import answers_only
 from mcq_jax.model.parameters import Group, Parameters
 from mcq_jax.model.run import run_embed, run_layers
 
@@ -68,8 +68,7 @@ def read_answers(
         return logits[ids], jax.nn.logsumexp(logits)
 
     def read_answers_only(x, ids):
-        only = _vocabulary_of(group, ids)
-        few = dataclasses.replace(config, vocabulary=choices)
+        only, few = answers_only(group, ids, config)
         return transformer.unembed.apply(only, x[None], (), (), few)[0][0], None
 
     def read_prompt(rows, ids):
@@ -83,9 +82,3 @@ def read_answers(
         answers.reshape(prompts, *rows, choices),
         None if normaliser is None else normaliser.reshape(prompts, *rows),
     )
-
-
-def _vocabulary_of(group: Group, ids: Int[Array, " choice"]) -> Group:
-    """The unembedding of some tokens only."""
-    weights = group["~"]
-    return {"~": {**weights, "table": weights["table"][ids]}}

@@ -12,8 +12,8 @@ from mcq_jax.interventions import Capture, Edge, Edit, Node, Site, patch
 from mcq_jax.interventions.circuits import FINAL, HEAD_INPUTS, Input
 from mcq_jax.interventions.selection import Indices
 from mcq_jax.model import ModelConfig, Parameters, read_by
-from mcq_jax.model.arithmetic import contract
-from mcq_jax.model.int8 import dequantise
+from mcq_jax.model.attention import head_writes
+from mcq_jax.model.direct import output_weights
 from mcq_jax.model.parameters import Group
 from mcq_jax.model.run import run_layers
 
@@ -124,11 +124,11 @@ class Walk:
     def _written(self, node: Node, z: Array) -> _Change:
         """What a head writes into the residual for `z`, less what it wrote."""
         kv_head, group = divmod(node.head or 0, self.config.group)
-        clean = self.clean[Site.Z][node.layer]
-        change = _minus(z[:, :, kv_head, group], clean[:, :, kv_head, group])
-        attention = dequantise(self._layer(node.layer)["attention"])
-        output = attention["output"][0, kv_head, group]
-        return contract("rph,hw->rpw", change, output.astype(jnp.float32))
+        here = (..., slice(kv_head, kv_head + 1), slice(group, group + 1), slice(None))
+        change = _minus(z[here], self.clean[Site.Z][node.layer][here])
+        attention = jax.tree.map(lambda a: a[0], self._layer(node.layer)["attention"])
+        output, _ = output_weights(attention, self.config)
+        return head_writes(change, output[here[1:]])[:, :, 0, 0]
 
     def _at_clean(self, site: Site, layer: int) -> Edit:
         value = self.clean[site][layer][None]

@@ -33,12 +33,11 @@ from mcq_jax.sharding.placement import (
     use_mesh,
     use_mesh_of,
 )
-from mcq_jax.sharding.rules import MESH_AXES, PARAMETER_AXES, parameter_shardings
+from mcq_jax.sharding.rules import MESH_AXES, parameter_shardings
 from mcq_jax.sharding.stopping import Stopped, check_stop, stopping_on_sigterm
 
 __all__ = [
     "MESH_AXES",
-    "PARAMETER_AXES",
     "Chunk",
     "Collective",
     "FirstHostError",

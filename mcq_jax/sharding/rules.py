@@ -1,7 +1,8 @@
-"""Which axis of a parameter lies on which axis of the device mesh: two tables.
+"""Which axis of a parameter lies on which axis of the device mesh.
 
-Nothing else decides where weights go. Activations follow from them: rows are laid over
-"data" where a pass begins, and the compiler carries both through the layers.
+The table here and that of parameters (`mcq_jax.parameter_table`) decide it, and
+nothing else does. Activations follow from them: rows are laid over "data" where a pass
+begins, and the compiler carries both through the layers.
 """
 
 import math
@@ -11,36 +12,7 @@ from typing import Any
 import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
-# The axes of every parameter, in the words of `mcq_jax.axes`. A segment's layer axis
-# comes before them, and is never split. A matrix's last axis is the residual stream's,
-# which its rows read or write.
-PARAMETER_AXES: dict[str, tuple[str, ...]] = {
-    "table": ("vocabulary", "width"),
-    "position_table": ("context", "width"),
-    "norm_gain": ("width",),
-    "norm_bias": ("width",),
-    "post_norm_gain": ("width",),
-    # Of one head or of all: small, and whole everywhere.
-    "query_norm_gain": (),
-    "key_norm_gain": (),
-    "query": ("kv_head", "group", "head_width", "width"),
-    "query_bias": ("kv_head", "group", "head_width"),
-    "key": ("kv_head", "head_width", "width"),
-    "key_bias": ("kv_head", "head_width"),
-    "value": ("kv_head", "head_width", "width"),
-    "value_bias": ("kv_head", "head_width"),
-    "relative": ("kv_head", "group", "head_width", "width"),
-    "content_bias": ("kv_head", "group", "head_width"),
-    "position_bias": ("kv_head", "group", "head_width"),
-    "output": ("kv_head", "group", "head_width", "width"),
-    "output_bias": ("width",),
-    "gate": ("neuron", "width"),
-    "gate_bias": ("neuron",),
-    "up": ("neuron", "width"),
-    "up_bias": ("neuron",),
-    "down": ("neuron", "width"),
-    "down_bias": ("width",),
-}
+from mcq_jax.parameter_table import parameter
 
 # The mesh axes that an axis is split over; one that is not here is whole everywhere.
 # "kv" and "group" are the two parts of the user's axis "model": a model with fewer
@@ -72,44 +44,36 @@ def parameter_shardings(
             gathered layer by layer where they are used. Tables and vectors never are.
     """
 
-    def place(path, parameter):
-        axes = axes_of(path, parameter)
-        is_matrix = len(axes) > 1 and not {"vocabulary", "context"} & set(axes)
-        extra = FULLY_SHARDED if fully_sharded and is_matrix else {}
-        spec = _spec(axes, parameter, dict(mesh.shape), extra)
+    def place(path, leaf):
+        is_split = fully_sharded and parameter(_name(path)).is_matrix
+        extra = FULLY_SHARDED if is_split else {}
+        spec = _spec(axes_of(path, leaf), leaf, dict(mesh.shape), extra)
         return NamedSharding(mesh, spec)
 
     return jax.tree_util.tree_map_with_path(place, parameters)
 
 
-def axes_of(path: Sequence[Any], parameter: Any) -> tuple[str, ...]:
+def axes_of(path: Sequence[Any], leaf: Any) -> tuple[str, ...]:
     """Returns the axes of a leaf. A weight kept as int8 is two: values and scale."""
-    name = next(key.key for key in reversed(path) if hasattr(key, "key"))
-    axes = parameter_axes(name)
+    axes = parameter(_name(path)).axes
     if getattr(path[-1], "name", None) != "scale":
         return axes
-    shape = parameter.shape[parameter.ndim - len(axes) :]
+    shape = leaf.shape[leaf.ndim - len(axes) :]
     return tuple("one" if n == 1 else a for a, n in zip(axes, shape, strict=True))
 
 
-def parameter_axes(name: str) -> tuple[str, ...]:
-    """Returns the axes of a parameter, without a segment's layer axis."""
-    if name not in PARAMETER_AXES:
-        raise ValueError(
-            f"no rule says how parameter {name!r} is split over devices; add its axes "
-            "to PARAMETER_AXES in mcq_jax/sharding/rules.py."
-        )
-    return PARAMETER_AXES[name]
-
-
-def whole_over_data(path: Sequence[Any], parameter: Any, sizes: Mapping[str, int]):
+def whole_over_data(path: Sequence[Any], leaf: Any, sizes: Mapping[str, int]):
     """Returns the partition of a parameter where a layer uses it."""
-    return _spec(axes_of(path, parameter), parameter, sizes, {})
+    return _spec(axes_of(path, leaf), leaf, sizes, {})
 
 
-def _spec(axes, parameter, sizes: Mapping[str, int], extra) -> PartitionSpec:
-    shape = parameter.shape[parameter.ndim - len(axes) :]
-    stacked = (None,) * (parameter.ndim - len(axes))
+def _name(path: Sequence[Any]) -> str:
+    return next(key.key for key in reversed(path) if hasattr(key, "key"))
+
+
+def _spec(axes, leaf, sizes: Mapping[str, int], extra) -> PartitionSpec:
+    shape = leaf.shape[leaf.ndim - len(axes) :]
+    stacked = (None,) * (leaf.ndim - len(axes))
     parts = [
         _part(axis, size, sizes, {**MESH_AXES, **extra})
         for axis, size in zip(axes, shape, strict=True)

@@ -4,6 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mcq_jax import metrics
+from mcq_jax.model import Norm
 from mcq_jax.passes import (
     Keys,
     answer_prompts,
@@ -17,6 +19,7 @@ from tests.passes.full_runs import prompts
 
 ANSWERS = jnp.array([[1, 5], [0, 3], [12, 11]])
 ROUNDING = 1e-4
+CAPPED = ["as Gemma 2: norms on both sides, caps, windows"]
 
 
 @pytest.mark.parametrize("case", tiny.CASES)
@@ -79,6 +82,29 @@ def test_a_prompt_taken_apart_has_shares_for_every_head(case: str):
         rtol=1e-3,
         atol=ROUNDING,
     )
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["as GPT-2: layer norm, learned positions", "no norm, own score scale", *CAPPED],
+)
+def test_the_readout_is_the_formula_of_direct_contributions(case: str):
+    config = tiny.CASES[case]
+    parameters = tiny.random_parameters(config)
+    run = prefill(parameters, *prompts(config), config=config)
+    readout = answer_readout(parameters, run, ANSWERS, config=config)
+    weights, x = parameters.unembedding["~"], np.asarray(run.final)
+    is_layer = config.norm is Norm.LAYER
+    x = x - is_layer * x.mean(-1, keepdims=True)
+    size = np.sqrt((x**2).mean(-1) + config.norm_epsilon)
+    for prompt, ids in enumerate(ANSWERS):
+        directions = metrics.answer_directions(
+            weights["table"][ids],
+            weights.get("norm_gain", jnp.ones(config.width)),
+            jnp.float32(size[prompt] if config.norm is not Norm.NONE else 1),
+            subtracts_mean=is_layer,
+        )
+        np.testing.assert_allclose(readout.directions[prompt], directions, atol=1e-5)
 
 
 def _writes_by_hand(parameters, run, readout, labels, config):
