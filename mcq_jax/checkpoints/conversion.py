@@ -180,11 +180,12 @@ def _stored(
     layer: int,
 ) -> StoredTensor:
     """A leaf's tensor as the leaf sees it."""
-    tensor = tensors[_stored_name(leaf, names, layer)]
+    name = _stored_name(leaf, names, layer)
+    tensor = tensors[name]
     if leaf not in names.views:
-        return tensor
+        return dataclasses.replace(tensor, name=name)
     read = functools.partial(_view(leaf, names).read, tensor)
-    return StoredTensor(shape=_stored_shape(leaf, shape), read=read)
+    return StoredTensor(shape=_stored_shape(leaf, shape), read=read, name=name)
 
 
 def _view(leaf: Leaf, names: Names) -> View:

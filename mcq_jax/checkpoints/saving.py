@@ -135,7 +135,8 @@ def restore(
 
     def one(path: tuple, leaf: jax.ShapeDtypeStruct, sharding: Any) -> jax.Array:
         is_stack = _is_stack(path)
-        stored = [tensors[name] for name in _names(path, sizes)]
+        names = _names(path, sizes)
+        stored = [dataclasses.replace(tensors[name], name=name) for name in names]
         return stream(
             stored if is_stack else stored[0],
             Layout(shape=leaf.shape[1:] if is_stack else leaf.shape),

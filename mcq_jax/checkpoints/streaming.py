@@ -6,12 +6,14 @@ on CPU takes them over as they are. What is where in a file is left to `conversi
 """
 
 import dataclasses
+import functools
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
+import ml_dtypes
 import numpy as np
 
 
@@ -23,6 +25,8 @@ class StoredTensor:
     # read(start, stop) gives that stretch of the first axis, as float numbers: a view
     # of the mapped file where it can be one.
     read: Callable[[int, int], np.ndarray]
+    # What the file calls it, for errors.
+    name: str = "of the checkpoint"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,10 +86,11 @@ def _fill(
         wanted = [shard for shard in shards if shard.holds(layer, start, stop)]
         if not wanted:
             return
-        rows = layers[layer].read(start, stop)
+        stored = layers[layer]
+        rows = stored.read(start, stop)
         rows = rows if layout.prepare is None else layout.prepare(rows)
         for shard in wanted:
-            shard.write(layer, start, rows.reshape(stop - start, -1))
+            shard.write(layer, start, rows.reshape(stop - start, -1), stored.name)
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         list(pool.map(copy, _pieces(layers, layout.multiple)))
@@ -132,14 +137,52 @@ class _Shard:
         first, last = np.searchsorted(self._rows, (start, stop))
         return self._first_layer <= layer < self._last_layer and first < last
 
-    def write(self, layer: int, start: int, rows: np.ndarray) -> None:
+    def write(self, layer: int, start: int, rows: np.ndarray, name: str) -> None:
         """Stores those of the rows `[row, column]` that belong here."""
         target = self._stored[layer - self._first_layer]
         first, last = np.searchsorted(self._rows, (start, start + len(rows)))
         for at in range(first, last, _BLOCK):
             places = self._rows[at : min(at + _BLOCK, last)] - start
             block = rows[_span(places)][:, self._columns]
-            target[at : at + len(places)] = block.astype(target.dtype, copy=False)
+            with np.errstate(over="ignore"):
+                converted = block.astype(target.dtype, copy=False)
+            if not _is_finite(converted):
+                raise _not_finite(name, block, target.dtype)
+            target[at : at + len(places)] = converted
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    """Says whether no number is NaN or infinite: then some exponent is all ones.
+
+    By the bits, as in 16 of them that is ten times as fast as `isfinite`.
+    """
+    exponent = _exponent(array.dtype)
+    if exponent is None or not array.size:
+        return True
+    return (array.view(exponent.dtype) & exponent).max() < exponent
+
+
+@functools.cache
+def _exponent(dtype: np.dtype) -> np.unsignedinteger | None:
+    """The bits of a float type's exponent; None for integers."""
+    if dtype.kind in "iu":
+        return None
+    info = ml_dtypes.finfo(dtype)
+    bits = np.dtype(f"u{dtype.itemsize}").type
+    return bits((1 << info.nexp) - 1 << info.nmant)
+
+
+def _not_finite(name: str, numbers: np.ndarray, dtype: np.dtype) -> ValueError:
+    if not _is_finite(numbers):
+        return ValueError(
+            f"Tensor {name} holds NaN or infinities, so that nothing computed with it "
+            "would be a number; fetch the checkpoint again, or do not trust it."
+        )
+    return ValueError(
+        f"Tensor {name} holds numbers up to {np.abs(numbers).max():.3g}, and {dtype} "
+        f"ends at {float(ml_dtypes.finfo(dtype).max):.3g}; load it with "
+        "dtype='bfloat16' or 'float32'."
+    )
 
 
 # Rows turned and converted at once, while they lie in the processor's cache: thirty

@@ -9,6 +9,7 @@ from mcq_jax.model.config import (
     RopeScaling,
 )
 from mcq_jax.model.constants import LayerConstants, layer_constants
+from mcq_jax.model.finiteness import NotFinite, first_nonfinite
 from mcq_jax.model.generation import Generated, generate
 from mcq_jax.model.int8 import Int8Weight, dequantise
 from mcq_jax.model.parameters import (
@@ -31,12 +32,14 @@ __all__ = [
     "LayerConstants",
     "ModelConfig",
     "Norm",
+    "NotFinite",
     "Output",
     "Parameters",
     "QueryKeyNorm",
     "RopeScaling",
     "chinchilla",
     "dequantise",
+    "first_nonfinite",
     "forward",
     "generate",
     "initialise",

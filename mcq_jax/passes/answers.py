@@ -4,11 +4,12 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mcq_jax import sharding
 from mcq_jax.axes import AnyArray
-from mcq_jax.model import transformer
+from mcq_jax.model import first_nonfinite, transformer
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.direct import answers_only
 from mcq_jax.model.parameters import Group, Parameters
@@ -23,17 +24,37 @@ def answer_prompts(
     *,
     config: ModelConfig,
 ) -> tuple[Float[Array, "prompt choice"], Float[Array, " prompt"]]:
-    """Returns answer logits and log-sum-exp of plain prompts; nothing is kept."""
+    """Returns answer logits and log-sum-exp of plain prompts; nothing is kept.
+
+    Where they are not finite, the error says in which layer and at which site they
+    first were not.
+    """
     tokens, last = jnp.asarray(tokens), jnp.asarray(lengths) - 1
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
     x, _ = run_embed(parameters.embed, tokens, positions, config=config)
     x = run_layers(parameters, x, positions, config=config).residual
-    return read_answers(
+    logits, normaliser = read_answers(
         parameters.unembedding,
         pick_position(x, last),
         jnp.asarray(answer_ids),
         config=config,
     )
+    if not isinstance(logits, jax.core.Tracer):
+        _check_finite(parameters, tokens, lengths, logits, normaliser, config)
+    return logits, normaliser
+
+
+def _check_finite(parameters, tokens, lengths, logits, normaliser, config) -> None:
+    """Raises ValueError that says where a pass stopped being finite, if one did."""
+    are_finite = jnp.isfinite(logits).all(-1) & jnp.isfinite(normaliser)
+    bad = np.flatnonzero(~sharding.on_every_host(are_finite))
+    if len(bad):
+        own = np.asarray(tokens)[bad[:1], : int(lengths[bad[0]])]
+        found = first_nonfinite(parameters, own, config=config)
+        raise ValueError(
+            f"{len(bad)} of {len(are_finite)} prompts have logits that are no finite "
+            f"numbers. {found or ''}"
+        )
 
 
 @jax.jit

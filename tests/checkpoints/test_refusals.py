@@ -6,6 +6,7 @@ import struct
 import sys
 
 import gguf
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -262,3 +263,35 @@ def test_a_missing_gguf_package_is_named(tmp_path, gguf_bytes, monkeypatch):
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(ImportError, match=r"mcq-jax\[gguf\]"):
         checkpoints.load(path)
+
+
+@pytest.mark.parametrize("stored", [np.float32, np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["model.layers.1.mlp.down_proj", "model.norm"])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path, stored, bad, name):
+    weights = files.random_weights("llama")
+    weights = {n: array.astype(stored) for n, array in weights.items()}
+    weights[f"{name}.weight"].flat[5] = bad
+    folder = files.write_folder(tmp_path / "f", weights, files.config("llama"))
+    with pytest.raises(ValueError, match=rf"Tensor {name}.weight holds NaN or inf"):
+        checkpoints.load(folder)
+
+
+@pytest.mark.parametrize("kept", ["full", "int8"])
+def test_nan_in_a_gguf_file_is_refused_by_name(tmp_path, kept):
+    weights = files.random_weights("qwen2")
+    weights["model.layers.0.self_attn.k_proj.weight"][3, 2] = np.nan
+    path = files.write_gguf(tmp_path / "m.gguf", weights, "qwen2")
+    with pytest.raises(ValueError, match=r"Tensor blk.0.attn_k.weight holds NaN"):
+        checkpoints.load(path, weights=kept)
+
+
+def test_weights_too_large_for_the_dtype_are_refused_with_one_that_holds_them(tmp_path):
+    weights = files.random_weights("llama")
+    weights["model.layers.0.mlp.up_proj.weight"][1, 2] = -7e4
+    folder = files.write_folder(tmp_path / "f", weights, files.config("llama"))
+    assert checkpoints.load(folder, dtype="bfloat16")
+    with pytest.raises(
+        ValueError, match=r"up_proj.weight holds .*7e\+04, and float16.*6.55e\+04"
+    ):
+        checkpoints.load(folder, dtype="float16")
