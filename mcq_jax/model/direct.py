@@ -25,7 +25,7 @@ def answers_only(
 ) -> tuple[Group, ModelConfig]:
     """Returns the unembedding, and its config, of some tokens in place of all."""
     weights = unembedding["~"]
-    only = {"~": {**weights, "table": weights["table"][ids]}}
+    only: Group = {"~": {**weights, "table": weights["table"][ids]}}
     return only, dataclasses.replace(config, vocabulary=len(ids))
 
 

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from mcq_jax import sharding
@@ -39,7 +40,7 @@ def answer_prompts(
         jnp.asarray(answer_ids),
         config=config,
     )
-    if not isinstance(logits, jax.core.Tracer):
+    if not isinstance(logits, Tracer):
         _check_finite(parameters, tokens, lengths, logits, normaliser, config)
     return logits, normaliser
 
