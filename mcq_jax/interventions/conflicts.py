@@ -1,5 +1,6 @@
 """Two edits that both claim the same numbers, found before anything runs."""
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ def check_conflicts(edits: Sequence[Edit], sizes: Mapping[str, int]) -> None:
     for one, other in itertools.combinations(patches, 2):
         if one.site is not other.site:
             continue
-        for layer in np.intersect1d(one.layers, other.layers):
+        for layer in _layers_of_both(one, other):
             claims = (_claimed(edit, int(layer), sizes) for edit in (one, other))
             if np.logical_and(*claims).any():
                 raise ValueError(
@@ -30,6 +31,14 @@ def check_conflicts(edits: Sequence[Edit], sizes: Mapping[str, int]) -> None:
                     "Only the later would count; give them different places, or leave "
                     "one out."
                 )
+
+
+def _layers_of_both(one: Edit, other: Edit) -> list[int]:
+    """Where two edits can meet; one layer stands for all if both are in every one."""
+    named = [np.asarray(e.layers) for e in (one, other) if e.layers is not None]
+    if not named:
+        return [0]
+    return functools.reduce(np.intersect1d, named).tolist()
 
 
 def _is_patch(edit: Edit) -> bool:
@@ -43,7 +52,9 @@ def _claimed(
     edit: Edit, layer: int, sizes: Mapping[str, int]
 ) -> Bool[np.ndarray, "..."]:
     """Where an edit has weight 1, `[row, *site axes]`; axes may have size 1."""
-    slot = int(np.argmax(np.asarray(edit.layers) == layer))
+    slot = 0
+    if edit.layers is not None:
+        slot = int(np.argmax(np.asarray(edit.layers) == layer))
     claimed = selected_weight(edit, slot, sizes) == 1
     if edit.positions is None:
         return claimed

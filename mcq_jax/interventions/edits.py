@@ -7,8 +7,8 @@ all of it, and edits can be batched, vmapped, differentiated and sharded.
 
 import dataclasses
 import enum
-from collections.abc import Callable
-from typing import TypedDict, Unpack
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict, Unpack
 
 import jax
 import jax.core
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
-from mcq_jax.interventions import selection, wording
+from mcq_jax.interventions import rows, selection, wording
 from mcq_jax.interventions.selection import Indices
 from mcq_jax.interventions.sites import Site
 
@@ -30,15 +30,15 @@ class Kind(enum.Enum):
     APPLY = "x at w = 0, function(x, *arguments) at w = 1, linear between"
 
 
-@jax.tree_util.register_dataclass
+@rows.pytree
 @dataclasses.dataclass(frozen=True)
 class Argument:
     """One array argument of an edit's function: `[slot, row, …]`, any of size 1."""
 
-    values: Array
+    values: Array = rows.array(1)
 
 
-@jax.tree_util.register_dataclass
+@rows.pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Edit:
     """A change of one site. Build it with `patch`, `add`, `scale`, `apply`, …
@@ -49,26 +49,30 @@ class Edit:
     of one site apply in the order in which they are given. `print(edit)` reads it out.
     """
 
-    site: Site = dataclasses.field(metadata={"static": True})
-    kind: Kind = dataclasses.field(metadata={"static": True})
+    site: Site = rows.static()
+    kind: Kind = rows.static()
     # Of kind APPLY; module-level, so that it is the same object in every call.
-    function: Callable[..., Array] | None = dataclasses.field(
-        default=None, metadata={"static": True}
-    )
-    # Which layer each slot belongs to; no slot, no change.
-    layers: Array  # [slot]
-    positions: Array | None  # [row, selected]
+    function: Callable[..., Array] | None = rows.static(default=None)
+    # Which layer each slot belongs to, [slot]; no slot, no change. None: the one slot
+    # is that of every layer.
+    layers: Array | None = rows.array(rows.NO_ROWS)
+    positions: Array | None = rows.array(0)  # [row, selected]; None is all
     # The site's heads (kv heads for keys and values) or neurons; None is all.
-    units: Array | None = None  # [slot, row, selected]
+    units: Array | None = rows.array(1, default=None)  # [slot, row, selected]
     # Of scores and pattern: the positions that are looked at.
-    keys: Array | None = None  # [slot, row, selected]
-    # Of keys and values: the queries that read the change (see `model.read_by`); None
-    # is all of them.
-    readers: Array | None = None  # bool [slot, row, query, kv_head, group]
-    weight: Array  # [slot, row, *site axes]
+    keys: Array | None = rows.array(1, default=None)  # [slot, row, selected]
+    # Of keys and values: the queries that read the change (see `model.read_by`), bool
+    # [slot, row, query, kv_head, group]; None is all of them.
+    readers: Array | None = rows.array(1, default=None)
+    weight: Array = rows.array(1)  # [slot, row, *site axes]
     # What APPLY does not use (0 there).
-    value: Array  # [slot, row, *site axes]
-    arguments: tuple[Argument, ...] = ()
+    value: Array = rows.array(1)  # [slot, row, *site axes]
+    arguments: tuple[Argument, ...] = rows.nested(default=())
+
+    @property
+    def slots(self) -> int:
+        """How many layers have values of their own; 1 where all share one."""
+        return 1 if self.layers is None else self.layers.shape[0]
 
     @property
     def selectors(self) -> list[tuple[Array, tuple[int, ...]]]:
@@ -80,28 +84,74 @@ class Edit:
         return wording.describe(self)
 
 
-@jax.tree_util.register_dataclass
+@rows.pytree
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Capture:
-    """A wish to see one site: all layers or some, all positions or some."""
+    """A wish to see one site: all of it, or some layers, positions, heads, … of it.
 
-    site: Site = dataclasses.field(metadata={"static": True})
-    layers: tuple[int, ...] | None = dataclasses.field(
-        default=None, metadata={"static": True}
-    )
-    positions: Array | None = None  # [row, selected]
+    What is not selected is not kept. Selected heads stand on one axis where the site
+    has those of heads (two of query heads), as do neurons and keys on theirs.
+    `Capture.of` reads what people write.
+    """
+
+    site: Site = rows.static()
+    layers: tuple[int, ...] | None = rows.static(default=None)
+    positions: Array | None = rows.array(0, default=None)  # [row, selected]
+    # The site's heads (kv heads for keys and values) or neurons; None is all.
+    units: Array | None = rows.array(0, default=None)  # [row, selected]
+    # Of scores and pattern: the positions that are looked at.
+    keys: Array | None = rows.array(0, default=None)  # [row, selected]
+
+    @classmethod
+    def of(
+        cls,
+        site: Site | str,
+        *,
+        layers: int | Sequence[int] | None = None,
+        positions: Indices | None = None,
+        heads: Indices | None = None,
+        neurons: Indices | None = None,
+        keys: Indices | None = None,
+    ) -> "Capture":
+        """Returns a capture from a site or any of its names, and lists of indices.
+
+        Args:
+            heads: query heads; at K, V and ROT_K the kv heads.
+            keys: of SCORES and PATTERN, what is looked at; `positions` is who looks.
+        """
+        given = None if layers is None else np.atleast_1d(np.asarray(layers))
+        site, found = selection.resolve(site, given)
+        what = f"a capture of {site}"
+        units = selection.units(what, site, heads, neurons, 1)
+        chosen = None if keys is None else selection.keys(what, site, keys, 1)
+        return cls(
+            site=site,
+            layers=None if found is None else tuple(np.asarray(found).tolist()),
+            positions=None
+            if positions is None
+            else selection.indices(f"positions of {what}", positions, rank=2),
+            units=None if units is None else units[0],
+            keys=None if chosen is None else chosen[0],
+        )
+
+    @property
+    def selectors(self) -> list[tuple[Array, tuple[int, ...]]]:
+        """Index arrays other than positions, each with the site's axes it runs over."""
+        both = ((self.units, self.site.unit_axes), (self.keys, self.site.key_axes))
+        return [(indices, axes) for indices, axes in both if indices is not None]
 
     def keeps(self, layer: int) -> bool:
         return self.layers is None or layer in self.layers
 
 
 class Where(TypedDict, total=False):
-    """Which part of a site an edit changes, and how much; all of layer 0 by default.
+    """Which part of a site an edit changes, and how much; all of it by default.
 
     Indices are arrays: other values, same compiled program.
     """
 
-    layers: Indices
+    # One per slot of what is given; every layer where they are left out.
+    layers: Indices | None
     # [selected], or [row, selected] where rows differ: see `last` and `from_end`.
     positions: Indices | None
     # [selected], [row, selected] or [slot, row, selected], as are neurons and keys.
@@ -118,7 +168,8 @@ def patch(site: Site | str, source: ArrayLike, **where: Unpack[Where]) -> Edit:
     """Returns the edit that replaces a site by `source` (where `weight` is 1).
 
     The source is a number or an activation as a capture returns it, `[layer, row,
-    *site axes]`: layers and positions are those selected, heads and neurons all.
+    *site axes]`: layers and positions are those selected, heads and neurons all. One
+    layer's source without `layers` goes into every layer.
     """
     return _edit(Kind.INTERPOLATE, site, source, **where)
 
@@ -168,19 +219,22 @@ def _edit(
     neurons: Indices | None = None,
     keys: Indices | None = None,
     weight: ArrayLike = 1.0,
+    **unknown: Any,
 ) -> Edit:
+    if unknown:
+        raise ValueError(selection.not_a_selector(unknown, Where.__annotations__))
     site, layers = selection.resolve(site, layers)
-    slots, what = layers.size, f"an edit of {site}"
+    slots, what = 1 if layers is None else layers.size, f"an edit of {site}"
     if positions is not None:
         positions = selection.indices(f"positions of {what}", positions, rank=2)
     if keys is not None:
-        keys = selection.keys(site, keys, slots)
+        keys = selection.keys(what, site, keys, slots)
     return Edit(
         site=site,
         kind=kind,
         layers=layers,
         positions=positions,
-        units=selection.units(site, heads, neurons, slots),
+        units=selection.units(what, site, heads, neurons, slots),
         keys=keys,
         weight=_per_slot("weight", weight, site, slots),
         value=_per_slot("value", value, site, slots),
@@ -202,8 +256,8 @@ def _per_slot(name: str, numbers: ArrayLike, site: Site, slots: int) -> Array:
         )
     if array.ndim and array.shape[0] not in (1, slots):
         raise ValueError(
-            f"{what} has {array.shape[0]} slots for {slots} layers; give one slot per "
-            "layer, or a single one."
+            f"{what} has {array.shape[0]} slots for {slots} layers; name one layer per "
+            "slot (layers=range(n) for all), or give a single slot."
         )
     array = array.astype(float).reshape((1,) * (rank - array.ndim) + array.shape)
     return jnp.broadcast_to(array, (slots, *array.shape[1:]))

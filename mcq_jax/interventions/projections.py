@@ -2,6 +2,7 @@
 
 from typing import Unpack
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
@@ -20,9 +21,10 @@ def project_onto(
     """Returns the edit that keeps of a site only its part in the span of `basis`.
 
     Args:
-        basis: vectors `[vector, width]` along the site's last axis, in any number up
-            to the width and not necessarily orthonormal. Axes before these go with the
-            site's own: `[kv_head, group, vector, head_width]` is a basis per head.
+        basis: vectors `[vector, width]` along the site's last axis, in any number, not
+            necessarily orthonormal or independent: their span counts. Axes before these
+            go with the site's own: `[kv_head, group, vector, head_width]` is a basis
+            per head.
         center: what is left where nothing is kept, such as the mean; `[width]`, with
             the same axes before it.
     """
@@ -55,14 +57,36 @@ def check_directions(site: Site | str) -> None:
 
 
 def orthonormal(basis: ArrayLike) -> Float[Array, "*axes vector width"]:
-    """Returns orthonormal vectors with the same span."""
+    """Returns orthonormal vectors with the same span, and zeros for what adds nothing.
+
+    Gram-Schmidt, each vector made orthogonal twice; a vector of which less than 1e-5 is
+    left lies in the span of those before it. So the rank may be traced, and dependent
+    vectors (such as centred class means) bring no direction of their own.
+    """
     vectors = jnp.asarray(basis, float)
-    if vectors.ndim < 2 or vectors.shape[-2] > vectors.shape[-1]:
-        raise ValueError(
-            f"a basis of shape {vectors.shape}; give [vector, width] with no more "
-            "vectors than they have entries."
-        )
-    return jnp.linalg.qr(vectors.mT)[0].mT
+    if vectors.ndim < 2:
+        raise ValueError(f"a basis of shape {vectors.shape}; give [vector, width].")
+    one = vectors.ndim == 2
+    flat = vectors.reshape(-1, *vectors.shape[-2:])
+    found = jax.vmap(_gram_schmidt)(flat)
+    return found[0] if one else found.reshape(vectors.shape)
+
+
+def _gram_schmidt(vectors: Float[Array, "vector width"]) -> Array:
+    def add(number: int, basis: Array) -> Array:
+        vector = vectors[number]
+        left = vector
+        for _ in range(2):
+            left = left - (basis @ left) @ basis
+        is_new = (left @ left) > _LEFT**2 * (vector @ vector)
+        square = jnp.where(is_new, left @ left, 1.0)  # no root of 0, whose slope is inf
+        return basis.at[number].set(jnp.where(is_new, left / jnp.sqrt(square), 0.0))
+
+    return jax.lax.fori_loop(0, len(vectors), add, jnp.zeros_like(vectors))
+
+
+# Of a vector's length.
+_LEFT = 1e-5
 
 
 def onto_basis(x: Array, basis: Array, center: Array) -> Array:

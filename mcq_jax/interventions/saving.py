@@ -8,7 +8,7 @@ the reader lists are taken back.
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -32,6 +32,15 @@ class EditSet:
     edits: tuple[Edit, ...]
     # Anything that JSON can hold: model, data, commit, who and why.
     provenance: Mapping[str, Any]
+
+    def __iter__(self) -> Iterator[Edit]:
+        return iter(self.edits)
+
+    def __len__(self) -> int:
+        return len(self.edits)
+
+    def __getitem__(self, index: int) -> Edit:
+        return self.edits[index]
 
     def __str__(self) -> str:
         lines = [f"{i}. {edit}" for i, edit in enumerate(self.edits, start=1)]
@@ -138,7 +147,7 @@ def _edit(path, index: int, words: Mapping, tensors: Mapping, known: Mapping) ->
         found = tensors.get(f"{index}.{key}")
         return None if found is None else jnp.asarray(found)
 
-    missing = {f"{index}.{key}" for key in ("layers", "weight", "value")}
+    missing = {f"{index}.{key}" for key in ("weight", "value")}
     missing |= {f"{index}.arguments.{i}" for i in range(words["arguments"])}
     if absent := sorted(missing - tensors.keys()):
         raise ValueError(f"{path} lacks {', '.join(absent)}; the file is damaged.")

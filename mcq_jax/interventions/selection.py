@@ -1,6 +1,7 @@
 """Selectors: from what a person writes to the index arrays of an edit."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Int
@@ -18,8 +19,11 @@ Indices = (
 
 def resolve(
     site: Site | str, layers: Indices | None
-) -> tuple[Site, Int[Array, " slot"]]:
-    """Returns a site and the layers; a name such as TransformerLens's holds both."""
+) -> tuple[Site, Int[Array, " slot"] | None]:
+    """Returns a site and the layers; a name such as TransformerLens's holds both.
+
+    No layers are None: all of them.
+    """
     named = None
     if isinstance(site, str):
         name, (site, named) = site, Site.parse(site)
@@ -28,13 +32,17 @@ def resolve(
                 f"{name!r} is in layer {named} already, and layers are {layers}; say "
                 "it once."
             )
+    if not isinstance(site, Site):
+        raise ValueError(f"{site!r} as a site; give a Site, or a site's name.")
     if layers is None:
-        layers = (0,) if named is None else (named,)
+        if named is None:
+            return site, None
+        layers = (named,)
     return site, indices(f"layers of an edit of {site}", layers, 1, may_be_empty=True)
 
 
 def units(
-    site: Site, heads: Indices | None, neurons: Indices | None, slots: int
+    what: str, site: Site, heads: Indices | None, neurons: Indices | None, slots: int
 ) -> Int[Array, "slot row selected"] | None:
     """Returns the selected heads or neurons, whichever the site has."""
     chosen = None
@@ -44,18 +52,28 @@ def units(
         if site.unit != name:
             has = f"{site.unit}s" if site.unit else "neither heads nor neurons"
             raise ValueError(f"{name}s of {site}, which has {has}: leave them out.")
-        chosen = _per_slot(f"{name}s of an edit of {site}", given, slots)
+        chosen = _per_slot(f"{name}s of {what}", given, slots)
     return chosen
 
 
-def keys(site: Site, given: Indices, slots: int) -> Int[Array, "slot row selected"]:
+def keys(
+    what: str, site: Site, given: Indices, slots: int
+) -> Int[Array, "slot row selected"]:
     """Returns the selected keys of attention's scores or pattern."""
     if not site.key_axes:
         raise ValueError(
             f"keys of {site}, which has none; only {Site.SCORES} and {Site.PATTERN} "
             "have a key for every position that is looked at."
         )
-    return _per_slot(f"keys of an edit of {site}", given, slots)
+    return _per_slot(f"keys of {what}", given, slots)
+
+
+def not_a_selector(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Says which argument there is none of, and which one may be meant."""
+    (name, *_), known = unknown, list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; is {near[0]}= meant?" if near else ""
+    return f"an edit has no {name}= (there are {', '.join(known)}){hint}"
 
 
 def indices(

@@ -47,7 +47,7 @@ class Tap:
         """Keeps what was asked for of a site, given as a function of positions."""
         for index, wish in enumerate(self._capture):
             if wish.site is site and wish.layers != ():
-                self.captured[index] = at(wish.positions)
+                self.captured[index] = _selected(wish, at(wish.positions))
 
     def names(self, site: Site) -> bool:
         """Whether anything is to be done at a site; if not, it need not exist."""
@@ -66,9 +66,8 @@ def apply_edit(edit: Edit, x: Array, layer: Int[Array, ""]) -> Array:
     for which the edit has no slot, and outside the selected heads, neurons and keys,
     its weight is 0, which leaves x as it is.
     """
-    here = edit.layers == layer
-    slot = jnp.argmax(here)
-    weight = jnp.where(here.any(), edit.weight[slot], 0).astype(x.dtype)
+    slot, is_here = slot_of(edit, layer)
+    weight = jnp.where(is_here, edit.weight[slot], 0).astype(x.dtype)
     for indices, axes in edit.selectors:
         weight = jnp.where(_chosen(indices[slot], axes, x.shape), weight, 0)
 
@@ -79,6 +78,16 @@ def apply_edit(edit: Edit, x: Array, layer: Int[Array, ""]) -> Array:
     changed = jnp.broadcast_to(_blend(edit, slot, picked, weight), picked.shape)
     index = (slice(None),) * axis + (edit.positions,)
     return x.at[index].set(changed)
+
+
+def slot_of(
+    edit: Edit, layer: Int[Array, ""]
+) -> tuple[Int[Array, ""], Bool[Array, ""]]:
+    """Returns which slot of an edit is a layer's, and whether there is one."""
+    if edit.layers is None:
+        return jnp.int32(0), jnp.array(True)
+    here = edit.layers == layer
+    return jnp.argmax(here), here.any()
 
 
 def _chosen(
@@ -106,6 +115,15 @@ def _blend(edit: Edit, slot: Int[Array, ""], x: Array, weight: Array) -> Array:
 
 def _of_slot(values: Array, slot: Int[Array, ""]) -> Array:
     return values[0] if values.shape[0] == 1 else values[slot]
+
+
+def _selected(wish: Capture, x: Array) -> Array:
+    """The heads, neurons and keys that are asked for, each kind on one axis."""
+    for indices, axes in reversed(wish.selectors):  # keys stand behind heads
+        first, count = axes[0], math.prod(x.shape[axis] for axis in axes)
+        flat = x.reshape(*x.shape[:first], count, *x.shape[axes[-1] + 1 :])
+        x = jnp.take(flat, indices, axis=first)
+    return x
 
 
 def _at_positions(

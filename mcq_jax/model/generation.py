@@ -20,10 +20,11 @@ from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Edit
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.inputs import as_edits, as_tokens
 from mcq_jax.model.parameters import Parameters
 from mcq_jax.model.readers import check_readers, placed
 from mcq_jax.model.run import run_embed, run_layers, run_unembed
-from mcq_jax.model.validation import check_edit, check_inputs
+from mcq_jax.model.validation import check_edit, check_inputs, check_places_once
 
 
 @jax.tree_util.register_dataclass
@@ -68,7 +69,8 @@ def generate(
         temperature: of sampling; 0 takes the likeliest token.
         stop_ids: tokens that end a row; the loop ends when every row has.
     """
-    edits, tokens, lengths = tuple(edits), jnp.asarray(tokens), jnp.asarray(lengths)
+    edits = as_edits(edits)
+    tokens, lengths = jnp.asarray(as_tokens(tokens)), jnp.asarray(lengths)
     _check_prompts(tokens, lengths, steps, config)
     _check_choice(key, temperature, stop_ids, config)
     _check_edits(edits, tokens.shape, steps, config)
@@ -301,6 +303,7 @@ def _check_edits(edits, shape: tuple[int, ...], steps: int, config) -> None:
     check_readers(edits, shape, config)
     last = shape[1] + steps - 1
     for edit in edits:
+        check_places_once(edit)
         within = edit
         if edit.positions is not None:
             known = not isinstance(edit.positions, jax.core.Tracer)

@@ -16,6 +16,7 @@ from jaxtyping import Array, ArrayLike, Bool, Int
 
 from mcq_jax import axes
 from mcq_jax.interventions import Edit, Site, Tap
+from mcq_jax.interventions.tap import slot_of
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 
@@ -47,7 +48,7 @@ def read_by(edit: Edit, readers: ArrayLike) -> Edit:
             "group], or [slot, row, query position, kv_head, group]."
         )
     readers = readers.reshape((1,) * (5 - readers.ndim) + readers.shape)
-    readers = jnp.broadcast_to(readers, (len(edit.layers), *readers.shape[1:]))
+    readers = jnp.broadcast_to(readers, (edit.slots, *readers.shape[1:]))
     return dataclasses.replace(edit, readers=readers)
 
 
@@ -107,8 +108,8 @@ def _changed(edit: Edit, x: Array, positions: Int[Array, " key"], layer) -> Arra
 
 def _mask(edit: Edit, positions, layer) -> Bool[Array, "kv_head group query"]:
     assert edit.readers is not None
-    here = edit.layers == layer
-    readers = edit.readers[jnp.argmax(here)] & here.any()
+    slot, is_here = slot_of(edit, layer)
+    readers = edit.readers[slot] & is_here
     if readers.shape[0] > 1:
         readers = jnp.take(readers, positions, axis=0, mode="fill", fill_value=False)
     return jnp.moveaxis(readers, 0, 2)
@@ -168,12 +169,20 @@ def _check_disjoint(first: Edit, second: Edit) -> None:
     arrays = (first.layers, first.readers, second.layers, second.readers)
     if any(isinstance(array, jax.core.Tracer) for array in arrays):
         return
-    same_layer = np.asarray(first.layers)[:, None] == np.asarray(second.layers)
+    same_layer = np.ones((first.slots, second.slots), bool)
+    if first.layers is not None and second.layers is not None:
+        same_layer = np.asarray(first.layers)[:, None] == np.asarray(second.layers)
     both = np.asarray(first.readers)[:, None] & np.asarray(second.readers)
     shared = both.any(axis=(2, 3, 4, 5)) & same_layer
     if shared.any():
-        layers = np.asarray(second.layers)[shared.any(axis=0)].tolist()
+        named = first if second.layers is None else second
+        layers = "every layer"
+        if named.layers is not None:
+            axis = 0 if named is second else 1
+            layers = (
+                f"layers {np.asarray(named.layers)[shared.any(axis=axis)].tolist()}"
+            )
         raise ValueError(
-            f"edits of {first.site} and {second.site} name the same readers in layers "
+            f"edits of {first.site} and {second.site} name the same readers in "
             f"{layers}; let one edit decide what a query reads."
         )

@@ -16,10 +16,18 @@ from jaxtyping import Array, Float, Int
 
 from mcq_jax import axes, sharding
 from mcq_jax.interventions import Capture, Edit, Site
+from mcq_jax.interventions.rows import NO_ROWS, row_axes
 from mcq_jax.model import transformer
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
+from mcq_jax.model.inputs import (
+    Wish,
+    as_captures,
+    as_edits,
+    as_tokens,
+    check_parameters,
+)
 from mcq_jax.model.parameters import Group, Parameters
 from mcq_jax.model.positions import places_of
 from mcq_jax.model.readers import check_readers
@@ -53,11 +61,11 @@ class LayersRun:
 
 def forward(
     parameters: Parameters,
-    tokens: axes.Tokens,
-    edits: Sequence[Edit] = (),
+    tokens: axes.Tokens | Sequence[Sequence[int]],
+    edits: Edit | Sequence[Edit] = (),
     *,
     config: ModelConfig,
-    capture: Sequence[Capture | Site] = (),
+    capture: Wish | Sequence[Wish] = (),
 ) -> Output:
     """Runs right-padded sequences through the model, with edits and captures.
 
@@ -65,8 +73,9 @@ def forward(
     source, weight or direction may be traced: `forward` can be jitted, vmapped and
     differentiated as a whole.
     """
-    edits = tuple(edits)
-    wishes = tuple(Capture(site=c) if isinstance(c, Site) else c for c in capture)
+    edits, wishes = as_edits(edits), as_captures(capture)
+    tokens = as_tokens(tokens)
+    check_parameters(parameters)
     check_inputs(tokens, edits, wishes, config)
     check_readers(edits, tokens.shape, config)
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
@@ -219,14 +228,13 @@ def _over_rows(function, group, by_row, shared, edits, capture):
 def _by_row(tree):
     """Returns leaves, their row axes (None: shared), and the way back to the tree.
 
-    `layers` have no rows, `positions` are `[row, selected]`, weights and values
-    `[slot, row, …]`. A row axis of size 1 is dropped: every row then shares it.
+    Each field of an edit or a capture says which axis that is (`interventions.rows`). A
+    row axis of size 1 is dropped: every row then shares it.
     """
-    paths, structure = jax.tree.flatten_with_path(tree)
+    given, structure = jax.tree.flatten(tree)
     leaves, in_axes = [], []
-    for path, leaf in paths:
-        name = path[-1].name
-        axis = {"layers": None, "positions": 0}.get(name, 1)
+    for leaf, row_axis in zip(given, row_axes(tree), strict=True):
+        axis = None if row_axis == NO_ROWS else row_axis
         if axis is not None and leaf.shape[axis] == 1:
             leaf, axis = jnp.squeeze(leaf, axis), None
         leaves.append(leaf)

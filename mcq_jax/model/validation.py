@@ -4,7 +4,9 @@ Shapes are always known. Values are checked where they are at hand; those that a
 traced (inside jit, vmap, grad) are the caller's, or `check_traced`'s.
 """
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.core
@@ -27,6 +29,7 @@ def check_inputs(
     _check_types(edits, capture)
     for edit in edits:
         check_edit(edit, tokens.shape, config)
+        check_places_once(edit)
     check_conflicts(edits, _sizes(tokens.shape, config))
     _check_captures(capture, tokens.shape, config)
 
@@ -38,8 +41,9 @@ def check_edit(edit: Edit, shape: tuple[int, int], config: ModelConfig) -> None:
     _check_positions(what, edit.positions, shape)
     _check_arrays(edit, sizes)
     layers = config.layers if edit.site.per_layer else 1
-    _check_range(f"layers of {what}", edit.layers, layers, "the model")
-    _check_once(f"layers of {what}", edit.layers)
+    if edit.layers is not None:
+        _check_range(f"layers of {what}", edit.layers, layers, "the model")
+        _check_once(f"layers of {what}", edit.layers)
     for name, indices, size in _selections(edit, sizes):
         _check_rows(f"{name} of {what}", indices.shape[1], shape[0])
         _check_range(f"{name} of {what}", indices, size, f"{edit.site}")
@@ -61,7 +65,9 @@ def check_traced(
         check_edit(edit, shape, config)
         what, sizes = f"an edit of {edit.site}", _sizes(shape, config)
         layers = config.layers if edit.site.per_layer else 1
-        ranges = [("layers", edit.layers, layers), *_selections(edit, sizes)]
+        ranges = _selections(edit, sizes)
+        if edit.layers is not None:
+            ranges.append(("layers", edit.layers, layers))
         if edit.positions is not None:
             ranges.append(("positions", edit.positions, shape[1]))
         for name, indices, size in ranges:
@@ -115,7 +121,7 @@ def _check_tokens(tokens, config: ModelConfig) -> None:
 
 def _check_arrays(edit: Edit, sizes: dict[str, int]) -> None:
     """Weight and value against the axes of the site."""
-    sizes = {**sizes, "slot": edit.layers.shape[0]}
+    sizes = {**sizes, "slot": edit.slots}
     if edit.positions is not None:
         sizes["position"] = edit.positions.shape[1]
     axes = ("slot", "row", *edit.site.axes)
@@ -131,15 +137,55 @@ def _check_arrays(edit: Edit, sizes: dict[str, int]) -> None:
             )
 
 
-def _selections(edit: Edit, sizes: dict[str, int]):
+def _selections(
+    chosen: Edit | Capture, sizes: dict[str, int]
+) -> list[tuple[str, Any, int]]:
     """What is selected besides layers and positions: name, indices, how many exist."""
-    if edit.units is not None:
-        count = 1
-        for axis in edit.site.unit_axes:
-            count *= sizes[edit.site.axes[axis]]
-        yield f"{edit.site.unit}s", edit.units, count
-    if edit.keys is not None:
-        yield "keys", edit.keys, sizes["key"]
+    found, site = [], chosen.site
+    if chosen.units is not None:
+        count = math.prod(sizes[site.axes[axis]] for axis in site.unit_axes)
+        found.append((f"{site.unit}s", chosen.units, count))
+    if chosen.keys is not None:
+        found.append(("keys", chosen.keys, sizes["key"]))
+    return found
+
+
+def check_places_once(edit: Edit) -> None:
+    """Raises ValueError where an edit has two values for one position.
+
+    The last would win, without a word. A place that is named again with the same value
+    changes nothing where it replaces: plans fill up their index arrays so.
+    """
+    if edit.positions is None or not is_concrete(edit.positions):
+        return
+    ordered = np.sort(np.asarray(edit.positions), axis=1)
+    again = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    if not again.any() or _says_the_same(edit):
+        return
+    row = int(np.flatnonzero(again)[0])
+    named = np.asarray(edit.positions)[row].tolist()
+    raise ValueError(
+        f"positions of an edit of {edit.site} are {named} in row {row}: one is named "
+        "more than once, and only one of its values would count; name each once (of "
+        "an addition, with the sum)."
+    )
+
+
+def _says_the_same(edit: Edit) -> bool:
+    """Whether positions that are named again have equal values and weights."""
+    if edit.kind is not Kind.INTERPOLATE or not is_concrete(edit.weight, edit.value):
+        return False
+    positions = np.asarray(edit.positions)
+    for array in (edit.weight, edit.value):
+        by_place = np.moveaxis(np.asarray(array), 2 + edit.site.position_axis, 2)
+        if by_place.shape[2] == 1:
+            continue
+        for row, places in enumerate(positions):
+            here = by_place[:, row % by_place.shape[1]]
+            first = [places.tolist().index(place) for place in places]
+            if not np.array_equal(here, here[:, first], equal_nan=True):
+                return False
+    return True
 
 
 def _check_numbers(what: str, edit: Edit, sizes: dict[str, int]) -> None:
@@ -188,6 +234,9 @@ def _check_captures(
         what = f"a capture of {wish.site}"
         _check_site(what, wish.site, config)
         _check_positions(what, wish.positions, shape)
+        for name, indices, size in _selections(wish, _sizes(shape, config)):
+            _check_rows(f"{name} of {what}", indices.shape[0], shape[0])
+            _check_range(f"{name} of {what}", indices, size, f"{wish.site}")
         bad = [i for i in wish.layers or () if not 0 <= i < config.layers]
         if bad or wish.layers == ():
             raise ValueError(

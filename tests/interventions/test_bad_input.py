@@ -106,7 +106,7 @@ def test_two_patches_of_one_place_are_refused(one: Edit, other: Edit):
     ("one", "other"),
     [
         (_heads(1), _heads(2)),
-        (_heads(1), _heads(1, layers=[1])),
+        (_heads(1, layers=[0]), _heads(1, layers=[1])),
         (_heads(1), patch(Site.Z, 1.0, weight=ONE_HOT[2])),
         (_heads(1), _heads(1, weight=0.5)),
         (_heads(1), add(Site.Z, 1.0, heads=[1])),

@@ -1,8 +1,10 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mcq_jax.interventions import Site, project_onto, project_out
+from mcq_jax.interventions.projections import orthonormal
 from tests.interventions.single import activation, applied, random
 
 ROUNDING = 1e-5
@@ -50,7 +52,34 @@ def test_every_head_may_have_its_own_basis():
         _close(along, jnp.zeros(4))
 
 
-@pytest.mark.parametrize("shape", [(5,), (6, 5)])
+@pytest.mark.parametrize("shape", [(5,), ()])
 def test_what_is_no_basis_is_refused(shape):
     with pytest.raises(ValueError, match=r"basis of shape .*; give \[vector, width\]"):
         project_onto(Site.K, np.ones(shape))
+
+
+DEPENDENT = {
+    "twice the same": [[1.0, 2, 0, 1, 0], [1.0, 2, 0, 1, 0]],
+    "zeros": [[0.0] * 5] * 3,
+    "centred class means": np.eye(5)[:4] - 0.25 * np.array([1, 1, 1, 1, 0]),
+    "more than the space holds": np.random.default_rng(1).normal(size=(7, 5)),
+    "a later one between": [[1.0, 0, 0, 0, 0], [2.0, 0, 0, 0, 0], [1.0, 1, 0, 0, 0]],
+}
+
+
+@pytest.mark.parametrize("name", DEPENDENT)
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_a_subspace_is_the_span_whatever_vectors_are_given(name: str, is_traced: bool):
+    basis = np.array(DEPENDENT[name])
+    make = jax.jit(orthonormal) if is_traced else orthonormal
+    found = np.asarray(make(basis), np.float64)
+    expected = np.linalg.pinv(basis, rcond=1e-6) @ basis
+    np.testing.assert_allclose(found.T @ found, expected, atol=1e-5)
+    kept = (np.abs(found).max(axis=1) > 0).sum()
+    assert kept == np.linalg.matrix_rank(basis)
+
+
+def test_a_basis_with_dependent_vectors_has_finite_gradients():
+    basis = jnp.array(DEPENDENT["twice the same"])
+    slope = jax.grad(lambda b: (orthonormal(b) @ jnp.arange(5.0)).sum())(basis)
+    assert np.isfinite(slope).all()

@@ -118,8 +118,9 @@ def test_positions_before_the_start_are_refused(count: int, message: str):
 
 def test_a_name_may_hold_the_layer():
     edit = patch("blocks.3.attn.hook_z", 0.0, heads=[1])
-    assert edit.site is Site.Z and edit.layers.tolist() == [3]
-    assert patch("resid_pre", 0.0, layers=[2]).layers.tolist() == [2]
+    assert edit.site is Site.Z and np.asarray(edit.layers).tolist() == [3]
+    ours = patch("resid_pre", 0.0, layers=[2])
+    assert np.asarray(ours.layers).tolist() == [2]
     with pytest.raises(ValueError, match="is in layer 3 already, and layers are"):
         patch("blocks.3.attn.hook_z", 0.0, layers=[4])
 
@@ -148,5 +149,7 @@ def test_selections_that_mean_nothing_are_refused(site, where, message: str):
 
 
 def test_an_unknown_selector_is_an_error():
-    with pytest.raises(TypeError, match="position"):
+    with pytest.raises(ValueError, match="no position=.*is positions= meant"):
         patch(Site.Z, 0.0, position=3)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(ValueError, match="no layer=.*is layers= meant"):
+        patch(Site.Z, 0.0, layer=3)  # pyright: ignore[reportCallIssue]

@@ -33,15 +33,16 @@ BY_POSITION = jnp.arange(4.0).reshape(1, 1, 4, 1, 1, 1)
         ),
         (
             patch(Site.PATTERN, 0, heads=1, positions=3, keys=[0, 1]),
-            "patch pattern of layer 0, head 1, at position 3, for keys 0 and 1 with 0",
+            "patch pattern of every layer, head 1, at position 3, "
+            "for keys 0 and 1 with 0",
         ),
         (
             project_out(Site.K, random(2, 5), heads=[1]),
-            "apply out_of_basis to k of layer 0, kv head 1",
+            "apply out_of_basis to k of every layer, kv head 1",
         ),
         (
             apply(Site.Z, bent, random(5), 1.0, weight=BY_POSITION),
-            "apply bent to z of layer 0 (weights stored)",
+            "apply bent to z of every layer (weights stored)",
         ),
         (
             patch(Site.Z, 0.0, layers=range(40)),
@@ -67,5 +68,5 @@ def test_what_is_traced_is_said_to_be():
 
     run(patch(Site.EMBED, 2.0))
     assert seen == ["patch embed with a stored source (weight traced)"]
-    run(patch(Site.Z, 0.0, heads=[1]))
+    run(patch(Site.Z, 0.0, layers=[2], heads=[1]))
     assert "of layers that are traced, heads that are traced with" in seen[1]

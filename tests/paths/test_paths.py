@@ -134,7 +134,7 @@ def test_direct_and_indirect_effects_add_up_to_the_total_on_a_linear_model():
         return _logits((*edits, freeze), LINEAR) - seen[Site.LOGITS]
 
     z = _seen(LINEAR, of_source=True)[Site.Z][:1]
-    total = effect([patch(Site.Z, z, heads=[HEAD])])
+    total = effect([patch(Site.Z, z, layers=[0], heads=[HEAD])])
     parts = [effect(_edits(some, LINEAR)) for some in (direct, indirect)]
     largest = float(jnp.abs(seen[Site.LOGITS]).max())
     np.testing.assert_allclose(sum(parts), total, rtol=0, atol=ROUNDING * largest)
