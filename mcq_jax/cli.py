@@ -1,9 +1,9 @@
 """The command line: `mcq-jax run CONFIG [overrides]`, `mcq-jax report RUN`."""
 
+import importlib.util
 import os
 import pathlib
 import re
-import runpy
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -192,15 +192,20 @@ def _read_card(path: pathlib.Path) -> "tuple[RunConfig, tuple[Any, ...]]":
             f"no config at {path}; configs are Python files, such as configs/demo.py."
         )
     sys.path.insert(0, str(path.parent.resolve()))  # a card may import its neighbours
+    # A module of its own, in which the classes of the card are found again.
+    spec = importlib.util.spec_from_file_location(f"card {path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     try:
-        said = runpy.run_path(str(path))
-        made = said.get("config")
+        spec.loader.exec_module(module)
+        made = getattr(module, "config", None)
         config = made() if callable(made) else None
     except Exception as error:  # it is somebody's program: anything may go wrong
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     if not isinstance(config, RunConfig):
         raise ValueError(f"{path} has no function config() that returns a RunConfig.")
-    return config, tuple(said.get("SECTIONS", ()))
+    return config, tuple(getattr(module, "SECTIONS", ()))
 
 
 def _enable_compilation_cache() -> None:

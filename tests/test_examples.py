@@ -1,12 +1,14 @@
 """Every example runs, and shows what it promises."""
 
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from mcq_jax import cli
 from mcq_jax.interventions import Node, all_nodes
 from mcq_jax.planted import plant
 
@@ -66,3 +68,20 @@ def test_sweep_on_many_devices(capsys: pytest.CaptureFixture[str]):
     by_node = dict(zip(nodes, lost.max(axis=0), strict=True))
     assert all(by_node[n] > 0.1 for n in model.truth.playing("correct-letter head"))
     assert f"{lost.size} patches on data=1,model=1" in capsys.readouterr().out
+
+
+def test_an_experiment_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    card = str(EXAMPLES / "an_experiment_of_your_own.py")
+    out = tmp_path / "run"
+    assert cli.main(["run", card, "--out", str(out), "--needed.fall", "0.05"]) == 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert 'id="needed"' in page and "Some node is needed in every question" in page
+    found = json.loads((out / "findings" / "needed.json").read_text())
+    planted = {str(node) for node in plant(0).truth.playing("correct-letter head")}
+    assert planted <= set(found["values"]["nodes"])
+    assert found["needs"].keys() == {"node_effects"}
+    # Drawn anew without a model: by its own section, or as the numbers that they are.
+    assert cli.main(["report", str(out), "--card", card]) == 0
+    assert 'id="needed"' in (out / "report.html").read_text(encoding="utf-8")
+    assert cli.main(["report", str(out)]) == 0
+    assert 'id="experiment-needed"' in (out / "report.html").read_text(encoding="utf-8")
