@@ -5,6 +5,7 @@ from mcq_jax.model.config import (
     Activation,
     ModelConfig,
     Norm,
+    Precision,
     QueryKeyNorm,
     RopeScaling,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "NotFinite",
     "Output",
     "Parameters",
+    "Precision",
     "QueryKeyNorm",
     "RopeScaling",
     "chinchilla",

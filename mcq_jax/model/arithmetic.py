@@ -4,17 +4,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from mcq_jax.model.config import Precision
 
-def contract(equation: str, *operands: Array, out: jnp.dtype | None = None) -> Array:
+
+def contract(
+    equation: str,
+    *operands: Array,
+    out: jnp.dtype | None = None,
+    precision: Precision = Precision.HIGHEST,
+) -> Array:
     """Returns an einsum accumulated in float32 and rounded once to `out`.
 
-    `out` defaults to the type of the first operand. Precision is the highest the
-    device has, so float32 means float32 (not TF32 or bfloat16 passes).
+    `out` defaults to the type of the first operand. With the highest precision float32
+    means float32 (not TF32 or bfloat16 passes); the forward pass asks for its config's.
     """
     result = jnp.einsum(
         equation,
         *operands,
-        precision=jax.lax.Precision.HIGHEST,
+        precision=jax.lax.Precision[precision.name],
         preferred_element_type=jnp.float32,
     )
     return result.astype(out or operands[0].dtype)

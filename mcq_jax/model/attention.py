@@ -37,9 +37,9 @@ def attention(
     heads = (config.kv_heads, config.head_width)
     query_heads = (config.kv_heads, config.group, config.head_width)
     positions = places.positions
-    q = tap(Site.Q, _project("query", x, query_heads, config.qkv_bias))
-    k = tap(Site.K, _project("key", x, heads, config.qkv_bias))
-    v = tap(Site.V, _project("value", x, heads, config.qkv_bias))
+    q = tap(Site.Q, _project("query", x, query_heads, config))
+    k = tap(Site.K, _project("key", x, heads, config))
+    v = tap(Site.V, _project("value", x, heads, config))
 
     def turned(k, tap):
         k = norm_heads("key", k, config, tap, Site.K_SCALE)
@@ -66,15 +66,17 @@ def attention(
     scores = tiles.tapped(tap, Site.SCORES, scores)
     pattern = [tiles.softmax(tile) for tile in scores]
     pattern = tiles.tapped(tap, Site.PATTERN, pattern)
-    z = _mix(pattern, blocks, parts)
+    z = _mix(pattern, blocks, parts, config)
     for readers, edited in value_versions(tap, blocks, positions):
-        other = _mix(pattern, edited, parts)
+        other = _mix(pattern, edited, parts, config)
         z = jnp.where(jnp.moveaxis(readers, 2, 0)[..., None], other, z)
     z = tap(Site.Z, z.astype(x.dtype))
 
     weight = matrix("output", *query_heads, config.width)
     flat = z.reshape(z.shape[0], -1)  # one sum over heads, also across devices
-    out = contract("qf,fw->qw", flat, weight.reshape(-1, config.width))
+    out = contract(
+        "qf,fw->qw", flat, weight.reshape(-1, config.width), precision=config.precision
+    )
     if tap.names(Site.HEAD_OUT):
         out = out + _head_changes(z, weight, tap)
     if config.attention_output_bias:
@@ -94,12 +96,14 @@ def head_writes(
     return contract("...kgh,kghw->...kgw", *wide)
 
 
-def _project(name: str, x: Array, heads: tuple[int, ...], has_bias: bool) -> Array:
-    """x to `[position, *heads]`."""
-    weight = matrix(name, *heads, x.shape[-1])
-    flat = contract("qw,fw->qf", x, weight.reshape(-1, x.shape[-1]))
+def _project(
+    name: str, x: axes.Residual, heads: tuple[int, ...], config: ModelConfig
+) -> Float[Array, "position *heads"]:
+    """Queries, keys or values."""
+    weight = matrix(name, *heads, config.width).reshape(-1, config.width)
+    flat = contract("qw,fw->qf", x, weight, precision=config.precision)
     projected = flat.reshape(x.shape[0], *heads)
-    if has_bias:
+    if config.qkv_bias:
         projected = projected + bias(f"{name}_bias", heads, x.dtype)[None]
     return projected
 
@@ -116,7 +120,13 @@ def _scores(
     keys = jnp.concatenate([block.positions for block in blocks])
     content = jnp.moveaxis(with_content_bias(q, config), 0, 2)
     parts = [
-        contract("kgqh,skh->kgqs", content, block.keys, out=jnp.float32)
+        contract(
+            "kgqh,skh->kgqs",
+            content,
+            block.keys,
+            out=jnp.float32,
+            precision=config.precision,
+        )  # fmt: skip
         for block in blocks
     ]
     if directions is not None:
@@ -160,25 +170,33 @@ def _in_sight(
 
 
 def _mix(
-    pattern: list[Tile], blocks: tuple[Block, ...], parts: list[slice]
+    pattern: list[Tile],
+    blocks: tuple[Block, ...],
+    parts: list[slice],
+    config: ModelConfig,
 ) -> axes.Queries:
     """The pattern's mix of values."""
     mixes = []
     for tile, part in zip(pattern, parts, strict=True):
-        mix = _read(tile.seen, tiles.seen_from(part, blocks))
+        mix = _read(tile.seen, tiles.seen_from(part, blocks), config)
         if tile.future is not None:
-            mix = mix + _read(tile.future, tiles.future_of(part, blocks))
+            mix = mix + _read(tile.future, tiles.future_of(part, blocks), config)
         mixes.append(mix)
     return jnp.concatenate(mixes)
 
 
-def _read(pattern: axes.Pattern, blocks: tuple[Block, ...]) -> axes.Queries:
+def _read(
+    pattern: axes.Pattern, blocks: tuple[Block, ...], config: ModelConfig
+) -> axes.Queries:
     """A mix of the blocks' values."""
     start, total = 0, None
     for block in blocks:
         keys = block.values.shape[0]
         share = pattern[..., start : start + keys].astype(block.values.dtype)
-        part = contract("kgqs,skh->kgqh", share, block.values, out=jnp.float32)
+        part = contract(
+            "kgqs,skh->kgqh", share, block.values,
+            out=jnp.float32, precision=config.precision,
+        )  # fmt: skip
         total = part if total is None else total + part
         start += keys
     assert total is not None

@@ -37,6 +37,17 @@ class RopeScaling(enum.Enum):
     LLAMA3 = "llama3"
 
 
+class Precision(enum.Enum):
+    """How a device multiplies float32 numbers. Products of bfloat16 ones are exact.
+
+    Sums are in float32 always.
+    """
+
+    HIGHEST = "as float32: six passes of bfloat16 on a TPU, no TF32 on a GPU"
+    HIGH = "three passes of bfloat16, or TF32"
+    DEFAULT = "as the device does it fastest: one pass of bfloat16 on a TPU"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The shape of a decoder-only transformer. Hashable: a static argument of jit."""
@@ -58,6 +69,10 @@ class ModelConfig:
     context: int
     # Whether the unembedding reads the embedding's table and has none of its own.
     tied: bool = False
+
+    # Of the products of matrices. Lower ones are for training, where float32 costs six
+    # times as much on a TPU; what is measured here is measured with the highest.
+    precision: Precision = Precision.HIGHEST
 
     norm: Norm = Norm.RMS
     norm_epsilon: float = 1e-6

@@ -26,12 +26,14 @@ def feedforward(x: axes.Residual, config: ModelConfig, tap: Tap) -> axes.Residua
 
 
 def _read(name: str, x: axes.Residual, config: ModelConfig) -> axes.Neurons:
-    product = contract("pw,nw->pn", x, matrix(name, config.neurons, config.width))
+    weight = matrix(name, config.neurons, config.width)
+    product = contract("pw,nw->pn", x, weight, precision=config.precision)
     return _with_bias(name, product, config)
 
 
 def _write(name: str, neurons: axes.Neurons, config: ModelConfig) -> axes.Residual:
-    product = contract("pn,nw->pw", neurons, matrix(name, config.neurons, config.width))
+    weight = matrix(name, config.neurons, config.width)
+    product = contract("pn,nw->pw", neurons, weight, precision=config.precision)
     return _with_bias(name, product, config)
 
 

@@ -41,7 +41,7 @@ def key_directions(
     distances = sum(block.positions.shape[0] for block in blocks)
     weight = matrix("relative", *q.shape[1:], config.width)
     waves = jnp.asarray(_sinusoids(distances, config.width), q.dtype)
-    return contract("dw,kghw->dkgh", waves, weight)
+    return contract("dw,kghw->dkgh", waves, weight, precision=config.precision)
 
 
 def score_bias(
@@ -56,8 +56,10 @@ def score_bias(
 
     def of_block(block):
         stretch = _stretch(directions, query_positions, block.positions)
-        scores = contract("kgqh,dkgh->kgqd", q, stretch, out=jnp.float32)
-        return _by_key(scores, block.positions.shape[0])
+        scores = contract(
+            "kgqh,dkgh->kgqd", q, stretch, out=jnp.float32, precision=config.precision
+        )
+        return _relative_shift(scores, block.positions.shape[0])
 
     return [of_block(block) for block in blocks]
 
@@ -67,10 +69,10 @@ def _stretch(
     queries: Int[Array, " query"],
     keys: Int[Array, " key"],
 ) -> Float[Array, "stretch kv_head group head_width"]:
-    """Cuts out all distances of a block's keys, those of the last query first.
+    """Cuts out all distances between a block's keys and the queries, largest first.
 
-    Queries stand side by side, and so do keys. Those still to come get 0: they are
-    masked.
+    Queries are neighbours, and so are keys, so that the distances are consecutive
+    numbers. Negative ones (keys still to come) get 0: they are masked.
     """
     distances, before, after = len(directions), len(queries) - 1, len(keys) - 1
     padded = jnp.pad(directions[::-1], [(before, after), (0, 0), (0, 0), (0, 0)])
@@ -78,13 +80,16 @@ def _stretch(
     return jax.lax.dynamic_slice_in_dim(padded, start, before + len(keys))
 
 
-def _by_key(
+def _relative_shift(
     scores: Float[Array, "kv_head group query stretch"], keys: int
 ) -> axes.Pattern:
-    """Each query's own part of the stretch, one further back than that before it.
+    """From scores by distance to scores by key: Transformer-XL's relative shift.
 
-    Read in rows shorter by one, numbers come to stand where they belong: a copy, where
-    a TPU reads a line of memory for every number that is picked by its index.
+    Of `queries` rows, the last one's score with key j is in column j, and each earlier
+    row's lie one column further right: row i wants columns queries - 1 - i and on. So
+    cut off the first queries - 1 numbers and read the rest in rows that are shorter by
+    one: each row then begins one column further left than the row before. This is a
+    copy; to pick numbers by their indices, a TPU reads a line of memory for each.
     """
     *heads, queries, stretch = scores.shape
     if queries == 1:

@@ -53,7 +53,9 @@ def _unembed(x, edits, capture, config):
     h = norm(config.norm, x, config, tap, Site.FINAL_SCALE)
     h = tap(Site.FINAL_NORM, h)
     table = matrix("table", config.vocabulary, config.width)
-    logits = contract("pw,vw->pv", h, table, out=jnp.float32)
+    logits = contract(
+        "pw,vw->pv", h, table, out=jnp.float32, precision=config.precision
+    )
     logits = tap(Site.LOGITS, soft_cap(logits, config.logit_cap))
     return logits, tap.captured
 

@@ -1,11 +1,14 @@
 """What varies across a sweep is an array: new values never compile anew."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from mcq_jax.interventions import Capture, Site, patch
-from mcq_jax.model import forward, run
+from mcq_jax.model import Precision, forward, run
 from tests import tiny
 
 CONFIG = tiny.CASES["every head its own keys, full rotation"]
@@ -55,3 +58,18 @@ def test_captures_leave_jit_as_ordinary_outputs():
     activations = run(TOKENS).activations
     assert list(activations) == [Site.EMBED, Site.Z, Site.LOGITS]
     assert activations[Site.Z].shape[:3] == (CONFIG.layers, 2, 5)
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_every_product_has_the_precision_of_the_config(precision):
+    config = tiny.CASES["as Chinchilla: relative positions"]
+    assert config.precision is Precision.HIGHEST
+    config = dataclasses.replace(config, precision=precision)
+    program = jax.jit(lambda p, t: forward(p, t, config=config).logits).lower(
+        tiny.random_parameters(config), TOKENS
+    )
+    products = [line for line in program.as_text().splitlines() if "dot_gen" in line]
+    assert len(products) >= 8  # six of a layer, of scores by distance, of logits
+    wanted = f"precision = [{precision.name}, {precision.name}]"
+    for line in products:
+        assert wanted in line
