@@ -102,9 +102,18 @@ class _State(NamedTuple):
     jax.jit, static_argnames=("config", "steps", "stop_ids", "keep_logits")
 )
 def _generate(
-    parameters, tokens, lengths, edits, key, temperature,
-    *, config, steps, stop_ids, keep_logits,
-):  # fmt: skip
+    parameters: Parameters,
+    tokens: Int[Array, "row position"],
+    lengths: Int[Array, " row"],
+    edits: tuple[Edit, ...],
+    key: Array | None,
+    temperature: Float[Array, ""] | None,
+    *,
+    config: ModelConfig,
+    steps: int,
+    stop_ids: tuple[int, ...],
+    keep_logits: bool,
+) -> Generated:
     stop = jnp.array(stop_ids, jnp.int32)
     columns = tokens.shape[1] + steps + 1  # keys that a step reads: both blocks, own
 
@@ -155,8 +164,13 @@ def _generate(
     return state.written
 
 
-def _choose(logits, key, temperature, step) -> Int[Array, " row"]:
-    if key is None:
+def _choose(
+    logits: Float[Array, "row vocabulary"],
+    key: Array | None,
+    temperature: Float[Array, ""] | None,
+    step: Int[Array, ""],
+) -> Int[Array, " row"]:
+    if key is None or temperature is None:
         return logits.argmax(-1).astype(jnp.int32)
     rows = jnp.arange(logits.shape[0])
     keys = jax.vmap(lambda row: jax.random.fold_in(jax.random.fold_in(key, row), step))
@@ -164,7 +178,12 @@ def _choose(logits, key, temperature, step) -> Int[Array, " row"]:
     return choose(keys(rows), logits / temperature).astype(jnp.int32)
 
 
-def _written(state: _State, chosen, logits, stop) -> _State:
+def _written(
+    state: _State,
+    chosen: Int[Array, " row"],
+    logits: Float[Array, "row vocabulary"],
+    stop: Int[Array, " stop"],
+) -> _State:
     written, step = state.written, state.step
     chosen = jnp.where(state.is_done, 0, chosen)
     kept = written.logits

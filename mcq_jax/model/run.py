@@ -6,7 +6,7 @@ layers run in a host loop over one compiled program, longer segments under a sca
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,12 +15,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mcq_jax import axes, sharding
+from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Edit, Site
 from mcq_jax.interventions.rows import NO_ROWS, row_axes
 from mcq_jax.model import transformer
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
-from mcq_jax.model.constants import layer_constants
+from mcq_jax.model.constants import LayerConstants, layer_constants
 from mcq_jax.model.inputs import (
     Wish,
     as_captures,
@@ -29,9 +30,12 @@ from mcq_jax.model.inputs import (
     check_parameters,
 )
 from mcq_jax.model.parameters import Group, Parameters
-from mcq_jax.model.positions import places_of
+from mcq_jax.model.positions import Places, places_of
 from mcq_jax.model.readers import check_readers
+from mcq_jax.model.transformer import Captured, Captures, Edits
 from mcq_jax.model.validation import check_inputs
+
+Stream = Float[Array, "row position width"]
 
 
 @jax.tree_util.register_dataclass
@@ -51,12 +55,12 @@ class Output:
 class LayersRun:
     """What the layers leave behind."""
 
-    # The residual stream after the last layer, `[row, position, width]`.
-    residual: Array
+    # The residual stream after the last layer.
+    residual: Stream
     # Keys and values, one `Block` `[n, row, key, …]` per segment; () if not kept.
     blocks: tuple[Block, ...]
     # Per capture: `[layer, row, *site axes]`, or None where the site is elsewhere.
-    captured: list[Any]
+    captured: Captured
 
 
 def forward(
@@ -95,15 +99,28 @@ def forward(
 
 @functools.partial(jax.jit, static_argnames="config")
 def run_embed(
-    group: Group, tokens, positions, edits=(), capture=(), *, config: ModelConfig
-):
+    group: Group,
+    tokens: axes.Tokens,
+    positions: Int[AnyArray, "row position"],
+    edits: Edits = (),
+    capture: Captures = (),
+    *,
+    config: ModelConfig,
+) -> tuple[Stream, Captured]:
     """Returns the embeddings `[row, position, width]` and what was captured."""
     apply = functools.partial(transformer.embed.apply, config=config)
     return _over_rows(apply, group, (tokens, positions), (), edits, capture)
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def run_unembed(group: Group, x, edits=(), capture=(), *, config: ModelConfig):
+def run_unembed(
+    group: Group,
+    x: Stream,
+    edits: Edits = (),
+    capture: Captures = (),
+    *,
+    config: ModelConfig,
+) -> tuple[Float[Array, "row position vocabulary"], Captured]:
     """Returns logits `[row, position, vocabulary]` and what was captured."""
     apply = functools.partial(transformer.unembed.apply, config=config)
     return _over_rows(apply, group, (x,), (), edits, capture)
@@ -111,12 +128,12 @@ def run_unembed(group: Group, x, edits=(), capture=(), *, config: ModelConfig):
 
 def run_layers(
     parameters: Parameters,
-    x: Float[Array, "row position width"],
+    x: Stream,
     positions: Int[Array, "row position"],
-    edits: Sequence[Edit] = (),
+    edits: Edits = (),
     *,
     config: ModelConfig,
-    capture: Sequence[Capture] = (),
+    capture: Captures = (),
     keep_blocks: bool = False,
     past: Sequence[tuple[Block, ...]] | None = None,
     first_layer: int = 0,
@@ -149,8 +166,17 @@ def run_layers(
 
 @functools.partial(jax.jit, static_argnames=("config", "keep_blocks"))
 def _run_layer(
-    group, x, past, places, constants, edits, capture, *, config, keep_blocks
-):
+    group: Group,
+    x: Stream,
+    past: tuple[Block, ...],
+    places: Places,
+    constants: LayerConstants,
+    edits: Edits,
+    capture: Captures,
+    *,
+    config: ModelConfig,
+    keep_blocks: bool,
+) -> tuple[Stream, Block | None, Captured]:
     """One layer, from a segment of one."""
     group, past, constants = jax.tree.map(lambda a: a[0], (group, past, constants))
     x, own, captured = _layer_over_rows(
@@ -162,8 +188,17 @@ def _run_layer(
 
 @functools.partial(jax.jit, static_argnames=("config", "keep_blocks"))
 def _scan_layers(
-    group, x, past, places, constants, edits, capture, *, config, keep_blocks
-):
+    group: Group,
+    x: Stream,
+    past: tuple[Block, ...],
+    places: Places,
+    constants: LayerConstants,
+    edits: Edits,
+    capture: Captures,
+    *,
+    config: ModelConfig,
+    keep_blocks: bool,
+) -> tuple[Stream, Block | None, Captured]:
     """A segment of several layers, compiled once.
 
     Captures of some layers only are written into buffers by slot, since the outputs
@@ -201,13 +236,29 @@ def _buffer(size: int, shape: jax.ShapeDtypeStruct | None) -> Array | None:
     return None if shape is None else jnp.zeros((size, *shape.shape), shape.dtype)
 
 
-def _layer_over_rows(x, places, group, past, constants, edits, capture, config):
+def _layer_over_rows(
+    x: Stream,
+    places: Places,
+    group: Group,
+    past: tuple[Block, ...],
+    constants: LayerConstants,
+    edits: Edits,
+    capture: Captures,
+    config: ModelConfig,
+) -> tuple[Stream, Block, Captured]:
     apply = functools.partial(transformer.layer.apply, config=config)
     group = sharding.gather_weights(group)
     return _over_rows(apply, group, (x, past, places), (constants,), edits, capture)
 
 
-def _over_rows(function, group, by_row, shared, edits, capture):
+def _over_rows(
+    function: Callable,
+    group: Group,
+    by_row: tuple,
+    shared: tuple,
+    edits: Edits,
+    capture: Captures,
+) -> Any:
     """vmaps over the rows of `by_row`, and of the edits and captures that have rows.
 
     In `by_row` too a row axis of size 1 is shared by all rows.
@@ -242,7 +293,7 @@ def _by_row(tree):
     return leaves, in_axes, functools.partial(jax.tree.unflatten, structure)
 
 
-def _wishes_within(capture, start: int, stop: int):
+def _wishes_within(capture: Captures, start: int, stop: int) -> tuple[Capture, ...]:
     """Captures with their layers counted from the segment's first.
 
     A segment whose layers are all wanted, or none, gets one spelling (None, ()), so

@@ -1,24 +1,45 @@
 """The transformer on one screen: embed, layer, unembed. Read this file first.
 
-Three pure functions of parameters and arrays, written for one sequence. The full
-pass (`mcq_jax.model.run`) and the resumed pass (`mcq_jax.passes.resumed_pass`) batch
-and loop them; there is no other forward pass. Every `tap(Site.X, x)` is a place
-where an activation can be changed or kept.
+Three pure functions of parameters and arrays, written for one sequence. The full pass
+(`mcq_jax.model.run`) and the resumed pass (`mcq_jax.passes.resumed_pass`) batch and
+loop them; there is no other forward pass. Every `tap(Site.X, x)` is a place where an
+activation can be changed or kept; what was kept is returned beside the result.
 """
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import haiku as hk
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
-from mcq_jax.interventions import Site, Tap
+from mcq_jax import axes
+from mcq_jax.interventions import Capture, Edit, Site, Tap
 from mcq_jax.model.arithmetic import contract, scaled, soft_cap, widened
 from mcq_jax.model.attention import attention
+from mcq_jax.model.blocks import Block
+from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.constants import LayerConstants
 from mcq_jax.model.feedforward import feedforward
 from mcq_jax.model.int8 import dequantise
 from mcq_jax.model.norms import norm, norm_before, norm_behind
+from mcq_jax.model.positions import Places
 from mcq_jax.model.weights import matrix
 
+Index = Int[Array, " position"]
+Edits = Sequence[Edit]
+Captures = Sequence[Capture]
+# An array for every capture; None where its site is elsewhere.
+Captured = list[Any]
 
-def _embed(tokens, positions, edits, capture, config):
+
+def _embed(
+    tokens: Index,
+    positions: Index,
+    edits: Edits,
+    capture: Captures,
+    config: ModelConfig,
+) -> tuple[axes.Residual, Captured]:
     tap = Tap(edits, capture)
     table = matrix("table", config.vocabulary, config.width)
     x = tap(Site.EMBED, scaled(table[tokens], config.embedding_scale))
@@ -28,7 +49,15 @@ def _embed(tokens, positions, edits, capture, config):
     return x, tap.captured
 
 
-def _layer(x, blocks, places, constants, edits, capture, config):
+def _layer(
+    x: axes.Residual,
+    blocks: tuple[Block, ...],
+    places: Places,
+    constants: LayerConstants,
+    edits: Edits,
+    capture: Captures,
+    config: ModelConfig,
+) -> tuple[axes.Residual, Block, Captured]:
     tap = Tap(edits, capture, constants.layer)
     x = tap(Site.RESID_PRE, x)
 
@@ -47,7 +76,9 @@ def _layer(x, blocks, places, constants, edits, capture, config):
     return x, own, tap.captured
 
 
-def _unembed(x, edits, capture, config):
+def _unembed(
+    x: axes.Residual, edits: Edits, capture: Captures, config: ModelConfig
+) -> tuple[Float[Array, "position vocabulary"], Captured]:
     tap = Tap(edits, capture)
     x = tap(Site.FINAL_RESID, x)
     h = norm(config.norm, x, config, tap, Site.FINAL_SCALE)
@@ -60,7 +91,7 @@ def _unembed(x, edits, capture, config):
     return logits, tap.captured
 
 
-def _function(part):
+def _function(part: Callable) -> hk.Transformed:
     """A Haiku transform without randomness: `init(key, …)`, `apply(parameters, …)`."""
     inner = hk.without_apply_rng(hk.transform(part))
 
@@ -71,7 +102,7 @@ def _function(part):
     return hk.Transformed(inner.init, apply)
 
 
-# Each is called as f.apply(parameters, …); shapes as in `axes`, for one sequence.
-embed = _function(_embed)  # tokens, positions -> residual, captured
-layer = _function(_layer)  # residual, blocks, … -> residual, own block, captured
-unembed = _function(_unembed)  # residual -> logits [position, vocabulary], captured
+# Each is called as f.apply(parameters, …) with the arguments above.
+embed = _function(_embed)
+layer = _function(_layer)
+unembed = _function(_unembed)

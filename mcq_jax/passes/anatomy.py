@@ -5,17 +5,18 @@ Reads a `Prefill` layer by layer, so that no weights are stacked or copied.
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from mcq_jax import metrics
 from mcq_jax.axes import AnyArray
 from mcq_jax.model.arithmetic import contract
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.direct import answer_directions, output_weights
-from mcq_jax.model.parameters import Parameters
+from mcq_jax.model.parameters import Group, Parameters
 from mcq_jax.passes.prompt_pass import NodeOutputs, Prefill
 
 
@@ -141,20 +142,30 @@ def dissect(
     return Anatomy(nodes, rest, labels, content, classes, writes)
 
 
-def _layers(parameters: Parameters):
+def _layers(parameters: Parameters) -> Iterator[tuple[Group, int]]:
     """Every layer as (its segment, its index there)."""
     for group in parameters.layers:
         for index in range(jax.tree.leaves(group)[0].shape[0]):
             yield group, index
 
 
-def _output_weights(group, index, config):
+def _output_weights(
+    group: Group, index: Int[ArrayLike, ""], config: ModelConfig
+) -> tuple[Float[Array, "kv_head group head_width width"], Float[Array, " width"]]:
     attention = jax.tree.map(lambda w: w[index], group["attention"])
     return output_weights(attention, config)
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _contributions(group, index, nodes, embedding, scale, directions, config):
+def _contributions(
+    group: Group,
+    index: Int[ArrayLike, ""],
+    nodes: NodeOutputs,
+    embedding: Float[Array, "prompt width"],
+    scale: Float[Array, " prompt"],
+    directions: Float[Array, "prompt choice width"],
+    config: ModelConfig,
+) -> tuple[Float[Array, "prompt 1 node choice"], Float[Array, "prompt choice"]]:
     output, bias = _output_weights(group, index, config)
 
     def one(z, mlp, embedding, scale, directions):
@@ -173,9 +184,18 @@ def _contributions(group, index, nodes, embedding, scale, directions, config):
 
 @functools.partial(jax.jit, static_argnames=("key_classes", "config"))
 def _attention(
-    group, index, values, value_index, pattern, scale, directions, keys,
-    key_classes, config,
-):  # fmt: skip
+    group: Group,
+    index: Int[ArrayLike, ""],
+    values: Float[Array, "layer prompt key kv_head head_width"],
+    value_index: Int[ArrayLike, ""],
+    pattern: Float[Array, "prompt kv_head group key"],
+    scale: Float[Array, " prompt"],
+    directions: Float[Array, "prompt choice width"],
+    keys: Keys,
+    key_classes: int,
+    config: ModelConfig,
+) -> list[Float[Array, "prompt head ..."]]:
+    """Shares on labels, on options' content, on classes of keys; what values write."""
     output, _ = _output_weights(group, index, config)
     values = values[value_index]
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mcq_jax import sharding
 from mcq_jax.axes import AnyArray
@@ -41,13 +41,19 @@ def answer_prompts(
         config=config,
     )
     if not isinstance(logits, Tracer):
-        _check_finite(parameters, tokens, lengths, logits, normaliser, config)
+        are_finite = jnp.isfinite(logits).all(-1) & jnp.isfinite(normaliser)
+        _check_finite(parameters, tokens, lengths, are_finite, config)
     return logits, normaliser
 
 
-def _check_finite(parameters, tokens, lengths, logits, normaliser, config) -> None:
+def _check_finite(
+    parameters: Parameters,
+    tokens: Int[AnyArray, "prompt position"],
+    lengths: Int[AnyArray, " prompt"],
+    are_finite: Bool[Array, " prompt"],
+    config: ModelConfig,
+) -> None:
     """Raises ValueError that says where a pass stopped being finite, if one did."""
-    are_finite = jnp.isfinite(logits).all(-1) & jnp.isfinite(normaliser)
     bad = np.flatnonzero(~sharding.on_every_host(are_finite))
     if len(bad):
         own = np.asarray(tokens)[bad[:1], : int(lengths[bad[0]])]

@@ -4,6 +4,7 @@ import operator
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -28,6 +29,17 @@ def test_a_shared_prefix_and_the_rest_equal_the_whole(case: str):
     found = _after_prefix(parameters, config, prefix, rest)
     largest = float(jnp.abs(expected).max())
     np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING * largest)
+
+
+def test_a_layer_is_written_for_one_sequence_and_its_signature_says_so():
+    config = next(iter(tiny.CASES.values()))
+    group = tiny.random_parameters(config).embed
+    rows = tiny.random_tokens(config, ROWS, REST)
+    apply = transformer.embed.apply
+    with pytest.raises(jaxtyping.TypeCheckError):
+        apply(group, rows, rows, (), (), config)
+    x, _ = apply(group, rows[0], rows[0], (), (), config)
+    assert x.shape == (REST, config.width)
 
 
 def _after_prefix(parameters, config, prefix, rest):
