@@ -42,24 +42,28 @@ def answer_prompts(
     )
     if not isinstance(logits, Tracer):
         are_finite = jnp.isfinite(logits).all(-1) & jnp.isfinite(normaliser)
-        _check_finite(parameters, tokens, lengths, are_finite, config)
+        whole = sharding.on_every_host(are_finite)
+        check_finite(parameters, tokens, lengths, whole, config)
     return logits, normaliser
 
 
-def _check_finite(
+def check_finite(
     parameters: Parameters,
     tokens: Int[AnyArray, "prompt position"],
     lengths: Int[AnyArray, " prompt"],
-    are_finite: Bool[Array, " prompt"],
+    are_finite: Bool[np.ndarray, " prompt"],
     config: ModelConfig,
 ) -> None:
-    """Raises ValueError that says where a pass stopped being finite, if one did."""
-    bad = np.flatnonzero(~sharding.on_every_host(are_finite))
+    """Raises ValueError for prompts that came out NaN or infinite, and says where.
+
+    The first of them is run again, to name the layer, the site and the token.
+    """
+    bad = np.flatnonzero(~are_finite)
     if len(bad):
         own = np.asarray(tokens)[bad[:1], : int(lengths[bad[0]])]
         found = first_nonfinite(parameters, own, config=config)
         raise ValueError(
-            f"{len(bad)} of {len(are_finite)} prompts have logits that are no finite "
+            f"{len(bad)} of {len(are_finite)} prompts have answers that are no finite "
             f"numbers. {found or ''}"
         )
 

@@ -339,3 +339,14 @@ def test_effects_are_those_of_the_definitions():
     np.testing.assert_allclose(before, before[:, :1, :1] + 0 * before, atol=ROUNDING)
     assert (found.values["kl"] > -1e-6).all()
     assert jnp.isfinite(found.values["loss"]).all()
+
+
+def test_a_model_whose_numbers_are_none_is_refused_with_where_they_first_are_not():
+    parameters = tiny.random_parameters(CONFIG)
+    last = parameters.layers[-1]
+    up = last["feedforward"]["up"].at[0, 0, 0].set(jnp.nan)
+    broken = {**last, "feedforward": {**last["feedforward"], "up": up}}
+    broken = parameters._replace(layers=(*parameters.layers[:-1], broken))
+    where = f"4 of 4 prompts .* from mlp_pre of layer {CONFIG.layers - 1} on"
+    with pytest.raises(ValueError, match=where):
+        sweep(broken, PROMPTS, every_node(CONFIG), SOURCES, config=CONFIG)
