@@ -27,7 +27,7 @@ from mcq_jax.checkpoints import (
     safetensors,
     saving,
 )
-from mcq_jax.checkpoints.errors import CheckpointError, naming
+from mcq_jax.checkpoints.errors import CheckpointError, TensorError, naming
 from mcq_jax.checkpoints.links import check_links
 from mcq_jax.checkpoints.shardings import Shardings
 from mcq_jax.checkpoints.streaming import StoredTensor
@@ -86,12 +86,13 @@ def load(
     to_hash = contents.files if sharding.is_first_host() else ()
     with ThreadPoolExecutor(1) as pool:
         content_hash = pool.submit(_hash, to_hash)
-        parameters = contents.build(
-            dtype=target,
-            sizes=segment_sizes(config) if sizes is None else sizes,
-            shardings=shardings,
-            is_int8=weights == "int8",
-        )
+        with naming(path, only=TensorError):
+            parameters = contents.build(
+                dtype=target,
+                sizes=segment_sizes(config) if sizes is None else sizes,
+                shardings=shardings,
+                is_int8=weights == "int8",
+            )
         return Checkpoint(
             parameters=parameters,
             config=config,

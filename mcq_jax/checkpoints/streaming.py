@@ -16,6 +16,8 @@ import jax
 import ml_dtypes
 import numpy as np
 
+from mcq_jax.checkpoints.errors import TensorError
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoredTensor:
@@ -172,13 +174,13 @@ def _exponent(dtype: np.dtype) -> np.unsignedinteger | None:
     return bits((1 << info.nexp) - 1 << info.nmant)
 
 
-def _not_finite(name: str, numbers: np.ndarray, dtype: np.dtype) -> ValueError:
+def _not_finite(name: str, numbers: np.ndarray, dtype: np.dtype) -> TensorError:
     if not _is_finite(numbers):
-        return ValueError(
+        return TensorError(
             f"Tensor {name} holds NaN or infinities, so that nothing computed with it "
             "would be a number; fetch the checkpoint again, or do not trust it."
         )
-    return ValueError(
+    return TensorError(
         f"Tensor {name} holds numbers up to {np.abs(numbers).max():.3g}, and {dtype} "
         f"ends at {float(ml_dtypes.finfo(dtype).max):.3g}; load it with "
         "dtype='bfloat16' or 'float32'."

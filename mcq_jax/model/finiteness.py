@@ -85,9 +85,9 @@ def _in_order(
     x, kept = run_embed(parameters.embed, tokens, positions, (), wishes, config=config)
     dtype = str(x.dtype)
     yield None, dtype, of(kept)
-    for layer, group in enumerate(_single_layers(parameters)):
+    for layer in range(config.layers):
         ran = run_layers(
-            parameters._replace(layers=(group,)), x, positions,
+            parameters.of_layer(layer), x, positions,
             config=config, capture=wishes, first_layer=layer,
         )  # fmt: skip
         x = ran.residual
@@ -95,13 +95,6 @@ def _in_order(
         yield layer, dtype, of(kept)
     _, kept = run_unembed(parameters.unembedding, x, (), wishes, config=config)
     yield None, dtype, of(kept)
-
-
-def _single_layers(parameters: Parameters):
-    """Every layer as a segment of its own."""
-    for group in parameters.layers:
-        for index in range(jax.tree.leaves(group)[0].shape[0]):
-            yield jax.tree.map(lambda a, i=index: a[i : i + 1], group)
 
 
 @functools.partial(jax.jit, static_argnames="axis")

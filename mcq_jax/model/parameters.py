@@ -36,6 +36,20 @@ class Parameters(NamedTuple):
         own, tables = self.unembed.get("~", {}), self.embed["~"]
         return {"~": {"table": tables["table"], **own}}
 
+    def of_layer(self, layer: int) -> "Parameters":
+        """The same with one layer only, cut out of its segment."""
+        start = 0
+        for group in self.layers:
+            size = jax.tree.leaves(group)[0].shape[0]
+            if 0 <= layer < start + size:
+                break
+            start += size
+        else:
+            raise ValueError(f"layer {layer} of {start} layers; give one of those.")
+        index = layer - start
+        one = jax.tree.map(lambda a: a[index : index + 1], group)
+        return self._replace(layers=(one,))
+
 
 def segment_sizes(config: ModelConfig) -> tuple[int, ...]:
     """Returns the good default for this platform: one by one on CPU, else all.

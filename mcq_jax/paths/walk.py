@@ -14,7 +14,6 @@ from mcq_jax.interventions.selection import Indices
 from mcq_jax.model import ModelConfig, Parameters, read_by
 from mcq_jax.model.attention import head_writes
 from mcq_jax.model.direct import output_weights
-from mcq_jax.model.parameters import Group
 from mcq_jax.model.run import run_layers
 
 # What must be captured, of all layers and positions, in the clean and the source run.
@@ -126,7 +125,8 @@ class Walk:
         kv_head, group = divmod(node.head or 0, self.config.group)
         here = (..., slice(kv_head, kv_head + 1), slice(group, group + 1), slice(None))
         change = _minus(z[here], self.clean[Site.Z][node.layer][here])
-        attention = jax.tree.map(lambda a: a[0], self._layer(node.layer)["attention"])
+        (group,) = self.parameters.of_layer(node.layer).layers
+        attention = jax.tree.map(lambda a: a[0], group["attention"])
         output, _ = output_weights(attention, self.config)
         return head_writes(change, output[here[1:]])[:, :, 0, 0]
 
@@ -138,9 +138,8 @@ class Walk:
         """Runs one layer on its clean input and a change of it."""
         x = _moved(self.clean[Site.RESID_PRE][layer], change)
         positions = jnp.broadcast_to(jnp.arange(x.shape[1]), x.shape[:2])
-        only = self.parameters._replace(layers=(self._layer(layer),))
         run = run_layers(
-            only,
+            self.parameters.of_layer(layer),
             x,
             positions,
             edits,
@@ -150,15 +149,6 @@ class Walk:
         )
         parts = zip(_RERUN_SITES, run.captured, strict=True)
         return {site: part[0] for site, part in parts}
-
-    def _layer(self, layer: int) -> Group:
-        """One layer of a segment, as a segment of its own."""
-        for group in self.parameters.layers:
-            size = jax.tree.leaves(group)[0].shape[0]
-            if layer < size:
-                return jax.tree.map(lambda a: a[layer : layer + 1], group)  # noqa: B023
-            layer -= size
-        raise AssertionError("layers are checked before")
 
 
 def _head_edits(readings: Mapping[Input, _Reading], config: ModelConfig) -> list[Edit]:

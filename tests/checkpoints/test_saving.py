@@ -135,7 +135,7 @@ def test_a_tokenizer_without_a_file_is_refused(tmp_path):
         (lambda d: d["config"].update(neurons=63), "do not fit.*feedforward"),
         (lambda d: d["config"].update(width=10**12), "config has width"),
         (lambda d: d["config"].update(norm="BATCH"), "'BATCH' is none of RMS"),
-        (lambda d: d["config"].update(heads=1), "heads of the saved config"),
+        (lambda d: d["config"].update(heads=1), "heads of the saved ModelConfig"),
         (lambda d: d["config"].pop("width"), "not complete"),
         (lambda d: d["config"].update(width="x"), "'x' is no int"),
         (lambda d: d.update(same={"embed/~/table": "x"}), "are the same arrays"),
