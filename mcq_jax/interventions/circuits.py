@@ -12,7 +12,7 @@ from mcq_jax.interventions.sites import Site
 
 FORMAT, VERSION = "mcq_jax.circuit", 1
 # The site at which a receiver reads: a head's three inputs, a block's one, the end.
-HEAD_INPUTS, BLOCK_INPUTS, OUTPUT = (Site.Q, Site.K, Site.V), (Site.MLP_IN,), "output"
+HEAD_INPUTS, MLP_INPUTS, OUTPUT = (Site.Q, Site.K, Site.V), (Site.MLP_IN,), "output"
 EMBEDDING = "embed"
 
 
@@ -44,7 +44,7 @@ class Edge:
     def __post_init__(self):
         inputs = (Site.FINAL_RESID,)
         if self.receiver is not None:
-            inputs = BLOCK_INPUTS if self.receiver.head is None else HEAD_INPUTS
+            inputs = MLP_INPUTS if self.receiver.head is None else HEAD_INPUTS
         if self.site not in inputs:
             raise ValueError(
                 f"an edge into {self.receiver or OUTPUT} at {self.site}; it reads at "

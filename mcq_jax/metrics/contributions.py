@@ -73,10 +73,10 @@ def node_contributions(
         directions,
         precision=Precision.HIGHEST,
     ).reshape(layers, kv_heads * groups, -1)
-    blocks = _read(feedforward_outputs, directions)
+    mlp = _read(feedforward_outputs, directions)
     rest = _read(embedding[None, :], directions)[0] + _read(biases, directions).sum(0)
     return Contributions(
-        nodes=jnp.concatenate([heads, blocks[:, None, :]], axis=1), rest=rest
+        nodes=jnp.concatenate([heads, mlp[:, None, :]], axis=1), rest=rest
     )
 
 

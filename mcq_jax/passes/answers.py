@@ -1,5 +1,6 @@
 """What prompts answer: their logits, and the log-sum-exp over the vocabulary."""
 
+import dataclasses
 import functools
 
 import jax
@@ -62,6 +63,7 @@ def check_finite(
     if len(bad):
         own = np.asarray(tokens)[bad[:1], : int(lengths[bad[0]])]
         found = first_nonfinite(parameters, own, config=config)
+        found = found and dataclasses.replace(found, row=int(bad[0]))
         raise ValueError(
             f"{len(bad)} of {len(are_finite)} prompts have answers that are no finite "
             f"numbers. {found or ''}"

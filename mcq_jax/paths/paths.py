@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 
 from mcq_jax.interventions import Edge, Edit, Node, Site, all_nodes
 from mcq_jax.interventions.circuits import (
-    BLOCK_INPUTS,
     FINAL,
     HEAD_INPUTS,
+    MLP_INPUTS,
     Input,
     leads_forward,
 )
@@ -63,7 +63,7 @@ def paths_from(
     sender: Node | None,
     config: ModelConfig,
     *,
-    into: Sequence[Site] = (*HEAD_INPUTS, *BLOCK_INPUTS, FINAL.site),
+    into: Sequence[Site] = (*HEAD_INPUTS, *MLP_INPUTS, FINAL.site),
 ) -> tuple[Edge, ...]:
     """Returns the edges of all paths from a sender, of all positions.
 
@@ -74,7 +74,7 @@ def paths_from(
     inputs = [
         Input(node, site)
         for node in nodes
-        for site in (BLOCK_INPUTS if node.head is None else HEAD_INPUTS)
+        for site in (MLP_INPUTS if node.head is None else HEAD_INPUTS)
     ]
     inputs = [to for to in (*inputs, FINAL) if to.site in into]
     first = -1 if sender is None else nodes.index(sender)

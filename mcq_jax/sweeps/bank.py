@@ -10,7 +10,6 @@ import numpy as np
 
 from mcq_jax import prompts, sharding
 from mcq_jax.interventions import Site
-from mcq_jax.passes.answers import check_finite
 from mcq_jax.passes.plans import Patches, Plan
 from mcq_jax.passes.prompt_pass import prefill
 from mcq_jax.passes.shared_prefix import Prefix
@@ -47,8 +46,6 @@ def fill_bank(
         )  # fmt: skip
         one = run.activations[plan.site] if isinstance(plan, Patches) else run.nodes
         one, last = sharding.on_every_host((one, run.final))
-        are_finite = np.isfinite(last).all(-1)
-        check_finite(parameters, batch.ids, batch.lengths, are_finite, config)
         held.append(jax.tree.map(lambda a: a[:, : len(chunk)], one))  # noqa: B023
         final.append(last[: len(chunk)])
     if sites == (Site.PATTERN,):

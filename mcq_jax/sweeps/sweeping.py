@@ -14,9 +14,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from mcq_jax import sharding
+from mcq_jax import prompts, sharding
 from mcq_jax.interventions import Site
 from mcq_jax.model import ModelConfig, Parameters
+from mcq_jax.passes.answers import check_finite
 from mcq_jax.passes.plans import NodeSets, Plan
 from mcq_jax.passes.row_groups import stages_that_pay
 from mcq_jax.passes.shared_prefix import without_common_prefix
@@ -163,6 +164,10 @@ def _prepare(
             parameters, asked, config=config, suffix=plan.suffix
         )
     bank = fill_bank(parameters, behind, plan, config, prompts_at_once, prefix=prefix)
+    are_finite = np.asarray(np.isfinite(bank.final).all(-1))
+    if not are_finite.all():
+        whole = prompts.batch_of(asked)
+        check_finite(parameters, whole.ids, whole.lengths, are_finite, config)
     work = ChunkWork(
         parameters=parameters, asked=behind, plan=plan, sources=sources, bank=bank,
         config=config, prefix=prefix, **how,
