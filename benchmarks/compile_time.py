@@ -76,7 +76,6 @@ def _measure(layers: int, stacked: bool) -> None:
     final = timed(
         lambda: passes.resume(
             parameters, start, sources, sweeps.every_node(config), config=config,
-            stages=4,
         ).final
     )  # fmt: skip
     read = passes.read_answers(parameters.unembedding, final, answers, config=config)

@@ -26,6 +26,8 @@ import numpy as np
 from benchmarks.shapes import SMOLLM2_135M, draw
 from mcq_jax import passes, sweeps
 from mcq_jax.model import forward
+from mcq_jax.passes.resumed_pass import run_groups
+from mcq_jax.planning.passes import one_call
 
 # Operations that take less of a layer are left out.
 _LEAST_SHARE = 0.003
@@ -55,8 +57,9 @@ def _print_both(parameters, config, tokens: int, rounds: int) -> None:
     plan = sweeps.every_node(config)
 
     def run_sweep():
-        run = passes.resume(parameters, start, sources, plan, config=config, stages=1)
-        return run.final
+        return run_groups(
+            parameters, start, sources, *one_call(plan, len(plan.births)), config=config
+        ).final
 
     title = f"sweep, {len(plan.births)} rows, {tokens} tokens"
     _print(title, "jit__advance", run_sweep, rounds)

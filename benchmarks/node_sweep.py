@@ -68,7 +68,7 @@ def _measure(parameters, config, tokens: int, repeats: int):
 
     def run_sweep():  # rows join as in a sweep of many prompts
         return passes.resume(
-            parameters, start, sources, node_sets, config=config, stages=config.layers
+            parameters, start, sources, node_sets, config=config, repeats=50
         ).final
 
     def run_full():

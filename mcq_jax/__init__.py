@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mcq_jax.checkpoints import Checkpoint, load
+    from mcq_jax.costs import keep_compiled_programs
     from mcq_jax.interventions import Capture, Edit, Node, Site
     from mcq_jax.model import ModelConfig, Output, Parameters, forward
     from mcq_jax.prompts import Question, TokenBatch
@@ -25,11 +26,13 @@ __all__ = [
     "Site",
     "TokenBatch",
     "forward",
+    "keep_compiled_programs",
     "load",
 ]
 
 _ROOMS = {
     "mcq_jax.checkpoints": ("Checkpoint", "load"),
+    "mcq_jax.costs": ("keep_compiled_programs",),
     "mcq_jax.interventions": ("Capture", "Edit", "Node", "Site"),
     "mcq_jax.model": ("ModelConfig", "Output", "Parameters", "forward"),
     "mcq_jax.prompts": ("Question", "TokenBatch"),

@@ -209,12 +209,10 @@ def _read_card(path: pathlib.Path) -> "tuple[RunConfig, tuple[Any, ...]]":
 
 
 def _enable_compilation_cache() -> None:
-    """Keeps compiled programs between runs, in the user's cache folder."""
-    import jax
+    """Keeps compiled programs between runs."""
+    from mcq_jax import costs
 
-    cache = pathlib.Path.home() / ".cache" / "mcq_jax" / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    costs.keep_compiled_programs()
 
 
 def print_summary(results: "RunResults") -> None:

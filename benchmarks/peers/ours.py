@@ -26,7 +26,7 @@ def resumed(task: Task) -> Contender:
         for chunk, start in zip(chunks, starts, strict=True):
             held = jax.tree.map(lambda a: a[:, chunk], sources)  # noqa: B023
             run = passes.resume(
-                parameters, start, held, plan, config=config, stages=config.layers
+                parameters, start, held, plan, config=config, repeats=50
             )
             found.append(_answers(task, run.final, chunk))
         return np.concatenate(found)

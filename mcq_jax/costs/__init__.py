@@ -9,6 +9,7 @@ from mcq_jax.costs.formulas import (
     prompt_pass_bytes,
     unembed_flops,
 )
+from mcq_jax.costs.kept_programs import keep_compiled_programs
 from mcq_jax.costs.machine import flop_rate, free_bytes
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "compile_all",
     "flop_rate",
     "free_bytes",
+    "keep_compiled_programs",
     "layer_flops",
     "node_sweep_bytes",
     "node_sweep_flops",

@@ -1,10 +1,40 @@
 """What the machine at hand has free, and how fast it is."""
 
+import dataclasses
 import pathlib
 import time
 
 import jax
 import jax.numpy as jnp
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What decides whether one more program pays."""
+
+    # FLOPs that one more program has to save. It compiles as long as 20 times as many
+    # take, but is kept on disk, and serves other plans and later sweeps.
+    program: float
+    # Tokens that run through a layer in the time of reading its weights.
+    reading: int
+    # Seconds to compile one program of a layer.
+    compiling: float
+    # Batches that a group's rows are cut into; None: as many as pay.
+    most_batches: int | None
+
+
+# SmolLM2-135M's shape on an AMD EPYC (2026-11-26): 0.26 CPU seconds to compile a layer
+# for rows, which runs in 1.15 ms + 0.032 ms per token on one core (2.2e11 FLOP/s).
+CPU = Machine(program=3.5e9, reading=36, compiling=0.26, most_batches=None)
+# Not measured: 2 s of compiling, 2e14 FLOP/s and 1e12 bytes/s, numbers of two bytes.
+ACCELERATOR = Machine(program=1e14, reading=200, compiling=2, most_batches=10)
+
+
+def machine_at_hand() -> Machine:
+    """Returns the figures of the devices that passes run on, or are planned for."""
+    mesh = jax.sharding.get_mesh()
+    devices = jax.local_devices() if mesh.empty else mesh.devices.flat
+    return CPU if next(iter(devices)).platform == "cpu" else ACCELERATOR
 
 
 def free_bytes() -> int | None:

@@ -161,17 +161,15 @@ def resume_in_pieces(
     sources: sweeps.Sources,
     chunks: Sequence[sharding.Chunk],
 ) -> Callable[[passes.Prefill, NodeOutputs], passes.Resumed]:
-    """Returns `passes.resume` of a plan, in pieces that fit and steps that pay."""
+    """Returns `passes.resume` of a plan, in pieces that fit."""
     config = checkpoint.config
     rows_at_once = sweeps.rows_that_fit(
         checkpoint.parameters, study.prompts, plan, sources, config=config,
         prompts_at_once=max(map(len, chunks)),
     )  # fmt: skip
-    copies = sum(map(len, chunks)) * len(sources.kinds)
-    stages = passes.stages_that_pay(plan, copies, config)
     return lambda start, held: passes.resume(
         checkpoint.parameters, start, held, plan, config=config,
-        rows_at_once=rows_at_once, stages=stages,
+        rows_at_once=rows_at_once, repeats=len(chunks),
     )  # fmt: skip
 
 

@@ -179,7 +179,7 @@ def _run_layer(
 ) -> tuple[Stream, Block | None, Captured]:
     """One layer, from a segment of one."""
     group, past, constants = jax.tree.map(lambda a: a[0], (group, past, constants))
-    x, own, captured = _layer_over_rows(
+    x, own, captured = layer_over_rows(
         x, places, group, past, constants, edits, capture, config
     )
     own, captured = jax.tree.map(lambda a: a[None], (own, captured))
@@ -205,7 +205,7 @@ def _scan_layers(
     of a scan would hold every layer's.
     """
     run = functools.partial(
-        _layer_over_rows, edits=edits, capture=capture, config=config
+        layer_over_rows, edits=edits, capture=capture, config=config
     )
     stack = (group, past, constants)
     first = jax.tree.map(lambda a: a[0], stack)
@@ -236,7 +236,7 @@ def _buffer(size: int, shape: jax.ShapeDtypeStruct | None) -> Array | None:
     return None if shape is None else jnp.zeros((size, *shape.shape), shape.dtype)
 
 
-def _layer_over_rows(
+def layer_over_rows(
     x: Stream,
     places: Places,
     group: Group,
@@ -246,6 +246,7 @@ def _layer_over_rows(
     capture: Captures,
     config: ModelConfig,
 ) -> tuple[Stream, Block, Captured]:
+    """Returns one layer's residual, its block, and what was captured in it."""
     apply = functools.partial(transformer.layer.apply, config=config)
     group = sharding.gather_weights(group)
     return _over_rows(apply, group, (x, past, places), (constants,), edits, capture)

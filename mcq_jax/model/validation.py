@@ -26,12 +26,22 @@ def check_inputs(
 ) -> None:
     """Raises ValueError for what could only fail later, or silently."""
     _check_tokens(tokens, config)
+    check_wishes(tokens.shape, edits, capture, config)
+
+
+def check_wishes(
+    shape: tuple[int, int],
+    edits: Sequence[Edit],
+    capture: Sequence[Capture],
+    config: ModelConfig,
+) -> None:
+    """The same for edits and captures alone, of a run of `[row, position]` tokens."""
     _check_types(edits, capture)
     for edit in edits:
-        check_edit(edit, tokens.shape, config)
+        check_edit(edit, shape, config)
         check_places_once(edit)
-    check_conflicts(edits, _sizes(tokens.shape, config))
-    _check_captures(capture, tokens.shape, config)
+    check_conflicts(edits, _sizes(shape, config))
+    _check_captures(capture, shape, config)
 
 
 def check_edit(edit: Edit, shape: tuple[int, int], config: ModelConfig) -> None:

@@ -12,12 +12,13 @@ from mcq_jax.passes.answers import answer_prompts, read_answers
 from mcq_jax.passes.full_pass import run_fully
 from mcq_jax.passes.plans import NodeSets, Patches, Plan
 from mcq_jax.passes.prompt_pass import NodeOutputs, Prefill, prefill
+from mcq_jax.passes.resumed_edits import EditedRows, resume_edited
 from mcq_jax.passes.resumed_pass import Resumed, resume
-from mcq_jax.passes.row_groups import stages_that_pay
 from mcq_jax.passes.shared_prefix import Prefix, run_prefix
 
 __all__ = [
     "Anatomy",
+    "EditedRows",
     "Keys",
     "NodeOutputs",
     "NodeSets",
@@ -34,7 +35,7 @@ __all__ = [
     "prefill",
     "read_answers",
     "resume",
+    "resume_edited",
     "run_fully",
     "run_prefix",
-    "stages_that_pay",
 ]

@@ -11,11 +11,12 @@ case of a single token.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from mcq_jax import sharding
 from mcq_jax.interventions import Capture, Site
@@ -24,11 +25,11 @@ from mcq_jax.model.attention import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.parameters import Parameters
-from mcq_jax.model.positions import places_of
+from mcq_jax.model.positions import Places, places_of
 from mcq_jax.passes.plans import Plan
 from mcq_jax.passes.prompt_pass import NodeOutputs, Prefill
 from mcq_jax.passes.row_edits import Here, RowEdits, row_edits, rows_at
-from mcq_jax.passes.row_groups import row_groups, stages_that_pay
+from mcq_jax.passes.row_groups import RowGroup, row_groups
 from mcq_jax.passes.row_shares import RowShares
 
 
@@ -51,7 +52,7 @@ def resume(
     config: ModelConfig,
     keep_nodes: bool = False,
     rows_at_once: int | None = None,
-    stages: int | None = None,
+    repeats: int = 1,
 ) -> Resumed:
     """Runs every prompt on under every row's patches, for every source.
 
@@ -65,83 +66,96 @@ def resume(
             position).
         rows_at_once: rows of a prompt and source that advance together, fewer where
             memory is short. A row that runs over n tokens counts as n.
-        stages: steps in which rows join; by default as many as pay for compiling, if
-            nothing else is run.
+        repeats: how often a pass like this will be run, as for every chunk of a sweep:
+            the more, the more programs pay for compiling them.
     """
-    finals, kept, order = [], [], []
-    if stages is None:
-        prompts, per_prompt = jax.tree.leaves(sources)[0].shape[1:3]
-        stages = stages_that_pay(plan, prompts * per_prompt, config)
-    for suffix, rows in row_groups(plan, rows_at_once, stages):
-        some = _run_rows(
-            parameters,
-            _last(start, suffix),
-            sources,
-            plan.take(rows),
-            config=config,
-            keep_nodes=keep_nodes,
-            stages=stages,
-        )
-        finals.append(some.final)
-        kept.append(some.nodes)
-        order.append(rows)
-    back = np.argsort(np.concatenate(order))
-    final = jnp.concatenate(finals, axis=2)[:, :, back]
-    if not keep_nodes:
-        return Resumed(final, None)
-    nodes = jax.tree.map(lambda *n: jnp.concatenate(n, axis=3)[:, :, :, back], *kept)
-    return Resumed(final, nodes)
+    prompts, per_prompt = jax.tree.leaves(sources)[0].shape[1:3]
+    groups = row_groups(
+        plan, (prompts, per_prompt), config, repeats=repeats, rows_at_once=rows_at_once
+    )
+    return run_groups(
+        parameters, start, sources, plan, groups, config=config, keep_nodes=keep_nodes
+    )
 
 
-def _last(start: Prefill, suffix: int) -> Prefill:
-    """The same pass with fewer of its last tokens kept."""
-    if suffix > start.suffix:
-        raise ValueError(
-            f"patches begin {suffix} tokens from the end, and the pass kept "
-            f"{start.suffix}; ask `prefill` for suffix={suffix}."
-        )
-    return dataclasses.replace(start, resid_pre=start.resid_pre[:, :, -suffix:])
-
-
-def _run_rows(
-    parameters, start, sources, plan, *, config, keep_nodes, stages
+def run_groups(
+    parameters: Parameters,
+    start: Prefill,
+    sources: NodeOutputs | Array,
+    plan: Plan,
+    groups: Sequence[RowGroup],
+    *,
+    config: ModelConfig,
+    keep_nodes: bool = False,
 ) -> Resumed:
-    """Rows in order of birth, over one number of last tokens."""
-    births, suffix = plan.births, start.suffix
+    """Does the same with rows cut into groups beforehand."""
+    longest = max(group.suffix for group in groups)
+    if longest > start.suffix:
+        raise ValueError(
+            f"patches begin {longest} tokens from the end, and the pass kept "
+            f"{start.suffix}; ask `prefill` for suffix={longest}."
+        )
+    if keep_nodes:
+        groups = [dataclasses.replace(g, births=np.zeros(1, int)) for g in groups]
+    copies = jax.tree.leaves(sources)[0].shape[1:3]
+    finals, nodes, dealt = [], [], []
+    for group in groups:
+        shares = RowShares.that_fill(copies, rows=group.batch)
+        batches, kept = _run_group(
+            parameters, start, shares.repeat_sources(sources), plan.take(group.rows),
+            group, shares, config=config, keep_nodes=keep_nodes,
+        )  # fmt: skip
+        finals += batches
+        nodes += [kept] * keep_nodes
+        dealt += [shares] * len(batches)
+    order = np.concatenate([group.rows for group in groups])
+    places = np.unique(order, return_index=True)[1]
+    return Resumed(
+        _final_of(finals, places, shares=tuple(dealt)),
+        _nodes_of(nodes, places, shares=tuple(dealt)) if keep_nodes else None,
+    )
+
+
+def _run_group(
+    parameters, start, sources, plan, group: RowGroup, shares, *, config, keep_nodes
+):
+    """Rows in order of birth: the residuals of each batch, and what nodes wrote."""
+    births = plan.births.reshape(-1, group.batch)
+    births = np.stack([shares.earliest(of_batch) for of_batch in births])
     if keep_nodes:
         births = np.zeros_like(births)
-    constants = layer_constants(config)
-    shape = jax.tree.leaves(sources)[0].shape[1:3]  # prompts, sources
-    shares = RowShares.that_fill(shape, rows=len(births))
-    births, sources = shares.earliest(births), shares.repeat_sources(sources)
-    shape = jax.tree.leaves(sources)[0].shape[1:3]
-    x = jnp.zeros((*shape, 0, suffix, config.width), start.resid_pre.dtype)
-    before_all = 0 if start.prefix is None else start.prefix.length
-    to_answer = np.arange(suffix, dtype=np.int32)[::-1] - before_all
-    places = places_of(start.answer_position[:, None] - to_answer[None], config)
+    begin = functools.partial(
+        _begin,
+        start.resid_pre,
+        start.answer_position,
+        np.int32(0 if start.prefix is None else start.prefix.length),
+        suffix=group.suffix,
+        sources=jax.tree.leaves(sources)[0].shape[2],
+        config=config,
+    )
+    batches, (places, *_) = zip(*map(begin, births), strict=True)
+    batches, constants = list(batches), layer_constants(config)
     kept, layer = [], 0
-    for group, blocks in zip(parameters.layers, _pasts(start), strict=True):
-        for index in range(jax.tree.leaves(group)[0].shape[0]):
-            alive = _alive(births, layer, stages)
-            if alive > x.shape[2]:
-                x = _join(x, start.resid_pre, births[x.shape[2] : alive])
-            if alive:
-                rows = shares.deal_rows(rows_at(plan, layer))
-                x, nodes = _advance(
-                    (group, blocks, np.int32(index)),
+    for segment, blocks in zip(parameters.layers, _pasts(start), strict=True):
+        for index in range(jax.tree.leaves(segment)[0].shape[0]):
+            calls = group.calls(layer)
+            rows = rows_at(plan, layer) if calls else None
+            for call in calls:
+                some = slice(call.start, call.stop)
+                batches[some], nodes = _advance(
+                    (segment, blocks, np.int32(index)),
                     (constants, sources, np.int32(layer)),
-                    x,
+                    batches[some],
                     places,
-                    jax.tree.map(lambda a: a[:, :, :alive], rows),  # noqa: B023
-                    births[:alive] <= layer,
+                    shares.deal_batches(rows, call),
+                    births[some].reshape(-1) <= layer,
                     edits_of=row_edits(plan),
                     config=config,
                     keep_nodes=keep_nodes,
                 )
                 kept.append(nodes)
             layer += 1
-    nodes = jax.tree.map(lambda *n: shares.join(jnp.stack(n), axis=2), *kept)
-    return Resumed(shares.join(x[:, :, :, -1], axis=1), nodes)
+    return batches, jax.tree.map(lambda *n: jnp.stack(n), *kept)
 
 
 def _pasts(start: Prefill) -> list[tuple[Block, ...]]:
@@ -151,31 +165,31 @@ def _pasts(start: Prefill) -> list[tuple[Block, ...]]:
     return list(zip(start.prefix.blocks, start.blocks, strict=True))
 
 
-def _alive(births: Int[np.ndarray, " row"], layer: int, stages: int) -> int:
-    """Rows present in a layer: those born, rounded up to a whole stage."""
-    stage = -(-len(births) // stages)
-    born = int((births <= layer).sum())
-    return min(len(births), -(-born // stage) * stage)
-
-
 def _of_layer(*stacks_and_index):
     *stacks, index = stacks_and_index
     return jax.tree.map(lambda a: jnp.asarray(a)[index], stacks)
 
 
-@jax.jit
-def _join(x, resid_pre, births):
-    """Appends rows as copies of the clean residual at their birth layers."""
-    born = jnp.moveaxis(resid_pre[births], 0, 1)[:, None]  # [prompt, 1, row, …]
-    born = jnp.broadcast_to(born, (*x.shape[:2], *born.shape[2:]))
-    return sharding.rows_over_data(jnp.concatenate([x, born], axis=2), leading=2)
+@functools.partial(jax.jit, static_argnames=("suffix", "sources", "config"))
+def _begin(
+    resid_pre, answer_position, before_all, births, *, suffix, sources, config
+) -> tuple[Array, Places]:
+    """A batch of rows, copies of the clean residual at their births, and their places.
+
+    Returns `[prompt, source, row, suffix, width]` and places `[prompt, suffix]`.
+    """
+    to_answer = jnp.arange(suffix)[::-1] - before_all
+    places = places_of(answer_position[:, None] - to_answer[None], config)
+    born = jnp.moveaxis(resid_pre[:, :, -suffix:][births], 0, 1)[:, None]
+    born = jnp.broadcast_to(born, (len(born), sources, *born.shape[2:]))
+    return sharding.rows_over_data(born, leading=2), places
 
 
 @functools.partial(jax.jit, static_argnames=("edits_of", "config", "keep_nodes"))
 def _advance(
     segment,
     model,
-    x,
+    batches,
     places,
     rows,
     is_born,
@@ -184,7 +198,7 @@ def _advance(
     config,
     keep_nodes,
 ):
-    """One layer for all rows `[prompt, source, row, suffix, width]`; unborn rows stay.
+    """One layer for batches `[prompt, source, row, suffix, width]`; unborn rows stay.
 
     What it needs of the layer it picks out of stacks itself: the host would start a
     small program for each.
@@ -200,7 +214,7 @@ def _advance(
     before_all = sum(block.keys.shape[0] for block in shared)
     constants, sources = _of_layer(*model)
     group = sharding.gather_weights(group)
-    x = sharding.rows_over_data(x, leading=2)  # [prompt, source, …]
+    x = sharding.rows_over_data(jnp.concatenate(batches, axis=2), leading=2)
     suffix = x.shape[3]
     # The keys that the longest prompt has before its suffix; shorter ones mask some.
     earlier = blocks.keys.shape[1] - suffix
@@ -234,4 +248,22 @@ def _advance(
     over_prompts = jax.vmap(over_sources, in_axes=(0, of_prompts, 0, 0, 0))
     moved, captured = over_prompts(x, rows, sources, past, places)
     nodes = NodeOutputs(*captured) if keep_nodes else None
-    return jnp.where(is_born[None, None, :, None, None], moved, x), nodes
+    x = jnp.where(is_born[None, None, :, None, None], moved, x)
+    return jnp.split(x, len(batches), axis=2), nodes
+
+
+@functools.partial(jax.jit, static_argnames="shares")
+def _final_of(batches, places, *, shares: tuple[RowShares, ...]):
+    """The residual of each row's last token, rows in the order of the plan."""
+    last = [batch[:, :, :, -1] for batch in batches]
+    return _in_order(last, places, shares, axis=1)
+
+
+@functools.partial(jax.jit, static_argnames="shares")
+def _nodes_of(nodes: list[NodeOutputs], places, *, shares: tuple[RowShares, ...]):
+    return jax.tree.map(lambda *n: _in_order(n, places, shares, axis=2), *nodes)
+
+
+def _in_order(batches, places, shares, *, axis: int):
+    whole = [s.join(batch, axis=axis) for s, batch in zip(shares, batches, strict=True)]
+    return jnp.concatenate(whole, axis=axis + 1).take(places, axis=axis + 1)

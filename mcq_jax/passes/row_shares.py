@@ -1,9 +1,9 @@
-"""Rows of a plan dealt into equal shares, where prompts and sources do not fill a mesh.
+"""Rows of a batch dealt into shares, where prompts and sources do not fill a mesh.
 
-The rows of a pass grow with the layers, so their axis cannot be split over devices: it
-would be split anew at every step. Instead rows are dealt out beforehand, in order of
-birth, to each share in turn. All shares then grow alike, and stand side by side as if
-each were a source of its own.
+The batches that are born grow with the layers, so their axis cannot be split over
+devices: it would be split anew at every step. Instead the rows of each batch are dealt
+out beforehand, in order of birth, to each share in turn. All shares then grow alike,
+and stand side by side as if each were a source of its own.
 """
 
 import dataclasses
@@ -20,7 +20,10 @@ from mcq_jax import sharding
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RowShares:
-    """Into how many shares each source's rows are dealt; 1 leaves all as it is."""
+    """Into how many shares each source's rows are dealt; 1 leaves all as it is.
+
+    The rows of a batch go round evenly: `row_groups` sees to it.
+    """
 
     sources: int
     rows: int
@@ -34,10 +37,8 @@ class RowShares:
 
     @functools.cached_property
     def order(self) -> Int[np.ndarray, "share dealt"]:
-        """Each share's rows, in order of birth; the last one fills what is over."""
-        over = -self.rows % self.shares
-        dealt = np.pad(np.arange(self.rows), (0, over), mode="edge")
-        return dealt.reshape(-1, self.shares).T
+        """Each share's rows, in order of birth."""
+        return np.arange(self.rows).reshape(-1, self.shares).T
 
     def earliest(self, births: Int[np.ndarray, " row"]) -> Int[np.ndarray, " dealt"]:
         """Rows side by side in the shares are born with the first of them."""
@@ -49,13 +50,18 @@ class RowShares:
             return tree
         return jax.tree.map(lambda a: jnp.repeat(a, self.shares, axis=2), tree)
 
-    def deal_rows(self, tree: Any) -> Any:
-        """`[#prompt, #source, row, …]` to `[#prompt, source · share, row, …]`."""
-        if self.shares == 1:
-            return tree
+    def deal_batches(self, tree: Any, batches: range) -> Any:
+        """`[#prompt, #source, row, …]` of whole batches: some of them, each dealt.
+
+        With shares they are `[#prompt, source · share, row, …]`, batches side by side.
+        """
+        places = np.arange(batches.start, batches.stop)[:, None, None] * self.rows
+        places = np.moveaxis(places + self.order, 1, 0)  # [share, batch, dealt]
 
         def deal(array):
-            dealt = array[:, :, self.order]
+            if self.shares == 1:
+                return array[:, :, places[0, 0, 0] : places[0, -1, -1] + 1]
+            dealt = array[:, :, places.reshape(self.shares, -1)]
             shape = (len(array), self.sources, *dealt.shape[2:])
             return np.broadcast_to(dealt, shape).reshape(len(array), -1, *shape[3:])
 
@@ -68,5 +74,4 @@ class RowShares:
         before, after = array.shape[:axis], array.shape[axis + 2 :]
         apart = array.reshape(*before, self.sources, *self.order.shape, *after)
         in_turn = jnp.moveaxis(apart, axis + 1, axis + 2)
-        rows = in_turn.reshape(*before, self.sources, -1, *after)
-        return jax.lax.slice_in_dim(rows, 0, self.rows, axis=axis + 1)
+        return in_turn.reshape(*before, self.sources, self.rows, *after)

@@ -7,7 +7,7 @@ import jax
 from mcq_jax import costs
 from mcq_jax.costs.compiled import tree_bytes
 from mcq_jax.model import ModelConfig
-from mcq_jax.planning.passes import Chunk, Passes, rows_by_layer
+from mcq_jax.planning.passes import Chunk, Passes, rows_by_call
 
 
 def prompt_pass_flops(passes: Passes, prompts: int) -> float:
@@ -28,7 +28,7 @@ def patching_flops(passes: Passes, chunk: Chunk) -> float:
 def staged_patching_flops(passes: Passes, chunk: Chunk) -> float:
     """Returns the FLOPs of rows that join in steps, some before they are born."""
     config = passes.config
-    running = rows_by_layer(config, chunk.rows)
+    running = rows_by_call(passes.groups(chunk), config)
     per_row = chunk.prompts * chunk.sources
     layers = per_row * running.sum() * costs.layer_flops(config, keys=passes.tokens)
     answers = per_row * config.layers * config.nodes * costs.unembed_flops(config)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,9 @@ from jaxtyping import Int
 from mcq_jax import passes, sharding, sweeps
 from mcq_jax.costs.compiled import HostProgram, compile_all
 from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
-from mcq_jax.passes import NodeSets
-from mcq_jax.passes.row_groups import STAGES
+from mcq_jax.passes import Plan
+from mcq_jax.passes.resumed_pass import run_groups
+from mcq_jax.passes.row_groups import RowGroup, fullest, row_groups
 
 # Rows that a device unembeds at a time, and answers to read of each.
 _UNEMBEDDED, _CHOICES = 256, 4
@@ -88,23 +89,35 @@ class Passes:
 
         Args:
             start: of `prefill`, as shapes.
-            rows: so many per prompt and source, which all run from the first layer on:
-                then there is one program to compile. None: as they really join.
+            rows: as many as advance in one call, and all from the first layer on: then
+                there is one program to compile. None: as they really do.
         """
-        node_sets = sweeps.every_node(self.config)
-        if rows is not None:
-            masks = np.zeros((rows, *node_sets.masks.shape[1:]), bool)
-            masks[:, 0, 0] = True
-            node_sets = NodeSets(masks)
+        plan = sweeps.every_node(self.config)
+        copies = (start.answer_position.shape[0], sources)
+        if rows is None:
+            with sharding.use_mesh(self.mesh):
+                groups = row_groups(plan, copies, self.config)
+        else:
+            plan, groups = one_call(plan, rows)
+        return self._compile_groups(start, sources, plan, groups)
 
-        def run(parameters, start, sources):
-            return passes.resume(
-                parameters,
-                start,
-                sources,
-                node_sets,
-                config=self.config,
-                stages=STAGES,
+    def fullest(self, start: passes.Prefill, chunk: "Chunk") -> HostProgram:
+        """That part of a chunk in which memory is fullest."""
+        plan, group = fullest(sweeps.every_node(self.config), self.groups(chunk))
+        return self._compile_groups(start, chunk.sources, plan, [group])
+
+    def groups(self, chunk: "Chunk") -> Sequence[RowGroup]:
+        """How the rows of a chunk advance."""
+        with sharding.use_mesh(self.mesh):
+            return row_groups(
+                sweeps.every_node(self.config), (chunk.prompts, chunk.sources),
+                self.config, rows_at_once=chunk.rows,
+            )  # fmt: skip
+
+    def _compile_groups(self, start, sources: int, plan, groups) -> HostProgram:
+        def run(parameters, start, values):
+            return run_groups(
+                parameters, start, values, plan, groups, config=self.config
             ).final
 
         values = jax.tree.map(lambda n: self._of_sources(n, sources), start.nodes)
@@ -138,20 +151,22 @@ class Passes:
             return compile_all(function, *arguments)
 
 
-def rows_by_layer(
-    config: ModelConfig, rows_at_once: int, *, steps: int = STAGES
-) -> Int[np.ndarray, " pass"]:
-    """Returns how many rows run whenever a layer does, as they join in steps.
+def rows_by_call(
+    groups: Sequence[RowGroup], config: ModelConfig
+) -> Int[np.ndarray, " call"]:
+    """Returns how many rows of a prompt and source each call of a layer advances."""
+    sizes = [
+        group.batch * len(call)
+        for group in groups
+        for layer in range(config.layers)
+        for call in group.calls(layer)
+    ]
+    return np.array(sizes)
 
-    Every node is a row, and rows go in groups that begin with the layer of their first.
-    """
-    births = np.repeat(np.arange(config.layers), config.nodes)
-    pieces = np.array_split(births, math.ceil(len(births) / rows_at_once))
-    running = [_running(piece, config.layers, steps) for piece in pieces]
-    return np.concatenate([some[some > 0] for some in running])
 
-
-def _running(births, layers: int, steps: int):
-    step = math.ceil(len(births) / steps)
-    born = np.searchsorted(births, np.arange(layers), side="right")
-    return np.minimum(-(-born // step) * step, len(births))
+def one_call(plan: Plan, rows: int) -> tuple[Plan, Sequence[RowGroup]]:
+    """Returns so many rows of a plan, born in the first layer, as a single batch."""
+    chosen = np.arange(rows) % len(plan.births)
+    group = RowGroup(suffix=1, rows=chosen, births=np.zeros(1, int), together=True)
+    first, group = fullest(plan, [group])
+    return first, [group]

@@ -11,7 +11,7 @@ from mcq_jax import sharding
 from mcq_jax.costs.compiled import HostProgram, tree_bytes
 from mcq_jax.planning import formulas
 from mcq_jax.planning.chips import Chip
-from mcq_jax.planning.passes import Chunk, Passes, rows_by_layer
+from mcq_jax.planning.passes import Chunk, Passes, rows_by_call
 from mcq_jax.planning.roofline import PassCost, pass_cost
 from mcq_jax.planning.search import largest_fitting
 
@@ -129,9 +129,9 @@ def _cost_of_prompts(passes: Passes, chunk: Chunk, chip: Chip) -> PassCost:
 
 
 def _cost_of_patching(passes: Passes, chunk: Chunk, chip: Chip) -> PassCost:
-    """Costs grow evenly with rows: one average layer stands for all of them."""
+    """Costs grow evenly with rows: one average call stands for all of them."""
     config, start = passes.config, _prefill(passes, chunk.prompts)
-    running = rows_by_layer(config, chunk.rows)
+    running = rows_by_call(passes.groups(chunk), config)
     average = round(running.mean())
     resumed = passes.resume(start.result, chunk.sources, rows=average)
     answers, read = passes.read_answers(chunk.prompts)
@@ -186,7 +186,7 @@ def _prefill(passes: Passes, prompts: int) -> HostProgram:
 def _all_rows(passes: Passes, chunk: Chunk) -> HostProgram:
     """The last layers of a chunk, where all rows run and memory is fullest."""
     start = _prefill(passes, chunk.prompts)
-    return passes.resume(start.result, chunk.sources, rows=chunk.rows)
+    return passes.fullest(start.result, chunk)
 
 
 def _memory(passes: Passes, chunk: Chunk) -> Memory:

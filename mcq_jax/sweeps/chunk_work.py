@@ -38,8 +38,8 @@ class ChunkWork:
     direction: Direction
     full_vocabulary: bool
     rows_at_once: int | None
-    # Steps in which rows join.
-    stages: int
+    # How many chunks there are in all.
+    repeats: int
     by_full_passes: bool
     # What comes before every prompt of `asked`.
     prefix: Prefix | None = None
@@ -115,7 +115,7 @@ class ChunkWork:
                 plan,
                 config=self.config,
                 rows_at_once=self.rows_at_once,
-                stages=self.stages,
+                repeats=self.repeats,
             ).final
         read = functools.partial(
             read_answers,

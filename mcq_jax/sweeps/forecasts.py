@@ -14,13 +14,13 @@ import numpy as np
 
 from mcq_jax import costs, sharding
 from mcq_jax.costs.compiled import compile_all, tree_bytes
-from mcq_jax.costs.machine import flop_rate, free_bytes
+from mcq_jax.costs.machine import flop_rate, free_bytes, machine_at_hand
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.passes.answers import read_answers
 from mcq_jax.passes.plans import NodeSets, Patches, Plan
 from mcq_jax.passes.prompt_pass import prefill
-from mcq_jax.passes.resumed_pass import resume
-from mcq_jax.passes.row_groups import row_groups, stages_that_pay
+from mcq_jax.passes.resumed_pass import run_groups
+from mcq_jax.passes.row_groups import RowGroup, fullest, row_groups, work_of
 from mcq_jax.prompts import TokenisedPrompt, batch_of
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources
 
@@ -46,12 +46,19 @@ class Forecast:
     flops: float
     # At the rate of a large matrix product, here and now, on every device in use.
     seconds: float
+    # To compile what advances rows, unless it is kept from before.
+    programs: int
+    compile_seconds: float
+    # At the same rate, by one full forward pass per run (`by_full_passes`).
+    full_pass_seconds: float
 
     def __str__(self) -> str:
         free = "" if self.free_bytes is None else f" ({self.free_bytes / 1e9:.1f} free)"
         return (
             f"{self.runs} patched runs, {self.rows_at_once} rows at once: "
             f"{self.flops / 1e12:.3g} TFLOP, at least {self.seconds:.0f} seconds; "
+            f"{self.programs} programs to compile, {self.compile_seconds:.0f} seconds "
+            f"(full passes: {self.full_pass_seconds:.0f} seconds, few programs); "
             f"at most {self.peak_bytes / 1e9:.2f} GB in use{free}."
         )
 
@@ -89,7 +96,7 @@ def forecast(
         plan=plan,
         config=config,
         full_vocabulary=full_vocabulary,
-        stages=stages_that_pay(plan, count * kinds, config),
+        repeats=-(-count // prompts_at_once),
     )
     if isinstance(sources, Sources):
         if direction is Direction.NOISE:
@@ -101,18 +108,25 @@ def forecast(
     on_host = 0.0
     if jax.default_backend() == "cpu":
         on_host = len(asked) * tree_bytes(chunk.held()) / chunk.shape[0]
-        on_host += chunk.programs * _PROGRAM_BYTES
+        on_host += chunk.programs(rows_at_once) * _PROGRAM_BYTES
     free = free_bytes()
     room = None if free is None else _SAFE_SHARE * (free - on_host) + resident
     rows, peak = _largest_split(chunk, room, rows_at_once)
-    flops = _flops(chunk, count * kinds, [len(p.ids) for p in asked[:count]])
+    lengths = [len(prompt.ids) for prompt in asked[:count]]
+    flops = _flops(chunk, count * kinds, lengths)
+    full = [costs.prefill_flops(config, tokens=length) for length in lengths]
+    rate = flop_rate() * sharding.devices_in_use()
+    programs = chunk.programs(rows)
     return Forecast(
         runs=count * kinds * len(plan.births),
         rows_at_once=rows,
         peak_bytes=peak + on_host,
         free_bytes=free,
         flops=flops,
-        seconds=flops / flop_rate() / sharding.devices_in_use(),
+        seconds=flops / rate,
+        programs=programs,
+        compile_seconds=programs * machine_at_hand().compiling,
+        full_pass_seconds=kinds * len(plan.births) * sum(full) / rate,
     )
 
 
@@ -176,8 +190,8 @@ class _Chunk:
     plan: Plan
     config: ModelConfig
     full_vocabulary: bool
-    # Steps in which rows join.
-    stages: int
+    # How many chunks there are in all.
+    repeats: int
 
     def held(self) -> Any:
         """What each prompt holds as a source, `[layer, prompt, …]`."""
@@ -186,19 +200,28 @@ class _Chunk:
             return start.nodes
         return start.activations[self.plan.site]
 
-    @property
-    def programs(self) -> int:
-        """How many programs advance rows, at most: one for each step of each group."""
-        return self.stages * len(list(row_groups(self.plan, None, self.stages)))
+    def programs(self, rows_at_once: int | None) -> int:
+        """How many programs advance rows."""
+        return work_of(self._groups(rows_at_once), self.config.layers).programs
+
+    def most_rows(self) -> int:
+        """Tokens of a prompt and source that run together, if all may."""
+        return max(g.suffix * len(g.rows) for g in self._groups(None))
+
+    def _groups(self, rows_at_once: int | None) -> Sequence[RowGroup]:
+        return row_groups(
+            self.plan, self._copies, self.config, repeats=self.repeats,
+            rows_at_once=rows_at_once,
+        )  # fmt: skip
 
     def peak_bytes(self, rows_at_once: int) -> float:
         """The most bytes in use, parameters included. Compiles the largest programs."""
-        plan = _fullest(self.plan, rows_at_once, self.stages)
+        plan, group = fullest(self.plan, self._groups(rows_at_once))
 
         def run(parameters, tokens, held, answer_ids):
             start = self._prefill(parameters, tokens)
-            final = resume(
-                parameters, start, held, plan, config=self.config, stages=1
+            final = run_groups(
+                parameters, start, held, plan, [group], config=self.config
             ).final
             everything = jnp.zeros((*self._copies, self._rows, self.config.width))
             return final, read_answers(
@@ -236,23 +259,11 @@ class _Chunk:
         return sharding.shape_over_data(shape, held.dtype, axes=(1, 2))
 
 
-def _fullest(plan: Plan, rows_at_once: int, stages: int) -> Plan:
-    """The rows that take most memory together, all as if born in the first layer."""
-    groups = row_groups(plan, rows_at_once, stages)
-    _, rows = max(groups, key=lambda group: group[0] * len(group[1]))
-    some = plan.take(rows)
-    if isinstance(some, NodeSets):
-        masks = np.zeros_like(some.masks)
-        masks[:, 0, 0] = True
-        return NodeSets(masks)
-    return dataclasses.replace(some, layers=np.zeros_like(some.layers))
-
-
 def _largest_split(
     chunk: _Chunk, room: float | None, asked: int | None
 ) -> tuple[int, float]:
     """The most rows at once that fit into the room, and the bytes that they take."""
-    rows = asked or int(chunk.plan.starts.sum())
+    rows = asked or chunk.most_rows()
     peak = chunk.peak_bytes(rows)
     while asked is None and room is not None and peak > room:
         if rows == 1:

@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mcq_jax import sharding
-from mcq_jax.passes.row_groups import STAGES
 from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.sharding import Chunk
 from mcq_jax.sweeps.bank import fill_bank
@@ -81,5 +80,4 @@ class WithReruns:
         )  # fmt: skip
         return dataclasses.replace(
             work, asked=self.whole, bank=bank, prefix=None, activations=kind,
-            stages=STAGES,
         )  # fmt: skip

@@ -19,7 +19,6 @@ from mcq_jax.interventions import Site
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.passes.answers import check_finite
 from mcq_jax.passes.plans import NodeSets, Plan
-from mcq_jax.passes.row_groups import stages_that_pay
 from mcq_jax.passes.shared_prefix import without_common_prefix
 from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.results import ENGINE_VERSION, RunFolder, weights_fingerprint
@@ -106,7 +105,7 @@ def sweep(
             parameters, asked, plan, sources, prompts_at_once, config=config,
             metrics=tuple(metrics.items()), direction=direction,
             full_vocabulary=full_vocabulary, rows_at_once=rows,
-            stages=stages_that_pay(plan, count * len(sources.kinds), config),
+            repeats=len(chunks),
             by_full_passes=by_full_passes,
         )  # fmt: skip
 

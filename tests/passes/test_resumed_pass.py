@@ -8,7 +8,6 @@ import pytest
 
 from mcq_jax.interventions import Site, all_nodes
 from mcq_jax.passes import NodeSets, prefill, resume
-from mcq_jax.passes.row_groups import STAGES
 from mcq_jax.sweeps import every_node
 from tests import tiny
 from tests.passes.full_runs import (
@@ -44,7 +43,7 @@ def _assert_equals_full_runs(case: str, sizes: tuple[int, ...], masks: np.ndarra
     config, parameters, start = _model(case, sizes)
     sources = random_sources(config)
     resumed = resume(
-        parameters, start, sources, NodeSets(masks), config=config, stages=STAGES
+        parameters, start, sources, NodeSets(masks), config=config, repeats=10**6
     )
     assert resumed.final.shape == (len(LENGTHS), SOURCES, len(masks), config.width)
     assert resumed.nodes is None

@@ -7,9 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from mcq_jax import costs, passes, sharding
+from mcq_jax import costs, passes, sharding, sweeps
 from mcq_jax.costs.formulas import layer_flops, unembed_flops
 from mcq_jax.model import ModelConfig, initialise
+from mcq_jax.passes.row_groups import row_groups
 from mcq_jax.planning import (
     Chip,
     Chunk,
@@ -22,7 +23,7 @@ from mcq_jax.planning import (
     make_plan,
     pass_cost,
 )
-from mcq_jax.planning.passes import rows_by_layer
+from mcq_jax.planning.passes import rows_by_call
 from mcq_jax.planning.plan import chunk_sizes
 from mcq_jax.planning.printing import describe
 
@@ -55,24 +56,30 @@ def test_the_flops_of_a_prompt_pass_are_those_of_the_formula():
 
 
 @pytest.mark.slow
-def test_an_average_layer_costs_what_the_joining_rows_do():
+def test_an_average_call_costs_what_the_batches_do():
     start = _passes().prefill(PROMPTS)
     counted = _flops(_passes().resume(start.result, SOURCES))
-    running = rows_by_layer(CONFIG, EVERY_ROW)
+    every_node = sweeps.every_node(CONFIG)
+    groups = row_groups(every_node, (PROMPTS, SOURCES), CONFIG)
+    running = rows_by_call(groups, CONFIG)
     stand_in = _passes().resume(start.result, SOURCES, rows=round(running.mean()))
-    # 13 rows stand for about as many.
-    assert _flops(stand_in) == pytest.approx(counted, rel=0.02)
+    as_often = len(running) / CONFIG.layers * _flops(stand_in)
+    assert as_often == pytest.approx(counted, rel=0.02)
     formula = PROMPTS * SOURCES * running.sum() * layer_flops(CONFIG, keys=TOKENS)
     assert counted == pytest.approx(formula, rel=0.05)
 
 
-def test_rows_join_in_steps_in_groups_of_their_own():
-    running = functools.partial(rows_by_layer, CONFIG, steps=8)
-    # Five nodes in each of four layers, in steps of three rows.
-    assert running(EVERY_ROW).tolist() == [6, 12, 15, 20]
-    # Ten rows in five steps of two: the later ten begin in the third layer.
-    assert running(10).tolist() == [6, 10, 10, 10, 6, 10]
-    assert running(1).tolist() == [1] * CONFIG.nodes * (4 + 3 + 2 + 1)
+def _running(rows_at_once: int) -> np.ndarray:
+    chunk = Chunk(PROMPTS, SOURCES, rows_at_once)
+    return rows_by_call(_passes().groups(chunk), CONFIG)
+
+
+def test_rows_run_in_batches_that_begin_with_their_first():
+    # Five nodes in each of four layers: two of ten, one after the other.
+    assert _running(EVERY_ROW).tolist() == [10] * (4 + 2)
+    # Twelve at once are such two as well.
+    assert _running(12).tolist() == [10] * (4 + 2)
+    assert _running(1).tolist() == [1] * CONFIG.nodes * (4 + 3 + 2 + 1)
 
 
 def test_formulas_of_patching_differ_by_the_rows_that_run_before_they_are_born():
@@ -80,7 +87,7 @@ def test_formulas_of_patching_differ_by_the_rows_that_run_before_they_are_born()
     born = formulas.patching_flops(_passes(), everything)
     assert formulas.staged_patching_flops(_passes(), single) == pytest.approx(born)
     more = formulas.staged_patching_flops(_passes(), everything) - born
-    early = rows_by_layer(CONFIG, EVERY_ROW).sum() - CONFIG.nodes * (4 + 3 + 2 + 1)
+    early = _running(EVERY_ROW).sum() - CONFIG.nodes * (4 + 3 + 2 + 1)
     by_hand = PROMPTS * SOURCES * early * layer_flops(CONFIG, keys=TOKENS)
     assert more == pytest.approx(by_hand) and more > 0
 
@@ -206,14 +213,14 @@ def test_a_chunk_that_was_asked_for_is_not_searched():
 
 @pytest.mark.slow
 def test_a_plan_is_made_and_described():
-    chip = dataclasses.replace(CHIP, memory=8e6)
-    sweep = Sweep(prompts=20, sources=SOURCES, tokens=TOKENS)
+    chip = dataclasses.replace(CHIP, memory=5e6)
+    sweep = Sweep(prompts=200, sources=SOURCES, tokens=TOKENS)
     plan = make_plan(_passes(), sweep, chip, say=lambda text: None)
     assert plan.next_bytes is not None
     assert plan.memory.total <= chip.memory < plan.next_bytes
     assert plan.prompt_pass_flops_ratio == pytest.approx(1, rel=0.05)
-    # Rows join in steps, so that a few run before they are born.
-    assert 1 < plan.patching_flops_ratio < 1.3
+    # Rows begin with the first of their batch, so that some run before they are born.
+    assert 1 < plan.patching_flops_ratio < 1.7
     assert plan.staged_flops_ratio == pytest.approx(1, rel=0.05)
     assert plan.seconds < plan.seconds_without_engine
     assert f"largest chunk that fits: {plan.chunk}" in describe(plan, sweep, chip)

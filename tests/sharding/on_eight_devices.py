@@ -134,7 +134,7 @@ def test_what_sources_hold_lies_with_their_prompts():
 
 
 @pytest.mark.parametrize("mesh", MESHES[::3])
-def test_split_rows_grow_where_they_lie(mesh: str):
+def test_split_rows_begin_where_they_stay(mesh: str):
     config, model = runs.config_of(GROUPED), sharding.MeshShape.parse(mesh, devices=8)
     passes = planning.Passes(
         config=config,
@@ -143,12 +143,12 @@ def test_split_rows_grow_where_they_lie(mesh: str):
         dtype="float32",
     )
     resumed = passes.resume(passes.prefill(1).result, 3)
-    found = {"_join": [], "_advance": []}
+    found = {"_begin": [], "_advance": []}
     for program in resumed.programs:
         if program.name in found:
             masks = 3 * len(sweeps.every_node(config).masks) * config.nodes
             found[program.name].append(_large(program.collectives, least=masks))
-    assert found["_join"] and not any(found["_join"])
+    assert found["_begin"] and not any(found["_begin"])
     for exchanges in found["_advance"]:
         assert {c.kind for c in exchanges} <= {"all-reduce"}
         assert {c.devices for c in exchanges} <= {model.model}
@@ -160,7 +160,7 @@ def _flops_of_a_device(devices: int, prompts: int) -> float:
     mesh = sharding.make_mesh(config, "model=1", devices=jax.devices()[:devices])
     passes = planning.Passes(config=config, mesh=mesh, tokens=TOKENS, dtype="float32")
     start = passes.prefill(prompts)
-    resumed = passes.resume(start.result, SOURCES)
+    resumed = passes.resume(start.result, SOURCES, rows=12)
     return sum(p.count * p.flops for p in (*start.programs, *resumed.programs))
 
 
@@ -258,24 +258,22 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
         )  # fmt: skip
         plan = sweeps.every_node(config).take(np.arange(config.nodes))
         rows = row_edits.rows_at(plan, 0)
-        final = resumed_pass._join(
-            jnp.zeros((PROMPTS, SOURCES, 0, 1, config.width)),
-            start.resid_pre,
-            np.zeros(config.nodes, np.int32),
-        )
+        batch, places_of_rows = resumed_pass._begin(
+            start.resid_pre, start.answer_position, 0,
+            np.zeros(config.nodes, np.int32), suffix=1, sources=SOURCES, config=config,
+        )  # fmt: skip
         sources = passes.NodeOutputs(
             jnp.zeros((config.layers, PROMPTS, SOURCES, *start.nodes.z.shape[2:])),
             jnp.zeros((config.layers, PROMPTS, SOURCES, config.width)),
         )
         resumed = resumed_pass._advance.lower(
             (placed.layers[0], (start.blocks[0],), np.int32(0)),
-            (constants, sources, np.int32(0)), final,
-            places_of(start.answer_position[:, None], config), rows,
+            (constants, sources, np.int32(0)), [batch], places_of_rows, rows,
             np.ones(config.nodes, bool),
             edits_of=row_edits.row_edits(plan), config=config, keep_nodes=False,
         )  # fmt: skip
         answers = passes.read_answers.lower(
-            placed.unembedding, final, np.zeros((PROMPTS, CHOICES), np.int32),
+            placed.unembedding, batch, np.zeros((PROMPTS, CHOICES), np.int32),
             config=config, chunk=64,
         )  # fmt: skip
         return [p.compile().as_text() or "" for p in (layers, resumed, answers)]

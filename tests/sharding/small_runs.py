@@ -145,8 +145,8 @@ def lone_prompt(shape: str, parameters: Parameters):
     patched = functools.partial(passes.resume, parameters, start, config=config)
     pair = passes.NodeSets(sweeps.every_node(config).masks[:3])
     return (
-        patched(nodes, sweeps.every_node(config), stages=2).final,
-        patched(residuals, every_place, stages=2).final,
+        patched(nodes, sweeps.every_node(config), repeats=10**6).final,
+        patched(residuals, every_place, repeats=10**6).final,
         patched(nodes, pair, keep_nodes=True).nodes,
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mcq_jax import Site, costs
-from mcq_jax.costs import prefill_flops
+from mcq_jax.costs import machine, prefill_flops
 from mcq_jax.sweeps import (
     Direction,
     Sources,
@@ -47,7 +47,7 @@ def test_rows_that_do_not_fit_are_split_and_the_numbers_stay(name: str, monkeypa
     plan = PLANS[name]
     monkeypatch.setattr(forecasts, "_PROGRAM_BYTES", 0)  # a tiny model's are the most
     whole = _forecast(plan)
-    assert whole.rows_at_once == plan.starts.sum()
+    assert whole.rows_at_once >= plan.starts.sum()
     assert whole.free_bytes and whole.peak_bytes < whole.free_bytes
     resident = sum(leaf.nbytes for leaf in jax.tree.leaves(_parameters()))
     assert whole.peak_bytes > resident
@@ -67,13 +67,24 @@ def test_rows_that_do_not_fit_are_split_and_the_numbers_stay(name: str, monkeypa
         np.testing.assert_allclose(again.values[metric], values, atol=2e-5)
 
 
-def test_on_cpus_the_programs_of_all_steps_and_groups_are_counted(monkeypatch):
-    monkeypatch.setattr(forecasts, "stages_that_pay", lambda *_: 4)
-    counted = [_forecast(plan).peak_bytes for plan in PLANS.values()]
+def test_compiling_is_forecast_and_on_cpus_its_memory(monkeypatch):
+    counted = [_forecast(plan) for plan in PLANS.values()]
     monkeypatch.setattr(forecasts, "_PROGRAM_BYTES", 0)
     rest = [_forecast(plan).peak_bytes for plan in PLANS.values()]
-    # Nodes are one group; the residual's rows run over one, two or three tokens.
-    np.testing.assert_allclose(np.subtract(counted, rest), 4e6 * np.array([4, 4 * 3]))
+    # A tiny model's rows are done sooner than a second program compiles.
+    assert [found.programs for found in counted] == [1, 1]
+    for found, without in zip(counted, rest, strict=True):
+        assert found.peak_bytes - without == 4e6
+        assert found.compile_seconds == machine.CPU.compiling
+
+
+def test_full_passes_are_forecast_beside_the_sweep():
+    found = _forecast(PLANS["nodes"])
+    lengths = [len(PROMPTS[i].ids) for i in range(len(SOURCES.index))]
+    rows = KINDS * CONFIG.layers * CONFIG.nodes
+    full = rows * sum(prefill_flops(CONFIG, tokens=n) for n in lengths)
+    assert found.full_pass_seconds / found.seconds == pytest.approx(full / found.flops)
+    assert "programs to compile" in str(found) and "full passes" in str(found)
 
 
 def test_what_cannot_fit_is_refused_before_anything_runs(monkeypatch):

@@ -75,7 +75,7 @@ def _sources(site: Site) -> jax.Array:
 def _assert_equal(plan, sources, **options):
     tokens, lengths = prompts(CONFIG)
     start = prefill(_model(), tokens, lengths, config=CONFIG, suffix=LONG)
-    options = {"stages": 3, **options}
+    options = {"repeats": 10**6, **options}
     found = resume(_model(), start, sources, plan, config=CONFIG, **options).final
     expected = run_fully(_model(), tokens, lengths, sources, plan, config=CONFIG)
     atol = ROUNDING * float(jnp.abs(expected).max())
