@@ -56,8 +56,9 @@ def full_passes(task: Task) -> Contender:
     return Contender(name="mcq_jax, full passes", sweep=sweep, nodes=nodes, prompts=1)
 
 
-def _sources(task: Task) -> passes.NodeOutputs:
-    return jax.tree.map(lambda a: a[:, :, None], _run(task, task.source_ids).nodes)
+def _sources(task: Task) -> passes.Held:
+    nodes = _run(task, task.source_ids).nodes
+    return {site: a[:, :, None, None] for site, a in nodes.items()}
 
 
 def _run(task: Task, ids) -> passes.Prefill:

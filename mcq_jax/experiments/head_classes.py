@@ -153,7 +153,7 @@ def _resampled_direct_effect(lab: "Lab", mask: np.ndarray) -> np.ndarray:
             passes.contributions(parameters, nodes, readout, config=config)[0]
             for nodes in (
                 jax.tree.map(lambda a: a[:, :, 0, 0], run.nodes),
-                jax.tree.map(lambda a: a[:, :, 0], sources),
+                jax.tree.map(lambda a: a[:, :, 0, 0], sources),
             )
         )
         over_prompts = jax.vmap(metrics.direct_effect)

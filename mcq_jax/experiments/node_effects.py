@@ -20,9 +20,8 @@ from mcq_jax.axes import AnyArray
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.study import Study
-from mcq_jax.interventions import all_nodes
+from mcq_jax.interventions import Site, all_nodes
 from mcq_jax.model.arithmetic import soft_cap
-from mcq_jax.passes import NodeOutputs
 from mcq_jax.prompts import KeyClass, batch_of
 from mcq_jax.results import Estimate, NodeEffectsFindings, NodeFound
 
@@ -69,7 +68,8 @@ def effects_of(lab: "Lab") -> metrics.NodeEffects:
 class Bank:
     """All prompts of a study taken apart; each is a possible source of the others."""
 
-    nodes: NodeOutputs  # numpy, [layer, prompt, …]
+    # What every node writes at the answer position, [layer, prompt, …].
+    nodes: dict[Site, np.ndarray]
     anatomy: passes.Anatomy  # numpy, [prompt, …]
     readout: passes.Readout  # numpy, [prompt, …]
     answer_logits: np.ndarray  # [prompt, choice]
@@ -77,9 +77,9 @@ class Bank:
     # The model's cap on logits; contributions add up to what comes before it.
     logit_cap: float | None
 
-    def sources(self, index: Int[np.ndarray, "prompt source"]) -> NodeOutputs:
-        """Returns what `[prompt, source]` wrote, `[layer, prompt, source, …]`."""
-        held = NodeOutputs(self.nodes.z[:, index], self.nodes.mlp[:, index])
+    def sources(self, index: Int[np.ndarray, "prompt source"]) -> passes.Held:
+        """Returns what `[prompt, source]` wrote, `[layer, prompt, source, 1, …]`."""
+        held = {site: a[:, index][:, :, :, None] for site, a in self.nodes.items()}
         return sharding.place_over_data(held, axes=(1, 2))
 
     def readout_of(self, prompts: np.ndarray) -> passes.Readout:
@@ -160,7 +160,7 @@ def resume_in_pieces(
     plan: passes.NodeSets,
     sources: sweeps.Sources,
     chunks: Sequence[sharding.Chunk],
-) -> Callable[[passes.Prefill, NodeOutputs], passes.Resumed]:
+) -> Callable[[passes.Prefill, passes.Held], passes.Resumed]:
     """Returns `passes.resume` of a plan, in pieces that fit."""
     config = checkpoint.config
     rows_at_once = sweeps.rows_that_fit(
@@ -239,7 +239,7 @@ def _patch_nodes(
     from_sources = [
         passes.contributions(
             parameters,
-            jax.tree.map(lambda a: a[:, :, kind], sources),  # noqa: B023
+            jax.tree.map(lambda a: a[:, :, kind, 0], sources),  # noqa: B023
             readout,
             config=config,
         )[0]

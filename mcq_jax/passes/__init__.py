@@ -10,17 +10,19 @@ from mcq_jax.passes.anatomy import (
 )
 from mcq_jax.passes.answers import answer_prompts, read_answers
 from mcq_jax.passes.full_pass import run_fully
-from mcq_jax.passes.plans import NodeSets, Patches, Plan
-from mcq_jax.passes.prompt_pass import NodeOutputs, Prefill, prefill
+from mcq_jax.passes.node_sets import NodeSets
+from mcq_jax.passes.patches import Patches
+from mcq_jax.passes.plan import Held, Plan
+from mcq_jax.passes.prompt_pass import Prefill, prefill
 from mcq_jax.passes.resumed_edits import EditedRows, resume_edited
 from mcq_jax.passes.resumed_pass import Resumed, resume
 from mcq_jax.passes.shared_prefix import Prefix, run_prefix
 
 __all__ = [
+    "Held",
     "Anatomy",
     "EditedRows",
     "Keys",
-    "NodeOutputs",
     "NodeSets",
     "Patches",
     "Plan",

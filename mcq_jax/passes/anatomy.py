@@ -13,11 +13,12 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from mcq_jax import metrics
 from mcq_jax.axes import AnyArray
+from mcq_jax.interventions import Site
 from mcq_jax.model.arithmetic import contract
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.direct import answer_directions, output_weights
 from mcq_jax.model.parameters import Group, Parameters
-from mcq_jax.passes.prompt_pass import NodeOutputs, Prefill
+from mcq_jax.passes.prompt_pass import Prefill
 
 
 @jax.tree_util.register_dataclass
@@ -81,7 +82,7 @@ def answer_readout(
 
 def contributions(
     parameters: Parameters,
-    nodes: NodeOutputs,
+    nodes: dict[Site, Array],
     readout: Readout,
     *,
     embedding: Float[Array, "prompt width"] | None = None,
@@ -93,7 +94,7 @@ def contributions(
         nodes: `[layer, prompt, …]`; of the prompts themselves, or of their sources.
         embedding: at the answer position; left out (None) where only nodes matter.
     """
-    start = jnp.zeros_like(nodes.mlp[0]) if embedding is None else embedding
+    start = jnp.zeros_like(nodes[Site.MLP_OUT][0]) if embedding is None else embedding
     parts, rest = [], jnp.asarray(readout.offsets)
     for layer, (group, index) in enumerate(_layers(parameters)):
         here = jax.tree.map(lambda n: n[layer], nodes)  # noqa: B023
@@ -179,7 +180,8 @@ def _contributions(
         )
         return parts.nodes, parts.rest
 
-    return jax.vmap(one)(nodes.z, nodes.mlp, embedding, scale, directions)
+    z, mlp = nodes[Site.Z], nodes[Site.MLP_OUT]
+    return jax.vmap(one)(z, mlp, embedding, scale, directions)
 
 
 @functools.partial(jax.jit, static_argnames=("key_classes", "config"))

@@ -20,19 +20,6 @@ from mcq_jax.passes.shared_prefix import Prefix
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class NodeOutputs:
-    """What every node writes at the answer position; the value of every patch.
-
-    The prompts' own outputs form a bank: prompts are each other's sources.
-    """
-
-    # What each head reads, before the output projection.
-    z: Float[AnyArray, "layer *prompt kv_head group head_width"]
-    mlp: Float[AnyArray, "layer *prompt width"]
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
 class Prefill:
     """One pass over a batch of prompts.
 
@@ -51,7 +38,8 @@ class Prefill:
     activations: dict[Site, Array]
     # The rest is at the answer position.
     embedding: Float[Array, "prompt width"]
-    nodes: NodeOutputs
+    # What every node writes: of Z and MLP_OUT, without their position axis.
+    nodes: dict[Site, Array]
     pattern: Float[Array, "layer prompt kv_head group key"]
     # What the norm behind attention multiplies by; 1 without one.
     head_scale: Float[Array, "layer prompt"]
@@ -146,7 +134,7 @@ def prefill(
         resid_pre=before[Site.RESID_PRE],
         activations={site: before[site] for site in sites},
         embedding=pick_position(x, answer_position),
-        nodes=NodeOutputs(z=at_end[Site.Z][:, :, 0], mlp=at_end[Site.MLP_OUT][:, :, 0]),
+        nodes={site: at_end[site][:, :, 0] for site in (Site.Z, Site.MLP_OUT)},
         pattern=at_end[Site.PATTERN][:, :, :, :, 0],
         head_scale=scale,
         final=pick_position(run.residual, answer_position),

@@ -26,9 +26,8 @@ from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.parameters import Parameters
 from mcq_jax.model.positions import Places, places_of
-from mcq_jax.passes.plans import Plan
-from mcq_jax.passes.prompt_pass import NodeOutputs, Prefill
-from mcq_jax.passes.row_edits import Here, RowEdits, row_edits, rows_at
+from mcq_jax.passes.plan import Held, Here, Plan, RowEdits
+from mcq_jax.passes.prompt_pass import Prefill
 from mcq_jax.passes.row_groups import RowGroup, row_groups
 from mcq_jax.passes.row_shares import RowShares
 
@@ -40,13 +39,13 @@ class Resumed:
     # The residual stream after the last layer.
     final: Float[Array, "prompt source row width"]
     # What every node writes, `[layer, prompt, source, row, …]`; None if not kept.
-    nodes: NodeOutputs | None
+    nodes: dict[Site, Array] | None
 
 
 def resume(
     parameters: Parameters,
     start: Prefill,
-    sources: NodeOutputs | Array,
+    sources: Held,
     plan: Plan,
     *,
     config: ModelConfig,
@@ -58,8 +57,8 @@ def resume(
 
     Args:
         start: the prompts that are patched.
-        sources: what the patched site holds instead, `[layer, prompt, source, *site
-            axes]` over the same suffix as `start`; for sets of nodes what they write.
+        sources: what the plan's sites hold instead, `[layer, prompt, source, *site
+            axes]` over the same suffix as `start`.
         plan: what each row patches.
         keep_nodes: whether to return what all nodes write in the patched runs. Rows
             then all run from the first layer (this is for a few rows at the answer
@@ -81,7 +80,7 @@ def resume(
 def run_groups(
     parameters: Parameters,
     start: Prefill,
-    sources: NodeOutputs | Array,
+    sources: Held,
     plan: Plan,
     groups: Sequence[RowGroup],
     *,
@@ -139,7 +138,7 @@ def _run_group(
     for segment, blocks in zip(parameters.layers, _pasts(start), strict=True):
         for index in range(jax.tree.leaves(segment)[0].shape[0]):
             calls = group.calls(layer)
-            rows = rows_at(plan, layer) if calls else None
+            rows = plan.rows_at(layer) if calls else None
             for call in calls:
                 some = slice(call.start, call.stop)
                 batches[some], nodes = _advance(
@@ -149,7 +148,7 @@ def _run_group(
                     places,
                     shares.deal_batches(rows, call),
                     births[some].reshape(-1) <= layer,
-                    edits_of=row_edits(plan),
+                    edits_of=plan.edits,
                     config=config,
                     keep_nodes=keep_nodes,
                 )
@@ -208,7 +207,8 @@ def _advance(
             which of its layers this is.
         model: constants and sources of all layers, and which of those.
     """
-    wishes = (Capture(site=Site.Z), Capture(site=Site.MLP_OUT)) if keep_nodes else ()
+    kept = (Site.Z, Site.MLP_OUT) if keep_nodes else ()
+    wishes = tuple(Capture(site=site) for site in kept)
     group, (*shared, blocks) = _of_layer(*segment)
     shared = [jax.tree.map(lambda a: a[0], block) for block in shared]
     before_all = sum(block.keys.shape[0] for block in shared)
@@ -247,7 +247,7 @@ def _advance(
     over_sources = jax.vmap(over_rows, in_axes=(0, of_sources, 0, None, None))
     over_prompts = jax.vmap(over_sources, in_axes=(0, of_prompts, 0, 0, 0))
     moved, captured = over_prompts(x, rows, sources, past, places)
-    nodes = NodeOutputs(*captured) if keep_nodes else None
+    nodes = dict(zip(kept, captured, strict=True)) if keep_nodes else None
     x = jnp.where(is_born[None, None, :, None, None], moved, x)
     return jnp.split(x, len(batches), axis=2), nodes
 
@@ -260,7 +260,7 @@ def _final_of(batches, places, *, shares: tuple[RowShares, ...]):
 
 
 @functools.partial(jax.jit, static_argnames="shares")
-def _nodes_of(nodes: list[NodeOutputs], places, *, shares: tuple[RowShares, ...]):
+def _nodes_of(nodes: list[dict[Site, Array]], places, *, shares: tuple[RowShares, ...]):
     return jax.tree.map(lambda *n: _in_order(n, places, shares, axis=2), *nodes)
 
 

@@ -19,7 +19,7 @@ from mcq_jax import sharding
 from mcq_jax.costs.formulas import layer_flops
 from mcq_jax.costs.machine import machine_at_hand
 from mcq_jax.model.config import ModelConfig
-from mcq_jax.passes.plans import NodeSets, Plan
+from mcq_jax.passes.plan import Plan
 
 # Numbers of groups that are tried, and of batches that advance together where there are
 # several: a hundred programs or so are the most, which take 0.4 GB of a host's memory.
@@ -109,12 +109,7 @@ def fullest(plan: Plan, groups: Sequence[RowGroup]) -> tuple[Plan, RowGroup]:
     group = max(groups, key=lambda group: group.suffix * len(group.rows))
     plan, births = plan.take(group.rows), np.zeros_like(group.births)
     rows = np.arange(len(group.rows))
-    if isinstance(plan, NodeSets):
-        masks = np.zeros_like(plan.masks)
-        masks[:, 0, 0] = True
-        plan = NodeSets(masks)
-    else:
-        plan = dataclasses.replace(plan, layers=np.zeros_like(plan.layers))
+    plan = plan.all_born_first()
     return plan, dataclasses.replace(group, rows=rows, births=births)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Int
 from mcq_jax import passes, sharding, sweeps
 from mcq_jax.costs.compiled import HostProgram, compile_all
 from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
-from mcq_jax.passes import Plan
+from mcq_jax.passes import NodeSets, Plan
 from mcq_jax.passes.resumed_pass import run_groups
 from mcq_jax.passes.row_groups import RowGroup, fullest, row_groups
 
@@ -126,7 +126,7 @@ class Passes:
     def _of_sources(self, nodes, sources: int) -> jax.ShapeDtypeStruct:
         """What nodes write in every source of every prompt, as a sweep lays it."""
         layers, prompts, *rest = nodes.shape
-        shape = (layers, prompts, sources, *rest)
+        shape = (layers, prompts, sources, 1, *rest)
         with sharding.use_mesh(self.mesh):
             return sharding.shape_over_data(shape, nodes.dtype, axes=(1, 2))
 
@@ -164,7 +164,7 @@ def rows_by_call(
     return np.array(sizes)
 
 
-def one_call(plan: Plan, rows: int) -> tuple[Plan, Sequence[RowGroup]]:
+def one_call(plan: NodeSets, rows: int) -> tuple[Plan, Sequence[RowGroup]]:
     """Returns so many rows of a plan, born in the first layer, as a single batch."""
     chosen = np.arange(rows) % len(plan.births)
     group = RowGroup(suffix=1, rows=chosen, births=np.zeros(1, int), together=True)

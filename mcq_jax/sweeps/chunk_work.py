@@ -13,7 +13,7 @@ from mcq_jax import sharding
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.passes.answers import read_answers
 from mcq_jax.passes.full_pass import run_fully
-from mcq_jax.passes.plans import NodeSets, Patches, Plan
+from mcq_jax.passes.plan import Plan
 from mcq_jax.passes.prompt_pass import prefill
 from mcq_jax.passes.resumed_pass import resume
 from mcq_jax.passes.shared_prefix import Prefix
@@ -51,26 +51,23 @@ class ChunkWork:
         clean = batch_of([self.asked[i] for i in chunk])
         if isinstance(self.sources, Ablation):
             held = self._constant(len(chunk))
-            return self._measure(clean, clean, self._here(chunk), held, None, chunk)
+            return self._measure(clean, clean, self.plan.of(chunk), held, None, chunk)
         index = self.sources.index[chunk]
         if self.direction is Direction.NOISE:
-            plan = _read_from(self._here(chunk), self.plan, index)
+            plan = self.plan.of(chunk).read_from(index, self.plan)
             held = self._held(index)
             return self._measure(clean, clean, plan, held, index, chunk)
         # Every source is a prompt of its own, patched from the one clean prompt.
         flat, owner = index.reshape(-1), np.repeat(chunk, index.shape[1])
         patched = batch_of([self.asked[i] for i in flat])
         owners = batch_of([self.asked[i] for i in owner])
-        plan = _read_from(self._here(flat), self.plan, owner[:, None])
+        plan = self.plan.of(flat).read_from(owner[:, None], self.plan)
         held = self._held(owner[:, None])
         found = self._measure(patched, owners, plan, held, owner[:, None], flat)
         return {
             name: value[:, 0].reshape(*index.shape, *value.shape[2:])
             for name, value in found.items()
         }
-
-    def _here(self, prompts: np.ndarray) -> Plan:
-        return self.plan.of(prompts) if isinstance(self.plan, Patches) else self.plan
 
     def _held(self, index: np.ndarray):
         """What other prompts hold at the patched sites, by `[prompt, source]`."""
@@ -149,12 +146,3 @@ def _reduce(patched, unpatched, source, gold, *, metrics):
 
 def _answers(read: tuple[Array, Array | None]) -> Answers:
     return Answers(logits=read[0], log_normaliser=read[1])
-
-
-def _read_from(here: Plan, plan: Plan, index: np.ndarray) -> Plan:
-    """A plan whose places differ by prompt reads each source at the source's own."""
-    if isinstance(here, NodeSets) or isinstance(plan, NodeSets):
-        return here
-    if len(plan.offsets) == 1 or plan.source_offsets is not None:
-        return here
-    return dataclasses.replace(here, source_offsets=plan.offsets[index])

@@ -17,7 +17,7 @@ from mcq_jax.costs.compiled import compile_all, tree_bytes
 from mcq_jax.costs.machine import flop_rate, free_bytes, machine_at_hand
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.passes.answers import read_answers
-from mcq_jax.passes.plans import NodeSets, Patches, Plan
+from mcq_jax.passes.plan import Plan
 from mcq_jax.passes.prompt_pass import prefill
 from mcq_jax.passes.resumed_pass import run_groups
 from mcq_jax.passes.row_groups import RowGroup, fullest, row_groups, work_of
@@ -196,9 +196,7 @@ class _Chunk:
     def held(self) -> Any:
         """What each prompt holds as a source, `[layer, prompt, …]`."""
         start = jax.eval_shape(self._prefill, self.parameters, self._tokens)
-        if isinstance(self.plan, NodeSets):
-            return start.nodes
-        return start.activations[self.plan.site]
+        return start.activations
 
     def programs(self, rows_at_once: int | None) -> int:
         """How many programs advance rows."""
@@ -247,10 +245,9 @@ class _Chunk:
 
     def _prefill(self, parameters, tokens):
         prompts, width = self.shape
-        sites = self.plan.sites if isinstance(self.plan, Patches) else ()
         return prefill(
             parameters, tokens, np.full(prompts, width), config=self.config,
-            suffix=self.plan.suffix, sites=sites,
+            suffix=self.plan.suffix, sites=self.plan.sites,
         )  # fmt: skip
 
     def _with_sources(self, held):

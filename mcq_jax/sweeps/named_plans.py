@@ -7,7 +7,8 @@ from jaxtyping import Int
 
 from mcq_jax.interventions import Node, Site, all_nodes
 from mcq_jax.model.config import ModelConfig
-from mcq_jax.passes.plans import NodeSets, Patches
+from mcq_jax.passes.node_sets import NodeSets
+from mcq_jax.passes.patches import Patches
 
 
 def node_sets(sets: Sequence[Sequence[Node]], config: ModelConfig) -> NodeSets:

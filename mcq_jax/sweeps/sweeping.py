@@ -18,7 +18,8 @@ from mcq_jax import prompts, sharding
 from mcq_jax.interventions import Site
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.passes.answers import check_finite
-from mcq_jax.passes.plans import NodeSets, Plan
+from mcq_jax.passes.patches import Patches
+from mcq_jax.passes.plan import Plan
 from mcq_jax.passes.shared_prefix import without_common_prefix
 from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.results import ENGINE_VERSION, RunFolder, weights_fingerprint
@@ -211,7 +212,7 @@ def _check(asked, plan: Plan, sources, direction: Direction, count: int) -> None
             f"source {int(sources.index.max())} of {len(asked)} prompts; sources are "
             "places among the prompts."
         )
-    if isinstance(plan, NodeSets):
+    if not isinstance(plan, Patches):
         return
     if len(plan.offsets) not in (1, len(asked)):
         raise ValueError(

@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from mcq_jax.interventions import Site, patch
 from mcq_jax.model import ModelConfig, Output, Parameters, forward
-from mcq_jax.passes import NodeOutputs
+from mcq_jax.passes import Held
 from tests import tiny
 
 # Prompts of different length in one padded batch; the padding is not zeros.
@@ -22,21 +22,22 @@ def prompts(config: ModelConfig, *, seed: int = 0) -> tuple[Array, Array]:
     return tokens, jnp.array(LENGTHS, jnp.int32)
 
 
-def random_sources(config: ModelConfig, *, seed: int = 0) -> NodeOutputs:
-    """`[layer, prompt, source, …]`, of the size that nodes write."""
+def random_sources(config: ModelConfig, *, seed: int = 0) -> Held:
+    """`[layer, prompt, source, 1, …]`, of the size that nodes write."""
     generator = np.random.default_rng(seed)
-    leading = (config.layers, len(LENGTHS), SOURCES)
+    leading = (config.layers, len(LENGTHS), SOURCES, 1)
     heads = (config.kv_heads, config.group, config.head_width)
-    return NodeOutputs(
-        z=jnp.asarray(generator.normal(size=(*leading, *heads)), jnp.float32),
-        mlp=jnp.asarray(generator.normal(size=(*leading, config.width)), jnp.float32),
-    )
+    sizes = {Site.Z: heads, Site.MLP_OUT: (config.width,)}
+    return {
+        site: jnp.asarray(generator.normal(size=(*leading, *size)), jnp.float32)
+        for site, size in sizes.items()
+    }
 
 
 def patched_run(
     parameters: Parameters,
     config: ModelConfig,
-    sources: NodeOutputs,
+    sources: Held,
     source: int,
     mask: np.ndarray,
     capture=(),
@@ -49,10 +50,10 @@ def patched_run(
     layers = config.layers
     heads = mask[:, :-1].reshape(layers, 1, 1, config.kv_heads, config.group, 1)
     edits = [
-        at(Site.Z, sources.z[:, :, source, None], weight=heads),
+        at(Site.Z, sources[Site.Z][:, :, source], weight=heads),
         at(
             Site.MLP_OUT,
-            sources.mlp[:, :, source, None],
+            sources[Site.MLP_OUT][:, :, source],
             weight=mask[:, -1].reshape(layers, 1, 1, 1),
         ),
     ]

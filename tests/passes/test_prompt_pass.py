@@ -46,8 +46,7 @@ def test_a_prompts_pass_keeps_its_answer_position():
     kept = {
         Site.EMBED: start.embedding,
         Site.RESID_PRE: start.resid_pre[:, :, -1],
-        Site.Z: start.nodes.z,
-        Site.MLP_OUT: start.nodes.mlp,
+        **start.nodes,
         Site.FINAL_RESID: start.final,
     }
     for site, found in kept.items():

@@ -82,8 +82,9 @@ def test_patching_every_node_keeps_of_a_prompt_only_its_last_token():
     # last token's own embedding stay.
     config, parameters, start = _model(GROUPED, (1, 1, 1))
     tokens, lengths = prompts(config, seed=5)
-    source = prefill(parameters, tokens, lengths, config=config)
-    bank = type(source.nodes)(source.nodes.z[:, :, None], source.nodes.mlp[:, :, None])
+    sites = NodeSets.sites
+    source = prefill(parameters, tokens, lengths, config=config, sites=sites)
+    bank = {site: a[:, :, None] for site, a in source.activations.items()}
     everything = NodeSets(np.ones((1, config.layers, config.nodes), bool))
     found = resume(parameters, start, bank, everything, config=config).final[:, 0, 0]
     expected = start.embedding + (source.final - source.embedding)
@@ -93,7 +94,7 @@ def test_patching_every_node_keeps_of_a_prompt_only_its_last_token():
 
 def test_patching_a_prompt_with_itself_changes_nothing():
     config, parameters, start = _model(GROUPED, (1, 1, 1))
-    own = type(start.nodes)(start.nodes.z[:, :, None], start.nodes.mlp[:, :, None])
+    own = {site: a[:, :, None, None] for site, a in start.nodes.items()}
     found = resume(parameters, start, own, every_node(config), config=config).final
     clean = jnp.broadcast_to(start.final[:, None, None], found.shape)
     np.testing.assert_allclose(found, clean, rtol=0, atol=1e-4)
@@ -113,7 +114,7 @@ def test_kept_nodes_are_those_of_the_full_run():
         full = patched_run(
             parameters, config, sources, 1, mask, [Site.Z, Site.MLP_OUT]
         ).activations
-        for found, site in ((kept.nodes.z, Site.Z), (kept.nodes.mlp, Site.MLP_OUT)):
+        for site, found in kept.nodes.items():
             expected = jnp.stack([at_the_end(layer) for layer in full[site]])
             np.testing.assert_allclose(
                 found[:, :, 1, row], expected, rtol=0, atol=1e-4, err_msg=str(site)

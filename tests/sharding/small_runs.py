@@ -84,10 +84,12 @@ def sweep(shape: str, parameters: Parameters):
     config = config_of(shape)
     start = passes.prefill(parameters, *prompts_of(config), config=config)
     heads = (config.kv_heads, config.group, config.head_width)
-    sources = passes.NodeOutputs(
-        _draw(3, config.layers, PROMPTS, SOURCES, *heads),
-        _draw(4, config.layers, PROMPTS, SOURCES, config.width),
-    )
+    sources: passes.Held = {
+        Site.Z: jnp.asarray(_draw(3, config.layers, PROMPTS, SOURCES, 1, *heads)),
+        Site.MLP_OUT: jnp.asarray(
+            _draw(4, config.layers, PROMPTS, SOURCES, 1, config.width)
+        ),
+    }
     rows = sweeps.every_node(config)
     patched = passes.resume(parameters, start, sources, rows, config=config)
     ids = np.arange(PROMPTS * CHOICES).reshape(PROMPTS, CHOICES)
@@ -132,11 +134,13 @@ def lone_prompt(shape: str, parameters: Parameters):
     tokens, lengths = (a[:1] for a in prompts_of(config))
     start = passes.prefill(parameters, tokens, lengths, config=config, suffix=last)
     heads = (config.kv_heads, config.group, config.head_width)
-    nodes = passes.NodeOutputs(
-        _draw(5, config.layers, 1, 3, *heads),
-        _draw(6, config.layers, 1, 3, config.width),
-    )
-    residuals = jnp.asarray(_draw(7, config.layers, 1, 3, last, config.width))
+    nodes: passes.Held = {
+        Site.Z: jnp.asarray(_draw(5, config.layers, 1, 3, 1, *heads)),
+        Site.MLP_OUT: jnp.asarray(_draw(6, config.layers, 1, 3, 1, config.width)),
+    }
+    residuals: passes.Held = {
+        Site.RESID_PRE: jnp.asarray(_draw(7, config.layers, 1, 3, last, config.width))
+    }
     every_place = passes.Patches(
         site=Site.RESID_PRE,
         layers=np.repeat(np.arange(config.layers), last),

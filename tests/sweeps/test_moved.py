@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mcq_jax.interventions import Site
-from mcq_jax.passes import NodeOutputs, Patches
+from mcq_jax.passes import Patches
 from mcq_jax.sweeps import Sources, every_node, every_position, every_unit, sweep
 from mcq_jax.sweeps.moved import moved
 from tests.sweeps.test_sweep import CONFIG, PROMPTS, SOURCES, _parameters
@@ -18,7 +18,8 @@ def test_a_node_moves_where_its_own_output_differs_and_only_there():
     z[1, 1, 1, 2, 0] = 1  # layer 1, prompt 1, query head group + 2
     mlp[2, 2, 3] = np.nan
     plan = every_node(CONFIG)
-    found = moved(NodeOutputs(z=z, mlp=mlp), plan, INDEX)
+    held = {Site.Z: z[:, :, None], Site.MLP_OUT: mlp[:, :, None]}
+    found = moved(held, plan, INDEX)
     labels = [
         [str(plan.labels["node"][row]) for row in np.flatnonzero(of_source)]
         for of_source in found[0]
@@ -38,7 +39,7 @@ def test_a_unit_moves_where_it_differs_at_the_patched_position(site: Site):
     held[(2, 1, *place)] = 1
     earlier = [-2 if axis == "position" else 0 for axis in site.axes]
     held[(0, 1, *earlier)] = 1  # which no row patches
-    found = moved(held, plan, INDEX)
+    found = moved({site: held}, plan, INDEX)
     (row,) = np.flatnonzero(found[0, 0])
     unit = 1 if site.unit == "neuron" or site is Site.V else CONFIG.group + 1
     assert plan.layers[row] == 2 and plan.units is not None
@@ -55,7 +56,7 @@ def test_sources_are_read_where_the_plan_reads_them():
     )
     held = np.zeros((CONFIG.layers, 3, 4, CONFIG.width))
     held[0, 1:, -2] = 1
-    assert moved(held, plan, INDEX).tolist() == [[[True], [False]]]
+    assert moved({plan.site: held}, plan, INDEX).tolist() == [[[True], [False]]]
 
 
 def test_a_head_that_writes_the_same_in_every_prompt_is_stamped():

@@ -60,7 +60,7 @@ def _model(sizes=(1, 1, 1)):
     return tiny.random_parameters(CONFIG, sizes=sizes)
 
 
-def _sources(site: Site) -> jax.Array:
+def _sources(site: Site) -> dict[Site, jax.Array]:
     """`[layer, prompt, source, *axes]`: two other prompts of the same lengths."""
     found = []
     for seed in (5, 6):
@@ -69,7 +69,7 @@ def _sources(site: Site) -> jax.Array:
             _model(), tokens, lengths, config=CONFIG, suffix=LONG, sites=[site]
         )
         found.append(run.activations[site])
-    return jnp.stack(found, axis=2)
+    return {site: jnp.stack(found, axis=2)}
 
 
 def _assert_equal(plan, sources, **options):
@@ -132,7 +132,8 @@ def test_a_patch_of_all_that_is_kept_gives_the_source():
     clean = prefill(_model(), tokens, lengths, config=CONFIG, suffix=LONG)
     source = prefill(_model(), other, lengths, config=CONFIG)
     found = resume(
-        _model(), clean.take(shortest), _sources(Site.RESID_PRE)[:, shortest], plan,
+        _model(), clean.take(shortest),
+        {s: a[:, shortest] for s, a in _sources(Site.RESID_PRE).items()}, plan,
         config=CONFIG,
     ).final  # fmt: skip
     np.testing.assert_allclose(
