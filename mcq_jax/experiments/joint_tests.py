@@ -7,14 +7,12 @@ sets.
 """
 
 import dataclasses
-import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Array
 
-from mcq_jax import metrics, passes, prompts
+from mcq_jax import metrics, passes
 from mcq_jax.experiments.behaviour import Columns, estimate
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.node_effects import (
@@ -22,12 +20,12 @@ from mcq_jax.experiments.node_effects import (
     bank_of,
     effects_of,
     per_node,
-    resume_in_pieces,
 )
 from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.experiments.study import Study
 from mcq_jax.interventions import Node
-from mcq_jax.results import JointFound, JointTestsFindings, SelectionFound, key_of
+from mcq_jax.results import JointFound, JointTestsFindings, SelectionFound
+from mcq_jax.sweeps import Direction, patched_logits, sweep_identity
 
 if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
@@ -125,50 +123,56 @@ def make_sets(
 
 
 def patch_sets(lab: "Lab", sets: TestSets) -> Columns:
-    """Returns every test prompt × set, patched both ways.
+    """Returns every test prompt × set, patched both ways."""
+    prompts, enough = _patch_all(lab, sets.masks, Direction.DENOISE)
+    _, needed = _patch_all(lab, sets.masks, Direction.NOISE)
+    return {
+        "prompt": np.repeat(prompts, len(sets.masks)),
+        "set": np.tile(np.arange(len(sets.masks)), len(prompts)),
+        "sufficiency_logits": enough.reshape(-1, enough.shape[-1]),
+        "necessity_logits": needed.reshape(-1, needed.shape[-1]),
+    }
 
-    Sets are known by their nodes: those that another call patched already are read, and
-    only new ones are patched.
+
+def _patch_all(
+    lab: "Lab", masks: np.ndarray, direction: Direction
+) -> tuple[np.ndarray, np.ndarray]:
+    """The test prompts, and their answers under each set, `[prompt, set, choice]`.
+
+    Sets are known by their nodes: those that another sweep patched are read from its
+    table, and only new ones are patched.
     """
     study = lab.studied
     chunks = [chunk[~study.choosing[chunk]] for chunk in study.chunks]
     chunks = [chunk for chunk in chunks if len(chunk)]
-    identity = {**study.identity, "chunks": chunks}
-    names = [key_of({"nodes": mask}) for mask in sets.masks]
-    by_name: dict[str, Columns] = {}
-    for kept, patched in lab.tables_apart_from("sets", "joint_tests", identity):
-        if set(patched) & set(names) and not kept.missing_parts(len(chunks)):
-            by_name |= _by_set(kept.read(), patched)
+    sources = study.sources.first_kind()
+    how: dict[str, Any] = dict(
+        metrics={"logits": patched_logits}, direction=direction, full_vocabulary=False
+    )
+    identity = sweep_identity(
+        lab.checkpoint.parameters, study.prompts, passes.NodeSets(masks), sources,
+        chunks, lab.checkpoint.content_hash, config=lab.checkpoint.config, **how,
+    )  # fmt: skip
+    names, prompts = identity["rows"], np.concatenate(chunks)
+    by_name: dict[str, np.ndarray] = {}
+    for kept, rows in lab.tables_apart_from("rows", "joint_tests", identity):
+        if set(rows) & set(names) and not kept.missing_parts(len(chunks)):
+            by_name |= _by_set(kept.read()["logits"], rows)
     new = [name for name in dict.fromkeys(names) if name not in by_name]
     if new:
-        masks = sets.masks[[names.index(name) for name in new]]
-        resume = resume_in_pieces(
-            lab.checkpoint, study, passes.NodeSets(masks), study.sources.first_kind(),
-            chunks,
+        chosen = masks[[names.index(name) for name in new]]
+        table = lab.sweep(
+            "joint_tests", passes.NodeSets(chosen), sources, chunks=chunks,
+            bank=bank_of(lab).held, track=lab.track("testing sets"), **how,
         )  # fmt: skip
-        kept = lab.table("joint_tests", {**identity, "sets": new})
-        table = kept.complete(
-            chunks,
-            functools.partial(
-                _patch_chunk, lab.checkpoint, study, bank_of(lab), resume
-            ),
-            functools.partial(_columns, study, masks),
-            track=lab.track("testing sets"),
-        )
-        by_name |= _by_set(table, new)
-    rows = [
-        {**by_name[name], "set": np.full(len(by_name[name]["prompt"]), number)}
-        for number, name in enumerate(names)
-    ]
-    return {name: np.concatenate([r[name] for r in rows]) for name in rows[0]}
+        by_name |= _by_set(table.values["logits"], new)
+    return prompts, np.stack([by_name[name] for name in names], axis=1)
 
 
-def _by_set(table: Columns, names: Sequence[str]) -> dict[str, Columns]:
-    """The rows of each set of a table, whose sets are called so."""
-    return {
-        name: {k: column[table["set"] == number] for k, column in table.items()}
-        for number, name in enumerate(names)
-    }
+def _by_set(logits: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Answers `[prompt, choice]` of each set of a table, whose sets are called so."""
+    by_row = logits.reshape(-1, len(names), logits.shape[-1])
+    return {name: by_row[:, number] for number, name in enumerate(names)}
 
 
 def describe(
@@ -228,44 +232,3 @@ def _outcomes(study: Study, bank: Bank) -> tuple[np.ndarray, np.ndarray]:
     source = bank.answer_logits[study.sources.index[:, 0]]
     clean = bank.answer_logits[: len(study.gold)]
     return metrics.nets(clean, study.gold), metrics.nets(source, study.gold)
-
-
-def _patch_chunk(checkpoint, study, bank, resume, chunk) -> dict[str, Array]:
-    """Answers with each set patched, both ways, `[prompt, set, choice]`."""
-    config, parameters = checkpoint.config, checkpoint.parameters
-    source = study.sources.index[chunk, 0]
-    among = np.isin(source, chunk).all()  # rotations are each other's sources
-    both = chunk if among else np.concatenate([chunk, source])
-    batch = prompts.batch_of([study.prompts[i] for i in both])
-    run = passes.prefill(parameters, batch.ids, batch.lengths, config=config)
-    first = {prompt: place for place, prompt in reversed([*enumerate(both)])}
-    clean_place, source_place = (
-        np.array([first[i] for i in some]) for some in (chunk, source)
-    )
-    answers = {}
-    for way, start, writes in (
-        ("necessity_logits", clean_place, source),
-        ("sufficiency_logits", source_place, chunk),
-    ):
-        patched = resume(run.take(start), bank.sources(writes[:, None]))
-        logits, _ = passes.read_answers(
-            parameters.unembedding,
-            patched.final,
-            batch.answer_ids[clean_place],
-            config=config,
-        )
-        answers[way] = logits[:, 0]
-    return answers
-
-
-def _columns(study, masks, chunk, answers) -> Columns:
-    """One row per prompt × set, in this order."""
-    count = len(masks)
-    return {
-        "prompt": np.repeat(chunk, count),
-        "question": np.repeat(study.question[chunk], count),
-        "gold": np.repeat(study.gold[chunk], count),
-        "set": np.tile(np.arange(count), len(chunk)),
-        "size": np.tile(masks.sum((1, 2)), len(chunk)),
-        **{way: a.reshape(-1, a.shape[-1]) for way, a in answers.items()},
-    }

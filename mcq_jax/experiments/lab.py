@@ -16,6 +16,7 @@ from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.prompt_set import PromptSet
 from mcq_jax.experiments.study import Study
+from mcq_jax.passes import Plan
 from mcq_jax.results import (
     ENGINE_VERSION,
     About,
@@ -25,6 +26,7 @@ from mcq_jax.results import (
     Table,
     fingerprint,
 )
+from mcq_jax.sweeps import Sources, SweepTable, sweep
 
 if TYPE_CHECKING:
     from mcq_jax.experiments.config import RunConfig
@@ -88,6 +90,25 @@ class Lab:
         self._opened.setdefault(name, set()).add(table.key)
         return table
 
+    def sweep(
+        self, name: str, plan: Plan, sources: Sources, **options: Any
+    ) -> SweepTable:
+        """Patches studied prompts, as `sweeps.sweep`, into the run's table `name`."""
+        with self._noting(name):
+            return sweep(
+                self.checkpoint.parameters, self.studied.prompts, plan, sources,
+                config=self.checkpoint.config, folder=self.folder, name=name,
+                weights=self.checkpoint.content_hash, **options,
+            )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _noting(self, name: str) -> Iterator[None]:
+        """Notes the tables of a name that are there after, and were not before."""
+        before = set(self.folder.tables().get(name, ()))
+        yield
+        now = set(self.folder.tables().get(name, ()))
+        self._opened.setdefault(name, set()).update(now - before or now)
+
     def findings(self, kind: type[Findings]) -> Findings:
         """Returns what an experiment found that this one needs."""
         for record in self.records.values():
@@ -122,6 +143,7 @@ class Lab:
         So work that grows row by row finds the rows that are there already.
         """
         wanted = fingerprint({"engine": ENGINE_VERSION, **identity})
+        wanted.pop(field, None)
         found = []
         for key, said in self.folder.identities(name).items():
             rest = {one: value for one, value in said.items() if one != field}

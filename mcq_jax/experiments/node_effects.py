@@ -1,19 +1,18 @@
 """What every head and feed-forward block does, directly and in total.
 
 First every studied prompt is taken apart once (contributions, attention, and a bank of
-what its nodes write); then every node of every prompt is patched from sources of each
-kind by the resumed pass. A chunk that is finished is on disk.
+what its nodes write); then one sweep patches every node of every prompt from sources
+of each kind. A chunk that is finished is on disk.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from mcq_jax import metrics, passes, sharding, sweeps
 from mcq_jax.axes import AnyArray
@@ -72,6 +71,7 @@ class Bank:
     nodes: dict[Site, np.ndarray]
     anatomy: passes.Anatomy  # numpy, [prompt, …]
     readout: passes.Readout  # numpy, [prompt, …]
+    final: np.ndarray  # [prompt, width], the residual stream after the last layer
     answer_logits: np.ndarray  # [prompt, choice]
     log_normaliser: np.ndarray  # [prompt]
     # The model's cap on logits; contributions add up to what comes before it.
@@ -81,6 +81,12 @@ class Bank:
         """Returns what `[prompt, source]` wrote, `[layer, prompt, source, 1, …]`."""
         held = {site: a[:, index][:, :, :, None] for site, a in self.nodes.items()}
         return sharding.place_over_data(held, axes=(1, 2))
+
+    @property
+    def held(self) -> sweeps.Bank:
+        """The same as a sweep of nodes takes it."""
+        nodes = {site: a[:, :, None] for site, a in self.nodes.items()}
+        return sweeps.Bank(held=nodes, final=self.final)
 
     def readout_of(self, prompts: np.ndarray) -> passes.Readout:
         """Returns how some prompts read their answers."""
@@ -96,7 +102,7 @@ class Bank:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Effects:
-    """The table `effects` as dense arrays over the studied prompts."""
+    """What patching came to, over the studied prompts."""
 
     source_contributions: Float[np.ndarray, "prompt kind layer node choice"]
     patched_logits: Float[np.ndarray, "prompt kind layer node choice"]
@@ -115,62 +121,68 @@ def _fill_bank(lab: "Lab") -> Bank:
         track=lab.track("taking prompts apart"),
     )
     order = np.argsort(np.concatenate(chunks))
-    nodes, anatomy, readout, logits, normaliser = jax.tree.map(
+    nodes, anatomy, readout, final, logits, normaliser = jax.tree.map(
         lambda *a: np.concatenate(a)[order], *parts
     )
     return Bank(
         nodes=jax.tree.map(lambda a: np.ascontiguousarray(a.swapaxes(0, 1)), nodes),
         anatomy=anatomy,
         readout=readout,
+        final=final,
         answer_logits=logits,
         log_normaliser=normaliser,
         logit_cap=checkpoint.config.logit_cap,
     )
 
 
-def _patch_every_node(lab: "Lab") -> Effects:
-    checkpoint, study, bank = lab.checkpoint, lab.studied, bank_of(lab)
-    config = checkpoint.config
-    resume = resume_in_pieces(
-        checkpoint, study, sweeps.every_node(config), study.sources, study.chunks
-    )
-    kept = lab.table("node_effects", study.identity)
-    table = kept.complete(
-        study.chunks,
-        functools.partial(_patch_nodes, checkpoint, study, bank, resume),
-        functools.partial(_columns, checkpoint, study, bank),
-        track=lab.track("patching nodes"),
-    )
-    shape = (-1, len(study.sources.kinds), config.layers, config.nodes)
-    order = np.argsort(np.concatenate(study.chunks))
+# What the patched prompts answer: all effects follow from it.
+ANSWERS = {
+    "patched_logits": sweeps.patched_logits,
+    "patched_log_normaliser": sweeps.patched_log_normaliser,
+}
 
-    def dense(name):
-        return table[name].reshape(*shape, *table[name].shape[1:])[order]
+
+def _patch_every_node(lab: "Lab") -> Effects:
+    study, bank, config = lab.studied, bank_of(lab), lab.checkpoint.config
+    table = lab.sweep(
+        "node_effects", sweeps.every_node(config), study.sources, metrics=ANSWERS,
+        chunks=study.chunks, bank=bank.held, track=lab.track("patching nodes"),
+    )  # fmt: skip
+    order = np.argsort(table.prompts["prompt"])
+
+    def by_node(name: str) -> np.ndarray:
+        value = table.values[name][order]
+        shape = (*value.shape[:2], config.layers, config.nodes, *value.shape[3:])
+        return value.reshape(shape)
 
     return Effects(
-        source_contributions=dense("source_contribution"),
-        patched_logits=dense("patched_logits"),
-        patched_log_normaliser=dense("patched_log_normaliser"),
+        source_contributions=_source_contributions(lab, bank),
+        patched_logits=by_node("patched_logits"),
+        patched_log_normaliser=by_node("patched_log_normaliser"),
     )
 
 
-def resume_in_pieces(
-    checkpoint: Checkpoint,
-    study: Study,
-    plan: passes.NodeSets,
-    sources: sweeps.Sources,
-    chunks: Sequence[sharding.Chunk],
-) -> Callable[[passes.Prefill, passes.Held], passes.Resumed]:
-    """Returns `passes.resume` of a plan, in pieces that fit."""
-    config = checkpoint.config
-    rows_at_once = sweeps.rows_that_fit(
-        checkpoint.parameters, study.prompts, plan, sources, config=config,
-        prompts_at_once=max(map(len, chunks)),
-    )  # fmt: skip
-    return lambda start, held: passes.resume(
-        checkpoint.parameters, start, held, plan, config=config,
-        rows_at_once=rows_at_once, repeats=len(chunks),
-    )  # fmt: skip
+def _source_contributions(lab: "Lab", bank: Bank) -> np.ndarray:
+    """What each source's nodes contribute, read as the prompt reads its answers."""
+    study, kinds = lab.studied, range(len(lab.studied.sources.kinds))
+
+    def contribute(chunk: np.ndarray) -> Array:
+        readout, sources = (
+            bank.readout_of(chunk),
+            bank.sources(study.sources.index[chunk]),
+        )
+        return jnp.stack([
+            passes.contributions(
+                lab.checkpoint.parameters,
+                {site: a[:, :, kind, 0] for site, a in sources.items()},
+                readout,
+                config=lab.checkpoint.config,
+            )[0]
+            for kind in kinds
+        ], 1)  # fmt: skip
+
+    found = np.concatenate(list(sharding.run_chunks(study.chunks, contribute)))
+    return found[np.argsort(np.concatenate(study.chunks))]
 
 
 def measure(study: Study, bank: Bank, effects: Effects) -> metrics.NodeEffects:
@@ -218,69 +230,7 @@ def _take_apart(checkpoint: Checkpoint, study: Study, chunk: np.ndarray):
         parameters.unembedding, run.final, batch.answer_ids, config=config
     )
     nodes = jax.tree.map(lambda a: a.swapaxes(0, 1), run.nodes)
-    return nodes, anatomy, readout, *answers
-
-
-def _patch_nodes(
-    checkpoint: Checkpoint, study: Study, bank: Bank, resume, chunk: np.ndarray
-):
-    """What sources contribute, and answers with a node patched: [prompt, kind, …]."""
-    parameters, config = checkpoint.parameters, checkpoint.config
-    batch = batch_of([study.prompts[i] for i in chunk])
-    start = passes.prefill(parameters, batch.ids, batch.lengths, config=config)
-    sources = bank.sources(study.sources.index[chunk])
-    patched = passes.read_answers(
-        parameters.unembedding,
-        resume(start, sources).final,
-        batch.answer_ids,
-        config=config,
-    )
-    readout = bank.readout_of(chunk)
-    from_sources = [
-        passes.contributions(
-            parameters,
-            jax.tree.map(lambda a: a[:, :, kind, 0], sources),  # noqa: B023
-            readout,
-            config=config,
-        )[0]
-        for kind in range(len(study.sources.kinds))
-    ]
-    return jnp.stack(from_sources, 1), *patched
-
-
-def _columns(checkpoint, study, bank, chunk, found) -> dict[str, np.ndarray]:
-    """One row per prompt × kind × node, in this order."""
-    config, kinds = checkpoint.config, study.sources.kinds
-    nodes = all_nodes(config.layers, config.heads)
-    from_sources, logits, normaliser = found
-    shape = (len(chunk), len(kinds), len(nodes))
-
-    def spread(values, axis):
-        values = np.asarray(values)
-        values = values.reshape([-1 if i == axis else 1 for i in range(3)])
-        return np.broadcast_to(values, shape).reshape(-1)
-
-    def flat(array, axes):
-        array = np.asarray(array, np.float32)
-        return array.reshape(np.prod(shape), *array.shape[axes:])
-
-    own = bank.anatomy.contributions[chunk][:, None]
-    own = np.broadcast_to(own, (len(chunk), len(kinds), *own.shape[2:]))
-    source = np.broadcast_to(study.sources.index[chunk][:, :, None], shape)
-    return {
-        "prompt": spread(chunk, 0),
-        "question": spread(study.question[chunk], 0),
-        "gold": spread(study.gold[chunk], 0),
-        "source_kind": spread(kinds, 1),
-        "source_prompt": source.reshape(-1),
-        "node": spread([str(node) for node in nodes], 2),
-        "layer": spread([node.layer for node in nodes], 2),
-        "head": spread([-1 if n.head is None else n.head for n in nodes], 2),
-        "contribution": flat(own, 4),
-        "source_contribution": flat(from_sources, 4),
-        "patched_logits": flat(logits, 3),
-        "patched_log_normaliser": flat(normaliser, 3),
-    }
+    return nodes, anatomy, readout, run.final, *answers
 
 
 def _nodes(lab: "Lab", effects: metrics.NodeEffects) -> tuple[NodeFound, ...]:

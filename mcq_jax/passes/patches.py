@@ -49,8 +49,8 @@ class Patches:
             )
         if not self.site.per_layer or self.site in (Site.SCORES, Site.ROT_Q):
             raise ValueError(
-                f"a plan of {self.site}; plans patch sites of layers: instead of scores "
-                f"{Site.PATTERN}, instead of rotated queries {Site.Q}."
+                f"a plan of {self.site}; plans patch sites of layers, for scores "
+                f"{Site.PATTERN}, for rotated queries {Site.Q}."
             )
         check_labels(self.labels, rows)
 

@@ -1,5 +1,6 @@
 """Many interventions at once: prompts, a plan and sources to one labelled table."""
 
+from mcq_jax.sweeps.bank import Bank
 from mcq_jax.sweeps.forecasts import Forecast, forecast, rows_that_fit
 from mcq_jax.sweeps.named_plans import (
     cumulative,
@@ -19,6 +20,8 @@ from mcq_jax.sweeps.outcomes import (
     kl_effect,
     loss_effect,
     net_effect,
+    patched_log_normaliser,
+    patched_logits,
     patched_net,
 )
 from mcq_jax.sweeps.sources import (
@@ -29,11 +32,12 @@ from mcq_jax.sweeps.sources import (
     prompts_of_pairs,
 )
 from mcq_jax.sweeps.sweep_table import Summary, SweepTable
-from mcq_jax.sweeps.sweeping import EFFECTS, sweep
+from mcq_jax.sweeps.sweeping import EFFECTS, sweep, sweep_identity
 
 __all__ = [
     "EFFECTS",
     "Ablation",
+    "Bank",
     "Answers",
     "Direction",
     "Forecast",
@@ -56,8 +60,11 @@ __all__ = [
     "net_effect",
     "node_sets",
     "pairs",
+    "patched_log_normaliser",
+    "patched_logits",
     "patched_net",
     "prompts_of_pairs",
     "rows_that_fit",
     "sweep",
+    "sweep_identity",
 ]

@@ -61,6 +61,21 @@ def patched_net(outcome: Outcome) -> Float[Array, ""]:
     return metrics.net(outcome.patched.logits, outcome.gold)
 
 
+def patched_logits(outcome: Outcome) -> Float[Array, " choice"]:
+    """Logits of all answers of the patched prompt: a metric may be a vector."""
+    return outcome.patched.logits
+
+
+def patched_log_normaliser(outcome: Outcome) -> Float[Array, ""]:
+    """Log-sum-exp over the vocabulary of the patched prompt."""
+    if outcome.patched.log_normaliser is None:
+        raise ValueError(
+            "the log normaliser is of the whole vocabulary; sweep with "
+            "full_vocabulary=True."
+        )
+    return outcome.patched.log_normaliser
+
+
 def _loss(answers: Answers, outcome: Outcome) -> Float[Array, ""]:
     if answers.log_normaliser is None:
         raise ValueError(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Shaped
 
 from mcq_jax import metrics
 
@@ -22,11 +22,14 @@ MOVED = "moved"
 class SweepTable:
     """One number per prompt, source, row and metric; values by question are kept."""
 
-    values: Mapping[str, Float[np.ndarray, "prompt source row"]]
+    # A metric that is a vector has its axes behind these.
+    values: Mapping[str, Shaped[np.ndarray, "prompt source row *metric"]]
     # By prompt: question, rotation, gold, …; by row: as the plan labels them.
     prompts: Mapping[str, np.ndarray]
     sources: tuple[str, ...]
     rows: Mapping[str, np.ndarray]
+    # Which prompt each source is; None where sources are no prompts.
+    source_prompts: Int[np.ndarray, "prompt source"] | None = None
     # Whether the source held anything else at what the row patches: where it did not,
     # an effect of 0 says nothing. None where sources are no prompts.
     moved: Bool[np.ndarray, "prompt source row"] | None = None
@@ -38,6 +41,11 @@ class SweepTable:
         """
         index = 0 if source is None else self.sources.index(source)
         values, question = self.values[metric][:, index], self.prompts["question"]
+        if values.ndim > 2:
+            raise ValueError(
+                f"{metric} is a vector of shape {values.shape[2:]} in every row; "
+                "summarise a number of it, by a metric of your own."
+            )
         found = metrics.intervals(values, question)
         return Summary(
             rows=self.rows,
@@ -59,19 +67,29 @@ class SweepTable:
 
         found = {name: spread(c, 0) for name, c in self.prompts.items()}
         found["source"] = spread(np.array(self.sources), 1)
+        if self.source_prompts is not None:
+            of_rows = np.broadcast_to(self.source_prompts[:, :, None], shape)
+            found["source_prompt"] = of_rows.reshape(-1)
         found["row"] = spread(np.arange(shape[2]), 2)
         found |= {name: spread(c, 2) for name, c in self.rows.items()}
         if self.moved is not None:
             found[MOVED] = self.moved.reshape(-1)
         return found | {
-            name: np.asarray(v).reshape(-1) for name, v in self.values.items()
+            name: np.asarray(v).reshape(-1, *np.shape(v)[3:])
+            for name, v in self.values.items()
         }
 
     def to_pandas(self) -> "pandas.DataFrame":
-        """Returns `columns` as a data frame (needs pandas)."""
+        """Returns `columns` as a data frame (needs pandas); vectors as columns each."""
         import pandas
 
-        return pandas.DataFrame(self.columns())
+        flat = {}
+        for name, column in self.columns().items():
+            if column.ndim == 1:
+                flat[name] = column
+            for place in np.ndindex(column.shape[1:] if column.ndim > 1 else (0,)):
+                flat[f"{name}_{'_'.join(map(str, place))}"] = column[:, *place]
+        return pandas.DataFrame(flat)
 
     def to_xarray(self) -> "xarray.Dataset":
         """Returns a data set with the axes prompt, source and row (needs xarray)."""
@@ -82,7 +100,10 @@ class SweepTable:
         }
         of_axis |= {f"row_{name}": ("row", c) for name, c in self.rows.items()}
         of_axis["source"] = list(self.sources)
-        values = {name: (AXES, value) for name, value in self.values.items()}
+        values = {
+            name: (AXES + tuple(f"{name}_{i}" for i in range(value.ndim - 3)), value)
+            for name, value in self.values.items()
+        }
         if self.moved is not None:
             values[MOVED] = (AXES, self.moved)
         return xarray.Dataset(values, of_axis)

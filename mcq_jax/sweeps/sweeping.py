@@ -22,8 +22,8 @@ from mcq_jax.passes.patches import Patches
 from mcq_jax.passes.plan import Plan
 from mcq_jax.passes.shared_prefix import without_common_prefix
 from mcq_jax.prompts import TokenisedPrompt
-from mcq_jax.results import ENGINE_VERSION, RunFolder, weights_fingerprint
-from mcq_jax.sweeps.bank import fill_bank
+from mcq_jax.results import ENGINE_VERSION, RunFolder, key_of, weights_fingerprint
+from mcq_jax.sweeps.bank import Bank, fill_bank
 from mcq_jax.sweeps.chunk_work import ChunkWork
 from mcq_jax.sweeps.forecasts import rows_that_fit
 from mcq_jax.sweeps.moved import check_that_patches_move, moved
@@ -57,6 +57,8 @@ def sweep(
     prompts_at_once: int = 4,
     rows_at_once: int | None = None,
     by_full_passes: bool = False,
+    chunks: Sequence[sharding.Chunk] | None = None,
+    bank: Bank | None = None,
     folder: RunFolder | None = None,
     name: str = "sweep",
     weights: str | None = None,
@@ -73,6 +75,9 @@ def sweep(
         full_vocabulary: whether losses can be asked for; without, only the answers'
             logits are computed.
         prompts_at_once: prompts of a chunk, side by side.
+        chunks: which prompts are patched, and which of them together, such as the
+            rotations of a question; all of them, a few at a time, where left out.
+        bank: what every prompt holds at the plan's sites, where it is known already.
         rows_at_once: rows of a prompt and source that advance together, each counted
             as the tokens that it runs over; by default as many as fit into memory.
         by_full_passes: run the oracle, one full pass per row, in place of the resumed
@@ -90,8 +95,10 @@ def sweep(
     """
     count = len(sources.index) if isinstance(sources, Sources) else len(asked)
     _check(asked, plan, sources, direction, count)
-    starts = range(0, count, prompts_at_once)
-    chunks = [np.arange(i, min(i + prompts_at_once, count)) for i in starts]
+    if chunks is None:
+        starts = range(0, count, prompts_at_once)
+        chunks = [np.arange(i, min(i + prompts_at_once, count)) for i in starts]
+    prompts_at_once = max(map(len, chunks))
 
     @functools.cache
     def prepared() -> Callable[[sharding.Chunk], Mapping]:
@@ -103,12 +110,13 @@ def sweep(
                 prompts_at_once=prompts_at_once, rows_at_once=rows_at_once,
             )  # fmt: skip
         return _prepare(
-            parameters, asked, plan, sources, prompts_at_once, config=config,
+            parameters, asked, plan, sources, prompts_at_once, bank, config=config,
             metrics=tuple(metrics.items()), direction=direction,
-            full_vocabulary=full_vocabulary, rows_at_once=rows,
-            repeats=len(chunks),
+            full_vocabulary=full_vocabulary, rows_at_once=rows, repeats=len(chunks),
             by_full_passes=by_full_passes,
         )  # fmt: skip
+
+    patched = np.concatenate(chunks)
 
     def work(chunk: sharding.Chunk) -> Mapping:
         return prepared()(chunk)  # a sweep that is finished needs no preparation
@@ -120,50 +128,66 @@ def sweep(
         parts = list(sharding.run_chunks(chunks, work, track=track))
         found = {m: np.concatenate([part[m] for part in parts]) for m in parts[0]}
     else:
-        kept = folder.table(
-            name,
-            _identity(
-                parameters, asked, plan, sources, chunks, weights, config=config,
-                metrics=metrics, direction=direction, full_vocabulary=full_vocabulary,
-                by_full_passes=by_full_passes,
-            ),
+        identity = sweep_identity(
+            parameters, asked, plan, sources, chunks, weights, config=config,
+            metrics=metrics, direction=direction, full_vocabulary=full_vocabulary,
+            by_full_passes=by_full_passes,
         )  # fmt: skip
-        columns = kept.complete(
+        columns = folder.table(name, identity).complete(
             chunks, work, lambda *part: table(*part).columns(), track=track
         )
-        shape = (count, len(sources.kinds), len(plan.births))
+        shape = (len(patched), len(sources.kinds), len(plan.births))
         found = {m: c.reshape(*shape, *c.shape[1:]) for m, c in columns.items()}
-    return table(np.arange(count), found)
+    return table(patched, found)
 
 
-def _identity(
-    parameters, asked, plan, sources, chunks, weights, *, config, metrics, **how
+def sweep_identity(
+    parameters: Parameters,
+    asked: Sequence[TokenisedPrompt],
+    plan: Plan,
+    sources: Sources | Ablation,
+    chunks: Sequence[sharding.Chunk],
+    weights: str | None = None,
+    *,
+    config: ModelConfig,
+    metrics: Mapping[str, Metric] = EFFECTS,
+    direction: Direction = Direction.NOISE,
+    full_vocabulary: bool = True,
+    by_full_passes: bool = False,
 ) -> dict[str, Any]:
-    """Everything that a sweep's numbers depend on."""
+    """Returns everything that a sweep's numbers depend on, for `RunFolder.table`.
+
+    Rows of the plan are listed one by one: so tables that hold some of them are known.
+    """
+    rows = [plan.take(np.array([row])) for row in range(len(plan.births))]
     return {
         "engine": ENGINE_VERSION,
         "weights": weights or weights_fingerprint(parameters),
         "dtype": str(jax.tree.leaves(parameters.layers)[0].dtype),
         "config": config,
         "prompts": [[p.ids, p.answer_ids, p.gold] for p in asked],
-        "plan": plan,
+        "rows": [key_of({"row": row}) for row in rows],
         "sources": sources,
         "metrics": dict(metrics),
         "chunks": list(chunks),
-        **how,
+        "direction": direction,
+        "full_vocabulary": full_vocabulary,
+        "by_full_passes": by_full_passes,
     }
 
 
 def _prepare(
-    parameters, asked, plan: Plan, sources, prompts_at_once: int, *, config, **how
+    parameters, asked, plan: Plan, sources, prompts_at_once: int, bank, *, config, **how
 ) -> Callable[[sharding.Chunk], Mapping]:
-    """Runs every prompt once, and returns what is done with a chunk of them."""
+    """Runs every prompt once if need be; returns what is done with a chunk of them."""
     prefix, behind = None, asked
     if not how["by_full_passes"]:
         prefix, behind = without_common_prefix(
             parameters, asked, config=config, suffix=plan.suffix
         )
-    bank = fill_bank(parameters, behind, plan, config, prompts_at_once, prefix=prefix)
+    bank = bank or fill_bank(
+        parameters, behind, plan, config, prompts_at_once, prefix=prefix
+    )
     are_finite = np.asarray(np.isfinite(bank.final).all(-1))
     if not are_finite.all():
         whole = prompts.batch_of(asked)
@@ -194,6 +218,7 @@ def _table(asked, plan: Plan, sources, metrics, chunk, found) -> SweepTable:
             "gold": np.array([p.gold for p in chosen]),
         },
         sources=sources.kinds,
+        source_prompts=None if isinstance(sources, Ablation) else sources.index[chunk],
         rows=plan.labels,
         moved=found.get(MOVED),
     )

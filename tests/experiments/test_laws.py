@@ -76,7 +76,7 @@ def test_effects_are_those_that_follow_from_the_recipe(finished, nodes):
     ]
     table = finished.folder.read("node_effects")
     for kind in ("rotation", "other", "placebo"):
-        rows = table["source_kind"] == kind
+        rows = table["source"] == kind
         pairs = zip(table["prompt"][rows], table["source_prompt"][rows], strict=True)
         pairs = sorted({(int(own), int(source)) for own, source in pairs})
         assert len(pairs) == len(facts)  # one source of the kind for each prompt
@@ -152,7 +152,7 @@ def test_the_tables_hold_every_prompt_kind_and_node(finished):
     assert len(table["prompt"]) == rows
     assert set(table["node"].tolist()) == {node.name for node in found.nodes}
     same_gold = table["gold"] == _gold_of(table, "source_prompt")
-    np.testing.assert_array_equal(same_gold, table["source_kind"] == "placebo")
+    np.testing.assert_array_equal(same_gold, table["source"] == "placebo")
 
 
 def _gold_of(table, column):

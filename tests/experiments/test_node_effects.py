@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mcq_jax import passes, sweeps
+from mcq_jax import sweeps
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments import node_effects
 from mcq_jax.experiments.pipeline import open_model
@@ -18,7 +18,7 @@ from mcq_jax.experiments.study import Study, study_questions
 from mcq_jax.interventions import Site, patch
 from mcq_jax.model import Norm, forward
 from mcq_jax.planted import asking
-from mcq_jax.sweeps import forecasts
+from mcq_jax.sweeps import chunk_work, forecasts
 from mcq_jax.sweeps.sources import choose_sources
 from tests import tiny
 from tests.experiments.runs import (
@@ -76,13 +76,13 @@ def test_where_memory_is_short_rows_advance_in_pieces(tmp_path, monkeypatch):
     checkpoint = random_checkpoint(RANDOM)
     study = _study(checkpoint, tmp_path)
     asked: list[int | None] = []
-    resume = passes.resume
+    resume = chunk_work.resume
 
     def seen(*arguments, rows_at_once, **options):
         asked.append(rows_at_once)
         return resume(*arguments, rows_at_once=rows_at_once, **options)
 
-    monkeypatch.setattr(passes, "resume", seen)
+    monkeypatch.setattr(chunk_work, "resume", seen)
     runs = []
     for name, free in (("whole", None), ("pieces", _too_little(checkpoint, study))):
         if free is not None:
