@@ -9,6 +9,7 @@ from mcq_jax.passes.anatomy import (
     dissect,
 )
 from mcq_jax.passes.answers import answer_prompts, read_answers
+from mcq_jax.passes.edit_rows import EditRows
 from mcq_jax.passes.full_pass import run_fully
 from mcq_jax.passes.node_sets import NodeSets
 from mcq_jax.passes.patches import Patches
@@ -19,6 +20,7 @@ from mcq_jax.passes.resumed_pass import Resumed, resume
 from mcq_jax.passes.shared_prefix import Prefix, run_prefix
 
 __all__ = [
+    "EditRows",
     "Held",
     "Anatomy",
     "EditedRows",

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int
 from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Edit, Site, patch
 from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.readers import read_by
 from mcq_jax.passes.plan import (
     FullRows,
     Held,
@@ -37,6 +38,9 @@ class Patches:
     source_offsets: Int[np.ndarray, "#prompt #source row selected"] | None = None
     # Query heads (at K and V kv heads) or neurons; None: all of the site.
     units: Int[np.ndarray, "row selected"] | None = None
+    # Of V and ROT_K: the query heads that read the change (see `model.read_by`), in
+    # every query of the suffix; None is all of them.
+    readers: Bool[np.ndarray, "row kv_head group"] | None = None
     labels: Labels = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
@@ -51,6 +55,11 @@ class Patches:
             raise ValueError(
                 f"a plan of {self.site}; plans patch sites of layers, for scores "
                 f"{Site.PATTERN}, for rotated queries {Site.Q}."
+            )
+        if self.readers is not None and self.site not in (Site.V, Site.ROT_K):
+            raise ValueError(
+                f"a plan of {self.site} for some readers; only values and rotated keys "
+                f"({Site.V}, {Site.ROT_K}) are kept for others to read."
             )
         check_labels(self.labels, rows)
 
@@ -84,6 +93,7 @@ class Patches:
             offsets=offsets,
             source_offsets=offsets if sources is None else sources,
             units=None if self.units is None else self.units[None, None],
+            readers=None if self.readers is None else self.readers[None, None],
         )
 
     def take(self, rows: Int[np.ndarray, " row"]) -> "Patches":
@@ -94,6 +104,7 @@ class Patches:
             offsets=self.offsets[:, rows],
             source_offsets=None if sources is None else sources[:, :, rows],
             units=None if units is None else units[rows],
+            readers=None if self.readers is None else self.readers[rows],
             labels=labels_of(self.labels, rows),
         )
 
@@ -171,13 +182,16 @@ class Patches:
         value = jnp.moveaxis(value, axis, 0)  # rows first
         named = {None: {}, "head": {"heads": self.units}}
         named["neuron"] = {"neurons": self.units}
-        return patch(
+        edit = patch(
             self.site,
             value[None],
             layers=self.layers[:1],
             positions=length + offsets,
             **named[None if self.units is None else self.site.unit],
         )
+        if self.readers is None:
+            return edit
+        return read_by(edit, self.readers[None, :, None])
 
 
 @jax.tree_util.register_dataclass
@@ -189,6 +203,7 @@ class PatchRows:
     offsets: Int[np.ndarray, "#prompt 1 row selected"]
     source_offsets: Int[np.ndarray, "#prompt #source row selected"]
     units: Int[np.ndarray, "1 1 row selected"] | None
+    readers: Bool[np.ndarray, "1 1 row kv_head group"] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +220,14 @@ class SiteEdits:
         edit = interpolate(self.site, value[None], None, jnp.asarray(row.layers)[None])
         units = None if row.units is None else row.units[None]
         positions = row.offsets + len(here.positions)
-        return (dataclasses.replace(edit, positions=positions, units=units),)
+        readers = None if row.readers is None else row.readers[None, None]
+        if readers is not None:  # which find their keys by the places in the sequence
+            positions = here.positions[positions]
+        return (
+            dataclasses.replace(
+                edit, positions=positions, units=units, readers=readers
+            ),
+        )
 
 
 def _as_keys_stand(pattern, here: Here):

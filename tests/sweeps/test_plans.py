@@ -1,5 +1,6 @@
 """Every plan, resumed, equals full forwards with the same patches."""
 
+import dataclasses
 import functools
 
 import jax
@@ -7,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mcq_jax.interventions import Node, Site
-from mcq_jax.passes import NodeSets, Patches, prefill, resume, run_fully
+from mcq_jax.interventions import Node, Site, add, project_out, scale, zero_ablate
+from mcq_jax.passes import EditRows, NodeSets, Patches, prefill, resume, run_fully
 from mcq_jax.sweeps import (
     cumulative,
     every_layer,
@@ -100,6 +101,50 @@ def test_sets_of_nodes_resumed_equal_full_passes():
         _assert_equal(plan, random_sources(CONFIG))
 
 
+LAYERS = np.array([0, 1, 1, 2])
+DIRECTIONS = np.random.default_rng(3).normal(size=(1, 4, 1, CONFIG.width))
+FROM_END = [[-1], [-2], [-3], [-1]]
+OF_NO_SOURCE = {
+    "added directions": add(Site.RESID_MID, DIRECTIONS, positions=FROM_END, weight=2.0),
+    "scaled neurons": scale(
+        Site.MLP_POST,
+        3.0,
+        positions=[[-1, -2]],
+        neurons=[[0, 1], [1, 2], [3, 4], [5, 0]],
+    ),
+    "a projection": project_out(Site.Q, np.eye(6)[:2], positions=FROM_END, heads=[1]),
+    "zeros of every head": zero_ablate(Site.Z, positions=FROM_END),
+}
+
+
+@pytest.mark.parametrize("name", OF_NO_SOURCE)
+def test_rows_of_any_edit_resumed_equal_full_passes(name: str):
+    plan = EditRows(edit=OF_NO_SOURCE[name], layers=LAYERS, labels={"layer": LAYERS})
+    nothing = {Site.MLP_OUT: jnp.zeros((3, len(LENGTHS), 1, LONG, CONFIG.width))}
+    _assert_equal(plan, nothing)
+
+
+def test_an_edit_that_a_plan_cannot_have_is_refused():
+    with pytest.raises(ValueError, match="leave out its layers"):
+        EditRows(edit=zero_ablate(Site.Z, layers=[0], positions=[-1]), layers=LAYERS)
+    with pytest.raises(ValueError, match="count from the end"):
+        EditRows(edit=zero_ablate(Site.Z, positions=[1]), layers=LAYERS)
+    with pytest.raises(ValueError, match=r"4 layers, .* for \[1, 3\] rows"):
+        edit = zero_ablate(Site.Z, positions=[[-1], [-2], [-3]])
+        EditRows(edit=edit, layers=LAYERS)
+
+
+@pytest.mark.parametrize("site", [Site.V, Site.ROT_K])
+def test_keys_and_values_as_some_heads_read_them_equal_full_passes(site: Site):
+    every = every_position(site, CONFIG, tokens=2)
+    rows = np.arange(len(every.layers))
+    readers = np.zeros((len(rows), CONFIG.kv_heads, CONFIG.group), bool)
+    readers[rows, rows % CONFIG.kv_heads, rows % CONFIG.group] = True
+    plan = dataclasses.replace(every, readers=readers)
+    found = _assert_equal(plan, _sources(site))
+    assert (found != _assert_equal(every, _sources(site))).any()
+
+
 def test_sources_may_stand_elsewhere_than_what_they_patch():
     plan = every_position(Site.RESID_MID, CONFIG, tokens=2)
     elsewhere = np.stack([plan.offsets[0] - 1, plan.offsets[0] - 2])[None]
@@ -171,7 +216,7 @@ def test_plans_that_cannot_be_are_refused():
         node_sets([[Node(9, 0)]], CONFIG)
     with pytest.raises(ValueError, match="-1 is the answer position"):
         every_unit(Site.Z, CONFIG, offsets=[0])
-    with pytest.raises(ValueError, match="patterns after the softmax"):
+    with pytest.raises(ValueError, match="for scores Site.PATTERN"):
         every_unit(Site.SCORES, CONFIG)
     with pytest.raises(ValueError, match="3 labels 'layer' for 1 rows"):
         NodeSets(np.ones((1, 3, 9), bool), {"layer": np.arange(3)})
