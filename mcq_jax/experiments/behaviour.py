@@ -75,6 +75,8 @@ def _ask(lab: "Lab") -> Columns:
         "rotation": asked.rotation,
         "subject": asked.subject,
         "gold": asked.gold,
+        "gold_place": asked.gold_place,
+        "gold_letter": asked.gold_letter,
         "tokens": asked.length,
     }
 

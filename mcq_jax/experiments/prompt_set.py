@@ -35,7 +35,18 @@ class PromptSet:
 
     @property
     def question(self) -> Shaped[np.ndarray, " prompt"]:
-        return np.array([prompt.question for prompt in self.prompts])
+        """The unit of every split and interval: the same for the same content."""
+        return prompts.question_names(self.prompts)
+
+    @property
+    def gold_place(self) -> Int[np.ndarray, " prompt"]:
+        """The line on which the right option stands."""
+        return np.array([prompt.gold_place for prompt in self.prompts])
+
+    @property
+    def gold_letter(self) -> Int[np.ndarray, " prompt"]:
+        """Its letter, as an index into the alphabet of the run's labels."""
+        return np.array([prompt.gold_letter for prompt in self.prompts])
 
     @property
     def rotation(self) -> Int[np.ndarray, " prompt"]:
@@ -52,7 +63,7 @@ class PromptSet:
     @property
     def identity(self) -> list[Any]:
         """What the numbers of these prompts depend on."""
-        return [[p.ids, p.answer_ids, p.gold, p.question] for p in self.prompts]
+        return [prompt.identity for prompt in self.prompts]
 
     @property
     def choices(self) -> int:

@@ -30,7 +30,7 @@ class Study:
     def identity(self) -> dict[str, Any]:
         """What tables of the studied prompts depend on."""
         return {
-            "prompts": [[p.ids, p.answer_ids, p.gold] for p in self.prompts],
+            "prompts": [prompt.identity for prompt in self.prompts],
             "sources": self.sources,
             "chunks": list(self.chunks),
         }

@@ -8,6 +8,7 @@
 from mcq_jax.prompts.chat import ChatTemplate, chat_of
 from mcq_jax.prompts.datasets import (
     GENERATORS,
+    distinct,
     load_questions,
     load_shots,
     read_jsonl,
@@ -15,6 +16,7 @@ from mcq_jax.prompts.datasets import (
     sample,
     shots_for,
 )
+from mcq_jax.prompts.identity import question_names
 from mcq_jax.prompts.pairs import (
     Pair,
     TokenisedPair,
@@ -77,8 +79,10 @@ __all__ = [
     "copy_colour",
     "from_left_padded",
     "key_classes",
+    "distinct",
     "load_questions",
     "load_shots",
+    "question_names",
     "read_jsonl",
     "read_mmlu",
     "read_pairs",

@@ -33,8 +33,8 @@ def load_questions(
 
     Args:
       source: a name out of `GENERATORS`, or a path.
-      count: how many; all of a file's (100 of a generator's) where left out. A smaller
-        number is drawn evenly over subjects.
+      count: how many; all of a file's (100 of a generator's) where left out, or where
+        it has fewer. A smaller number is drawn evenly over subjects.
       seed: for generating or drawing.
       choices: options per generated question.
       subjects: only these, as files name them; all where left out.
@@ -42,8 +42,35 @@ def load_questions(
     if str(source) in GENERATORS:
         return GENERATORS[str(source)](100 if count is None else count, seed, choices)
     found = _read(pathlib.Path(source), split="test")
-    found = _of_subjects(found, subjects, source)
+    found = distinct(_of_subjects(found, subjects, source))
+    if count is not None and count > len(found):
+        _log.warning(
+            "%d questions were asked for, and %s has %d: all are taken.",
+            count, source, len(found),
+        )  # fmt: skip
+        return found
     return found if count is None else sample(found, count, seed=seed)
+
+
+def distinct(
+    asked: Sequence[questions.Question],
+) -> tuple[questions.Question, ...]:
+    """Returns each question once, the first where it stands several times.
+
+    Published files repeat some, under other ids and subjects too. What is the same
+    question says its content (`Question.content_id`); asked twice it would count twice,
+    and could choose nodes in one half and test them in the other.
+    """
+    by_content: dict[str, questions.Question] = {}
+    for question in asked:
+        by_content.setdefault(question.content_id, question)
+    repeated = len(asked) - len(by_content)
+    if repeated:
+        _log.warning(
+            "%d of %d questions repeat another one, and are left out.",
+            repeated, len(asked),
+        )  # fmt: skip
+    return tuple(by_content.values())
 
 
 def load_shots(
@@ -79,7 +106,11 @@ def shots_for(
             f"No worked examples on {question.subject!r} for question "
             f"{question.id!r}, only on {sorted(shots)[:5]}...; add some, or use none."
         )
-    return tuple(shot for shot in shots[question.subject] if shot.id != question.id)
+    return tuple(
+        shot
+        for shot in shots[question.subject]
+        if shot.content_id != question.content_id
+    )
 
 
 def read_mmlu(

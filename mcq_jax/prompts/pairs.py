@@ -5,6 +5,7 @@ which stretches of the two texts correspond.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from mcq_jax.prompts import alignment, lines, rendering, tokens
+from mcq_jax.prompts import alignment, identity, lines, rendering, tokens
 from mcq_jax.prompts import tokenizer as tokenizers
 
 # A record's fields: their JSON type, and what to give.
@@ -53,6 +54,14 @@ class Pair:
             digest = hashlib.sha256(content.encode()).hexdigest()[:12]
             object.__setattr__(self, "id", digest)
         _check(self)
+
+    @functools.cached_property
+    def content_id(self) -> str:
+        """The same for the same clean prompt, answers and right answer.
+
+        Several sources for one clean prompt are several pairs, but one question.
+        """
+        return identity.content_id(self.clean, self.answers, self.answers[self.gold])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,6 +163,9 @@ def _tokenise(
         ),
         gold=gold,
         question=pair.id,
+        place=none,
+        letter=none,
+        content_id=pair.content_id,
     )
 
 

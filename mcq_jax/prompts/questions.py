@@ -5,8 +5,11 @@ which of them is right.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
+
+from mcq_jax.prompts import identity
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,7 +17,8 @@ class Question:
     """One question with at least two options, exactly one of them right.
 
     Wrong options may repeat each other, as some published ones do (an MMLU few-shot
-    item among them); none may repeat the right one, which would make two right.
+    item among them); none may say the same as the right one (`identity.normalised`),
+    which would make two right.
     """
 
     # What is asked, without options.
@@ -23,7 +27,8 @@ class Question:
     options: tuple[str, ...]
     # Index of the right option.
     gold: int
-    # Stable name, shared by all rotations; left out, it is a hash of the content.
+    # Name for people and tables, shared by all rotations; left out, it is a hash of
+    # all that stands here. Whether two questions are the same says `content_id`.
     id: str = ""
     # Topic, used by prefixes and for splits; empty where there is none.
     subject: str = ""
@@ -32,7 +37,12 @@ class Question:
         object.__setattr__(self, "options", tuple(self.options))
         _check(self)
         if not self.id:
-            object.__setattr__(self, "id", _content_hash(self))
+            object.__setattr__(self, "id", _default_id(self))
+
+    @functools.cached_property
+    def content_id(self) -> str:
+        """The same for the same question, whatever its id, subject and option order."""
+        return identity.content_id(self.text, self.options, self.options[self.gold])
 
 
 def rotations(question: Question) -> tuple[Question, ...]:
@@ -53,9 +63,16 @@ def rotations(question: Question) -> tuple[Question, ...]:
 
 
 def _check(question: Question) -> None:
+    for what, text in (
+        ("the id", question.id),
+        ("the subject", question.subject),
+        ("the question", question.text),
+        *((f"option {i}", option) for i, option in enumerate(question.options)),
+    ):
+        identity.require_characters(text, what)
     name = f"question {question.id or question.text[:60]!r}"
     count = len(question.options)
-    if not question.text.strip():
+    if not identity.normalised(question.text):
         raise ValueError(
             f"The text of {name} is empty; a question needs words before its options."
         )
@@ -66,17 +83,19 @@ def _check(question: Question) -> None:
             f"Right option {question.gold} in {name}, which has {count} options; "
             f"give an index from 0 to {count - 1}."
         )
+    shown = [identity.normalised(option) for option in question.options]
     for index, option in enumerate(question.options):
-        if not option.strip():
+        if not shown[index]:
             raise ValueError(f"Option {index} of {name} is empty; give it a text.")
-        if index != question.gold and option == question.options[question.gold]:
+        if index != question.gold and shown[index] == shown[question.gold]:
             raise ValueError(
-                f"Option {index} of {name} is the same as the right one, {option!r}; "
-                "give a wrong option another text, or leave the question out."
+                f"Option {index} of {name}, {option!r}, says the same as the right "
+                f"one, {question.options[question.gold]!r}; give a wrong option "
+                "another text, or leave the question out."
             )
 
 
-def _content_hash(question: Question) -> str:
+def _default_id(question: Question) -> str:
     content = [question.subject, question.text, question.options, question.gold]
-    encoded = json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    encoded = json.dumps(content, ensure_ascii=False).encode()
     return hashlib.sha256(encoded).hexdigest()[:12]

@@ -64,14 +64,17 @@ class RenderedPrompt:
     text: str
     # Character spans in order of their start; empty parts have none.
     spans: tuple[Span, ...]
-    # Text of each option's label.
+    # Text of each option's label, line by line.
     labels: tuple[str, ...]
+    # All prompts' labels in their own order; lines may show them in another.
+    alphabet: tuple[str, ...]
     # What the model would say next to choose each option.
     answers: tuple[str, ...]
     # Index of the right option.
     gold: int
-    # Id of the question.
+    # Id of the question, and what tells it from others (`Question.content_id`).
     question: str
+    content_id: str
     # Which rotation of the question's options this is.
     rotation: int = 0
     subject: str = ""
@@ -131,6 +134,7 @@ def render(
     template: Template = PLAIN_PAREN,
     *,
     labels: Sequence[str] | None = None,
+    alphabet: Sequence[str] | None = None,
     shots: Sequence[questions.Question] = (),
     rotation: int = 0,
     chat: chats.ChatTemplate | None = None,
@@ -138,13 +142,19 @@ def render(
     """Returns the prompt for one question.
 
     Args:
-      labels: one per option; A, B, C, ... where left out.
-      shots: worked examples, shown in this order with the same labels.
+      labels: one per option, line by line; A, B, C, ... where left out.
+      alphabet: the labels of all prompts in their own order, among them these; these
+        where left out. With the labels C, A, B and the alphabet A, B, C the right
+        option may have place 0 and letter 2.
+      shots: worked examples, shown in this order with the same labels; never the
+        question itself.
       rotation: recorded only; which of `questions.rotations` the question is.
       chat: puts all but the cue into the user's message and starts the assistant's
         reply with the cue.
     """
     labels = _labels_for(question, labels)
+    alphabet = _alphabet_for(question, labels, alphabet)
+    _require_others(question, shots)
     pieces = [
         _Piece("prefix", _prefix(template, question.subject)),
         _Piece("shots", "".join(_shot(shot, template, labels) for shot in shots)),
@@ -157,9 +167,11 @@ def render(
         text=text,
         spans=spans,
         labels=labels,
+        alphabet=alphabet,
         answers=tuple(template.before_answer + label for label in labels),
         gold=question.gold,
         question=question.id,
+        content_id=question.content_id,
         rotation=rotation,
         subject=question.subject,
         adds_special=chat is None,
@@ -171,12 +183,14 @@ def render_rotations(
     template: Template = PLAIN_PAREN,
     *,
     labels: Sequence[str] | None = None,
+    alphabet: Sequence[str] | None = None,
     shots: Sequence[questions.Question] = (),
     chat: chats.ChatTemplate | None = None,
 ) -> tuple[RenderedPrompt, ...]:
     """Returns one prompt for each cyclic shift of the options; labels stay in place."""
+    how = {"labels": labels, "alphabet": alphabet, "shots": shots, "chat": chat}
     return tuple(
-        render(rotated, template, labels=labels, shots=shots, rotation=shift, chat=chat)
+        render(rotated, template, rotation=shift, **how)
         for shift, rotated in enumerate(questions.rotations(question))
     )
 
@@ -241,6 +255,31 @@ def _labels_for(
             "are not empty and all different."
         )
     return labels
+
+
+def _alphabet_for(
+    question: questions.Question,
+    labels: tuple[str, ...],
+    alphabet: Sequence[str] | None,
+) -> tuple[str, ...]:
+    alphabet = labels if alphabet is None else tuple(alphabet)
+    if len(set(alphabet)) != len(alphabet) or not set(labels) <= set(alphabet):
+        raise ValueError(
+            f"The alphabet {list(alphabet)} for the labels {list(labels)} of question "
+            f"{question.id!r}; give each label once, those of the question among them."
+        )
+    return alphabet
+
+
+def _require_others(
+    question: questions.Question, shots: Sequence[questions.Question]
+) -> None:
+    for shot in shots:
+        if shot.content_id == question.content_id:
+            raise ValueError(
+                f"Worked example {shot.id!r} is question {question.id!r} itself and "
+                "would tell the answer; leave it out (`shots_for` does)."
+            )
 
 
 def _in_chat(

@@ -8,6 +8,7 @@ at `lengths - 1`.
 import dataclasses
 import enum
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int, Integer
@@ -33,9 +34,17 @@ class KeyClass(enum.IntEnum):
     OTHER = 8
 
 
+def _left_out() -> Int[np.ndarray, " choice"]:
+    return np.zeros(0, np.int32)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenisedPrompt:
-    """One prompt; the answer is predicted at its last position."""
+    """One prompt; the answer is predicted at its last position.
+
+    A choice is known by its index. Where it stands and which letter it carries are two
+    things, which shuffled labels tell apart: `place` and `letter`.
+    """
 
     ids: Int[np.ndarray, " position"]
     # In token positions [start, end); a token may lie in two spans.
@@ -51,6 +60,39 @@ class TokenisedPrompt:
     question: str
     rotation: int = 0
     subject: str = ""
+    # On which line each option stands, and which letter of the run's alphabet it
+    # carries; left out, both are its index. -1 for pairs, which have neither.
+    place: Int[np.ndarray, " choice"] = dataclasses.field(default_factory=_left_out)
+    letter: Int[np.ndarray, " choice"] = dataclasses.field(default_factory=_left_out)
+    # Which options are right; left out, the gold one.
+    right: Bool[np.ndarray, " choice"] = dataclasses.field(default_factory=_left_out)
+    # What tells the question from others; left out, its id (`Question.content_id`).
+    content_id: str = ""
+
+    def __post_init__(self) -> None:
+        index = np.arange(len(self.answer_ids), dtype=np.int32)
+        natural = {"place": index, "letter": index, "right": index == self.gold}
+        for name, value in natural.items():
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, value)
+        if not self.content_id:
+            object.__setattr__(self, "content_id", self.question)
+
+    @property
+    def identity(self) -> list[Any]:
+        """All that numbers and columns of this prompt depend on."""
+        about = [self.gold, self.question, self.content_id]
+        return [self.ids, self.answer_ids, self.place, self.letter, *about]
+
+    @property
+    def gold_place(self) -> int:
+        """The line on which the right option stands, from 0."""
+        return int(self.place[self.gold])
+
+    @property
+    def gold_letter(self) -> int:
+        """The letter of the right option, as an index into the run's alphabet."""
+        return int(self.letter[self.gold])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,6 +152,10 @@ def tokenise(
         question=rendered.question,
         rotation=rendered.rotation,
         subject=rendered.subject,
+        letter=np.array(
+            [rendered.alphabet.index(label) for label in rendered.labels], np.int32
+        ),
+        content_id=rendered.content_id,
     )
 
 

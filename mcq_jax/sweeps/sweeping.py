@@ -21,7 +21,7 @@ from mcq_jax.passes.answers import check_finite
 from mcq_jax.passes.patches import Patches
 from mcq_jax.passes.plan import Plan
 from mcq_jax.passes.shared_prefix import without_common_prefix
-from mcq_jax.prompts import TokenisedPrompt
+from mcq_jax.prompts import TokenisedPrompt, question_names
 from mcq_jax.results import ENGINE_VERSION, RunFolder, key_of, weights_fingerprint
 from mcq_jax.sweeps.bank import Bank, fill_bank
 from mcq_jax.sweeps.chunk_work import ChunkWork
@@ -165,7 +165,7 @@ def sweep_identity(
         "weights": weights or weights_fingerprint(parameters),
         "dtype": str(jax.tree.leaves(parameters.layers)[0].dtype),
         "config": config,
-        "prompts": [[p.ids, p.answer_ids, p.gold] for p in asked],
+        "prompts": [prompt.identity for prompt in asked],
         "rows": [key_of({"row": row}) for row in rows],
         "sources": sources,
         "metrics": dict(metrics),
@@ -212,10 +212,12 @@ def _table(asked, plan: Plan, sources, metrics, chunk, found) -> SweepTable:
         values={m: found[m] for m in (*metrics, *({RERUN} & set(found)))},
         prompts={
             "prompt": chunk,
-            "question": np.array([p.question for p in chosen]),
+            "question": question_names(asked)[chunk],
             "rotation": np.array([p.rotation for p in chosen]),
             "subject": np.array([p.subject for p in chosen]),
             "gold": np.array([p.gold for p in chosen]),
+            "gold_place": np.array([p.gold_place for p in chosen]),
+            "gold_letter": np.array([p.gold_letter for p in chosen]),
         },
         sources=sources.kinds,
         source_prompts=None if isinstance(sources, Ablation) else sources.index[chunk],

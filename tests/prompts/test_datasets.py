@@ -31,7 +31,7 @@ def test_mmlu_folders_are_read_with_or_without_subfolders(tmp_path, loose):
     mmlu(tmp_path, loose=loose)
     mmlu(tmp_path, loose=loose, name="virology")
     mmlu(tmp_path, "dev", loose=loose)
-    found = prompts.load_questions(tmp_path)
+    found = prompts.read_mmlu(tmp_path)
     assert [q.subject for q in found] == ["anatomy", "virology"]
     assert list(prompts.load_shots(tmp_path, count=1)) == ["anatomy"]
 
@@ -240,3 +240,42 @@ def test_generators_use_every_item_before_any_again():
 def test_impossible_generated_sets_are_refused(name, arguments, message):
     with pytest.raises(ValueError, match=message):
         prompts.load_questions(name, **arguments)
+
+
+def _mmlu_row(text: str, right: int = 0) -> str:
+    options = [f"{text} {i}" for i in range(4)]
+    return ",".join([text, *options, "ABCD"[right]])
+
+
+def test_a_question_that_stands_twice_is_asked_once(tmp_path, caplog):
+    rows = [_mmlu_row(f"q{i}", i % 4) for i in range(5)]
+    again = "q0 ,  q0 3,q0 1,q0 2,q0 0,D"  # other order of options, other white space
+    (tmp_path / "one_test.csv").write_text("\n".join([*rows, rows[1]]))
+    (tmp_path / "two_test.csv").write_text("\n".join([again, _mmlu_row("q9")]))
+    found = prompts.load_questions(tmp_path)
+    assert [q.text for q in found] == ["q0", "q1", "q2", "q3", "q4", "q9"]
+    assert "2 of 8 questions repeat another one" in caplog.text
+    # The same options with another one right are another question.
+    other = prompts.Question(text="q0", options=found[0].options, gold=1)
+    assert len(prompts.distinct([*found, other])) == 7
+
+
+def test_more_questions_than_there_are_are_all_with_a_warning(tmp_path, caplog):
+    (tmp_path / "one_test.csv").write_text("\n".join(map(_mmlu_row, "abc")))
+    assert len(prompts.load_questions(tmp_path, count=100)) == 3
+    assert "100 questions were asked for" in caplog.text
+
+
+def test_published_mmlu_repeats_what_it_was_seen_to_repeat(shared_folder):
+    folder = shared_folder / "data" / "mmlu"
+    rows = prompts.read_mmlu(folder)
+    subjects = [q.subject for q in rows]
+    by_subject = {
+        subject: [q for q in rows if q.subject == subject] for subject in set(subjects)
+    }
+    within = sum(
+        len(some) - len(prompts.distinct(some)) for some in by_subject.values()
+    )
+    assert within >= 22  # 11 each in college_physics and high_school_psychology
+    medicine = [*by_subject["clinical_knowledge"], *by_subject["college_medicine"]]
+    assert len(medicine) - len(prompts.distinct(medicine)) >= 70

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -270,3 +271,24 @@ def test_left_padding_becomes_right_padding(kind):
 def test_masks_that_are_not_one_run_are_refused(mask):
     with pytest.raises(ValueError, match="attention mask"):
         prompts.from_left_padded(np.array([[1, 2, 3]]), np.array(mask))
+
+
+def test_prompts_of_one_content_have_one_name_whatever_their_ids():
+    asked = prompts.Question(text="Which?", options=("a", "b", "c"), gold=1, id="one")
+    again = prompts.Question(
+        text="Which? ", options=("c", "b", "a"), gold=1, id="two", subject="other"
+    )
+    other = prompts.Question(text="Which?", options=("a", "b", "c"), gold=0, id="three")
+    names = prompts.question_names(
+        [_Asked(q.id, q.content_id) for q in (asked, again, other)]
+    )
+    assert names.tolist() == ["one", "one", "three"]
+    with pytest.raises(ValueError, match="Two different questions have the id 'one'"):
+        prompts.question_names(
+            [_Asked("one", asked.content_id), _Asked("one", other.content_id)]
+        )
+
+
+class _Asked(NamedTuple):
+    question: str
+    content_id: str
