@@ -18,6 +18,7 @@ from mcq_jax.model.arithmetic import contract
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.direct import answer_directions, output_weights
 from mcq_jax.model.parameters import Group, Parameters
+from mcq_jax.passes.plan import Held
 from mcq_jax.passes.prompt_pass import Prefill
 
 
@@ -161,7 +162,7 @@ def _output_weights(
 def _contributions(
     group: Group,
     index: Int[ArrayLike, ""],
-    nodes: NodeOutputs,
+    nodes: Held,
     embedding: Float[Array, "prompt width"],
     scale: Float[Array, " prompt"],
     directions: Float[Array, "prompt choice width"],

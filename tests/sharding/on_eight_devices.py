@@ -16,7 +16,7 @@ from mcq_jax import passes, planning, sharding, sweeps
 from mcq_jax.model import run
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.positions import places_of
-from mcq_jax.passes import resumed_pass, row_edits
+from mcq_jax.passes import resumed_pass
 from mcq_jax.sweeps import forecasts
 from tests import programs
 from tests.sharding import small_runs as runs
@@ -257,20 +257,20 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
             config=config, keep_blocks=True,
         )  # fmt: skip
         plan = sweeps.every_node(config).take(np.arange(config.nodes))
-        rows = row_edits.rows_at(plan, 0)
+        rows = plan.rows_at(0)
         batch, places_of_rows = resumed_pass._begin(
             start.resid_pre, start.answer_position, 0,
             np.zeros(config.nodes, np.int32), suffix=1, sources=SOURCES, config=config,
         )  # fmt: skip
-        sources = passes.NodeOutputs(
-            jnp.zeros((config.layers, PROMPTS, SOURCES, *start.nodes.z.shape[2:])),
-            jnp.zeros((config.layers, PROMPTS, SOURCES, config.width)),
-        )
+        sources = {
+            site: jnp.zeros((config.layers, PROMPTS, SOURCES, 1, *nodes.shape[2:]))
+            for site, nodes in start.nodes.items()
+        }
         resumed = resumed_pass._advance.lower(
             (placed.layers[0], (start.blocks[0],), np.int32(0)),
             (constants, sources, np.int32(0)), [batch], places_of_rows, rows,
             np.ones(config.nodes, bool),
-            edits_of=row_edits.row_edits(plan), config=config, keep_nodes=False,
+            edits_of=plan.edits, config=config, keep_nodes=False,
         )  # fmt: skip
         answers = passes.read_answers.lower(
             placed.unembedding, batch, np.zeros((PROMPTS, CHOICES), np.int32),
