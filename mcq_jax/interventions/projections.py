@@ -73,6 +73,10 @@ def orthonormal(basis: ArrayLike) -> Float[Array, "*axes vector width"]:
 
 
 def _gram_schmidt(vectors: Float[Array, "vector width"]) -> Array:
+    # Squares of very long or short vectors would leave float32; a span has no lengths.
+    largest = jax.lax.stop_gradient(jnp.abs(vectors).max(-1, keepdims=True))
+    vectors = vectors / jnp.where(largest == 0, 1.0, largest)
+
     def add(number: int, basis: Array) -> Array:
         vector = vectors[number]
         left = vector

@@ -71,6 +71,7 @@ def save_edits(
                 "kind": edit.kind.name,
                 "function": edit.function and _name(edit.function),
                 "arguments": len(edit.arguments),
+                "arrays": list(arrays),
             }
         )
     header = {
@@ -147,7 +148,10 @@ def _edit(path, index: int, words: Mapping, tensors: Mapping, known: Mapping) ->
         found = tensors.get(f"{index}.{key}")
         return None if found is None else jnp.asarray(found)
 
-    missing = {f"{index}.{key}" for key in ("weight", "value")}
+    # What is left out has a meaning, so a lost array would be another edit. Files from
+    # before the list had these in any case.
+    arrays = words.get("arrays", ["layers", "weight", "value"])
+    missing = {f"{index}.{key}" for key in arrays}
     missing |= {f"{index}.arguments.{i}" for i in range(words["arguments"])}
     if absent := sorted(missing - tensors.keys()):
         raise ValueError(f"{path} lacks {', '.join(absent)}; the file is damaged.")

@@ -83,3 +83,9 @@ def test_a_basis_with_dependent_vectors_has_finite_gradients():
     basis = jnp.array(DEPENDENT["twice the same"])
     slope = jax.grad(lambda b: (orthonormal(b) @ jnp.arange(5.0)).sum())(basis)
     assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("length", [1e-25, 1e-19, 1e19, 1e25])
+def test_a_span_has_no_lengths(length: float):
+    basis = np.float32(random(2, 5, seed=1))
+    _close(orthonormal(basis * np.float32(length)), orthonormal(basis))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+import safetensors
 from safetensors.numpy import save_file
 
 from mcq_jax.interventions import (
@@ -107,6 +108,20 @@ def test_a_file_that_lacks_a_tensor_is_refused(tmp_path):
     save_file(tensors, path, metadata={"mcq_jax.edits": json.dumps(header)})
     with pytest.raises(ValueError, match="lacks 0.value, 0.weight"):
         load_edits(path)
+
+
+def test_a_file_that_lost_any_of_its_arrays_is_refused(tmp_path):
+    """What is left out means all: without its layers, an edit would be another one."""
+    whole, less = tmp_path / "whole", tmp_path / "less"
+    save_edits(whole, EDITS)
+    with safetensors.safe_open(whole, framework="numpy") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    assert {"0.layers", "0.units", "2.positions", "2.keys"} <= tensors.keys()
+    for lost in tensors:
+        save_file({k: v for k, v in tensors.items() if k != lost}, less, metadata)
+        with pytest.raises(ValueError, match=f"lacks {lost}; the file is damaged"):
+            load_edits(less)
 
 
 CIRCUIT = Circuit(
