@@ -32,6 +32,7 @@ def about(lab: "Lab") -> About:
         seed=config.seed,
         are_pairs=config.are_pairs,
         left_out=asked.left_out,
+        notes=asked.notes,
         filters=config.filters,
     )
 

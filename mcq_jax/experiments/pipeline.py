@@ -92,6 +92,8 @@ def _open_lab(
     seconds = {"loading": progress.seconds["loading"]}
     said = Record(values=about(lab), seconds=seconds)
     lab.folder.write_text(findings_file("run"), said.to_json("run"))
+    for note in main.notes:
+        progress.say(note)
     progress.say(_plan(config, checkpoint, main))
     return lab
 

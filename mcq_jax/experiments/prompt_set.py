@@ -28,6 +28,8 @@ class PromptSet:
     # Text of the first prompt, and questions left out for their length.
     example: str
     left_out: int
+    # What else a reader must know: repeated questions, fewer than were asked for.
+    notes: tuple[str, ...] = ()
 
     @property
     def gold(self) -> Int[np.ndarray, " prompt"]:
@@ -80,7 +82,7 @@ def check(options: PromptOptions) -> None:
         prompts.read_pairs(options.questions)
         return
     template, _ = _template(options), _shots(options)
-    asked = load_questions(options)
+    asked = load_question_set(options).questions
     prompts.render(asked[0], template, labels=options.labels)
     counts = sorted({len(question.options) for question in asked})
     if len(counts) > 1:
@@ -94,15 +96,17 @@ def make_prompts(options: PromptOptions, checkpoint: Checkpoint) -> PromptSet:
     """Returns the prompts that a run asks, tokenised for its checkpoint."""
     if options.are_pairs:
         return _pairs(options, checkpoint)
-    asked = load_questions(options)
+    asked = load_question_set(options)
     template = _template(options)
     shots = _shots(options)
     chat = (
         prompts.chat_of(checkpoint.tokenizer) if options.inside_chat_template else None
     )
     kept, example, labels, left_out = [], "", (), 0
-    for question in asked:
-        examples = prompts.shots_for(question, shots) if shots else ()
+    for question in asked.questions:
+        examples = (
+            prompts.shots_for(question, shots, count=options.shots) if shots else ()
+        )
         rendered = prompts.render_rotations(
             question, template, labels=options.labels, shots=examples, chat=chat
         )
@@ -125,17 +129,24 @@ def make_prompts(options: PromptOptions, checkpoint: Checkpoint) -> PromptSet:
         labels=labels,
         example=example,
         left_out=left_out,
+        notes=asked.notes,
     )
 
 
 def load_questions(options: PromptOptions) -> Sequence[Question]:
     """Returns the questions of a run."""
+    return load_question_set(options).questions
+
+
+def load_question_set(options: PromptOptions) -> prompts.QuestionSet:
+    """Returns the questions of a run, and what was left out of them."""
     if options.questions == "planted":
         count = options.question_count or 24
-        return planted.generate_questions(
+        made = planted.generate_questions(
             count, choices=options.planted_choices, seed=options.seed
         )
-    return prompts.load_questions(
+        return prompts.QuestionSet(questions=made)
+    return prompts.load_question_set(
         options.questions,
         count=options.question_count,
         seed=options.seed,
@@ -178,18 +189,19 @@ def _is_too_long(
 
 
 def _pairs(options: PromptOptions, checkpoint: Checkpoint) -> PromptSet:
-    pairs = prompts.read_pairs(options.questions)[: options.question_count]
+    loaded = prompts.load_pair_set(options.questions, count=options.question_count)
     context = checkpoint.config.context
     context = min(options.longest_prompt or context, context)
     both = [
         prompts.tokenise_pair(pair, checkpoint.tokenizer, context=context)
-        for pair in pairs
+        for pair in loaded.pairs
     ]
     asked, sources = prompts_of_pairs(both)
     return PromptSet(
         prompts=asked,
         pair_source=sources.index[:, 0],
         labels=tuple(f"answer {i}" for i in range(len(asked[0].answer_ids))),
-        example=pairs[0].clean,
+        example=loaded.pairs[0].clean,
         left_out=0,
+        notes=loaded.notes,
     )

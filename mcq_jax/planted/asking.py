@@ -59,7 +59,7 @@ def generate_questions(
         if len(found) == count:
             break
         question = _question(choices, random)
-        found.setdefault(question.id, question)
+        found.setdefault(question.content_id, question)
     if len(found) < count or count < 1:
         raise ValueError(
             f"{count} questions were asked for and {len(found)} different ones found; "

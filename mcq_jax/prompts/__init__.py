@@ -8,7 +8,8 @@
 from mcq_jax.prompts.chat import ChatTemplate, chat_of
 from mcq_jax.prompts.datasets import (
     GENERATORS,
-    distinct,
+    QuestionSet,
+    load_question_set,
     load_questions,
     load_shots,
     read_jsonl,
@@ -19,9 +20,11 @@ from mcq_jax.prompts.datasets import (
 from mcq_jax.prompts.identity import question_names
 from mcq_jax.prompts.pairs import (
     Pair,
+    PairSet,
     TokenisedPair,
     aligned_positions,
     aligned_spans,
+    load_pair_set,
     read_pairs,
     tokenise_pair,
 )
@@ -61,7 +64,9 @@ __all__ = [
     "Encoding",
     "KeyClass",
     "Pair",
+    "PairSet",
     "Question",
+    "QuestionSet",
     "RenderedPrompt",
     "Span",
     "Template",
@@ -79,7 +84,8 @@ __all__ = [
     "copy_colour",
     "from_left_padded",
     "key_classes",
-    "distinct",
+    "load_pair_set",
+    "load_question_set",
     "load_questions",
     "load_shots",
     "question_names",

@@ -73,18 +73,59 @@ class TokenisedPair:
     source: tokens.TokenisedPrompt
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairSet:
+    """Pairs to ask, and what a reader of the answers must know about them."""
+
+    pairs: tuple[Pair, ...]
+    # Sentences on what was left out or is missing, such as repeated pairs.
+    notes: tuple[str, ...] = ()
+
+
+def load_pair_set(path: str | pathlib.Path, *, count: int | None = None) -> PairSet:
+    """Returns the first `count` pairs of a JSONL file, each once; all where left out.
+
+    A pair that repeats both prompts and the answers of an earlier one is left out;
+    where there are fewer than `count`, all are taken. Notes say so.
+    """
+    pairs, notes = read_pairs(path), []
+    first: dict[tuple[str, str, int | None], Pair] = {}
+    for pair in pairs:
+        key = (pair.content_id, identity.normalised(pair.source), pair.source_gold)
+        first.setdefault(key, pair)
+    distinct = tuple(first.values())
+    if len(distinct) < len(pairs):
+        notes.append(
+            f"{len(pairs) - len(distinct)} of {len(pairs)} pairs of {path} repeat "
+            "another one and were left out: each pair is asked once."
+        )
+    if count is not None and count > len(distinct):
+        notes.append(
+            f"{count} pairs were asked for, but {path} has {len(distinct)}: all of "
+            "them are asked."
+        )
+    return PairSet(pairs=distinct[:count], notes=tuple(notes))
+
+
 def read_pairs(path: str | pathlib.Path) -> tuple[Pair, ...]:
     """Reads a JSONL file with one pair a line.
 
     A line has `clean`, `source`, `answers` and `gold`, and may have `source_gold`, `id`
-    and `spans`: a name to [[start, end] in clean, [start, end] in source].
+    and `spans`: a name to [[start, end] in clean, [start, end] in source]. Repeated
+    pairs are all there; one id for two different clean prompts is refused.
     """
-    pairs = []
+    pairs, by_id = [], {}
     for place, record in lines.read_records(path):
         try:
-            pairs.append(_pair(record))
+            pair = _pair(record)
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from error
+        if by_id.setdefault(pair.id, pair).content_id != pair.content_id:
+            raise ValueError(
+                f"{place}: the id {pair.id!r} is that of another pair before; give "
+                "each pair an id of its own, or none."
+            )
+        pairs.append(pair)
     if not pairs:
         raise ValueError(f"No pairs in {path}; give one JSON object a line.")
     return tuple(pairs)
@@ -219,6 +260,14 @@ def _span(name: str, sides: object, side: int) -> rendering.Span:
 
 
 def _check(pair: Pair) -> None:
+    for what, text in (
+        ("the id", pair.id),
+        ("the clean prompt", pair.clean),
+        ("the source prompt", pair.source),
+        *((f"answer {i}", answer) for i, answer in enumerate(pair.answers)),
+        *(("a span's name", span.kind) for span in pair.clean_spans),
+    ):
+        identity.require_characters(text, what)
     if not pair.clean or not pair.source:
         raise ValueError(f"Pair {pair.id!r} has an empty prompt; give both texts.")
     count = len(pair.answers)

@@ -131,10 +131,10 @@ def _distinct(
     random = np.random.default_rng(seed)
     order = random.permutation(items)
     found: dict[str, questions.Question] = {}
-    # With all options shown, an item has only as many questions as it has orders.
+    # With all options shown, an item has only one question: order makes no other.
     for attempt in range(20 * count + 100):
         question = one(attempt, order, random)
-        found.setdefault(question.id, question)
+        found.setdefault(question.content_id, question)
         if len(found) == count:
             return tuple(found.values())
     raise ValueError(

@@ -11,6 +11,7 @@ def section(run: RunResults) -> Section:
     scope = [_SCOPE]
     if run.about.left_out:
         scope.append(f"{run.about.left_out} questions were left out for length.")
+    scope += run.about.notes
     return Section(
         anchor="asked",
         short="Asked",

@@ -42,6 +42,8 @@ class About:
     are_pairs: bool = False
     # Questions left out for their length.
     left_out: int = 0
+    # Sentences on other questions that were left out or are missing.
+    notes: tuple[str, ...] = ()
     # Whether only questions right in every rotation were studied.
     filters: bool = True
 

@@ -72,6 +72,29 @@ def test_pair_prompts_can_be_batched_and_have_no_labels(tmp_path):
     assert np.all(batch.key_option == -1)
 
 
+def test_pairs_with_one_clean_prompt_are_one_question(tmp_path):
+    again = {**RECORD, "source": "Tom and Anna went. Anna gave to", "spans": {}}
+    other = {**RECORD, "gold": 1}
+    pairs = prompts.read_pairs(write(tmp_path, RECORD, again, other))
+    clean = [prompts.tokenise_pair(pair, WORDS).clean for pair in pairs]
+    names = prompts.question_names(clean)
+    assert names.tolist() == [pairs[0].id, pairs[0].id, pairs[2].id]
+    assert clean[0].place.tolist() == clean[0].letter.tolist() == [-1, -1]
+
+
+def test_a_repeated_pair_is_asked_once_and_fewer_than_asked_for_are_all(tmp_path):
+    other = {**RECORD, "source": "Tom and Anna went. Anna gave to", "spans": {}}
+    path = write(tmp_path, RECORD, other, {**RECORD, "id": "again"}, other)
+    assert len(prompts.read_pairs(path)) == 4
+    loaded = prompts.load_pair_set(path, count=3)
+    assert [pair.source for pair in loaded.pairs] == [RECORD["source"], other["source"]]
+    assert [note.split(f" {path}")[0] for note in loaded.notes] == [
+        "2 of 4 pairs of",
+        "3 pairs were asked for, but",
+    ]
+    assert len(prompts.load_pair_set(path, count=1).pairs) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -88,10 +111,12 @@ def test_pair_prompts_can_be_batched_and_have_no_labels(tmp_path):
         ({"spans": {"x": [[0, 99], [0, 4]]}}, r"Span 'x' \[0, 99\) .* 32 characters"),
         ({"spans": {"x": [[4, 4], [0, 4]]}}, r"Span 'x' \[4, 4\)"),
         ({"spans": {"x": [["0", 4], [0, 4]]}}, "Span 'x' is"),
+        ({"clean": "Mary gave", "spans": {}}, "the id 'a' is that of another pair"),
+        ({"source": "a\udc00"}, "Character 1 of the source prompt is half a char"),
     ],
 )
 def test_malformed_pairs_are_refused_with_their_line(tmp_path, change, message):
-    path = write(tmp_path, RECORD, {**RECORD, **change})
+    path = write(tmp_path, {**RECORD, "id": "a"}, {**RECORD, "id": "a", **change})
     with pytest.raises(ValueError, match=f"line 2: .*{message}"):
         prompts.read_pairs(path)
 

@@ -47,6 +47,32 @@ def test_a_given_id_is_kept():
     assert named.id == "mine"
 
 
+def test_the_content_is_known_whatever_id_subject_and_order():
+    for change in (
+        {"id": "other", "subject": "law"},
+        {"options": ("b", "c", "a"), "gold": 0},
+        {"text": " Which?\n"},
+    ):
+        same = dataclasses.replace(QUESTION, **change)
+        assert same.content_id == QUESTION.content_id
+    turned = prompts.rotations(QUESTION)
+    assert {q.content_id for q in turned} == {QUESTION.content_id}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": "which?"},
+        {"options": ("a", "b", "d")},
+        {"options": ("a", "b", "c", "c")},
+        {"options": ("b", "a", "c")},  # the same options, but another one is right
+    ],
+)
+def test_another_text_option_or_right_option_is_another_question(change):
+    other = dataclasses.replace(QUESTION, **change)
+    assert other.content_id != QUESTION.content_id
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -54,7 +80,14 @@ def test_a_given_id_is_kept():
         ({"gold": 3}, "Right option 3 .* from 0 to 2"),
         ({"gold": -1}, "Right option -1"),
         ({"options": ("a", "b", " ")}, "Option 2 .* is empty"),
-        ({"options": ("a", "b", "b")}, "Option 2 .* same as the right one, 'b'"),
+        (
+            {"options": ("a", "b", "b")},
+            "Option 2 .* says the same as the right one, 'b'",
+        ),
+        ({"options": ("a", "b", "b ")}, "Option 2 .*, 'b ', says the same"),
+        ({"text": "a\ud800b"}, "Character 1 of the question is half a char"),
+        ({"id": "\udfff"}, "of the id is half a character .*dfff"),
+        ({"text": "\u200b \xa0"}, "text of question .* is empty"),
         ({"text": " "}, "text of question .* is empty"),
     ],
 )
@@ -66,48 +99,3 @@ def test_bad_questions_are_refused_with_what_to_do(change, message):
 def test_wrong_options_may_repeat_each_other():
     question = prompts.Question(text="Which?", options=("a", "b", "a"), gold=1)
     assert question.options == ("a", "b", "a")
-
-
-SAME = {
-    "a trailing space": ("yellow", "yellow "),
-    "another kind of space": ("dark green", "dark\u00a0 green"),
-    "composed and not": ("caf\u00e9", "cafe\u0301"),
-    "full width": ("ABC", "\uff21\uff22\uff23"),
-    "a soft hyphen": ("zero", "ze\u00adro"),
-}
-
-
-@pytest.mark.parametrize("name", SAME)
-def test_a_wrong_option_that_says_the_same_as_the_right_one_is_refused(name: str):
-    right, wrong = SAME[name]
-    with pytest.raises(ValueError, match="says the same as the right one"):
-        prompts.Question(text="Which?", options=(right, wrong, "other"), gold=0)
-
-
-def test_what_differs_to_a_reader_may_stand_side_by_side():
-    for options in (("10²", "102"), ("Aa", "aa"), ("1", "-1")):
-        assert (
-            prompts.Question(text="Which?", options=options, gold=0).options == options
-        )
-
-
-def test_half_a_character_is_refused_by_its_place():
-    with pytest.raises(ValueError, match="Character 3 of the question is half a char"):
-        prompts.Question(text="abc\ud800", options=("a", "b"), gold=0)
-
-
-def test_place_and_letter_of_the_right_option_are_two_things():
-    from mcq_jax import planted
-    from mcq_jax.planted import asking
-    from mcq_jax.prompts import render, tokenise
-
-    question = planted.generate_questions(1, choices=4, seed=0)[0]
-    shown = ("C", "A", "D", "B")
-    rendered = render(question, planted.TEMPLATE, labels=shown, alphabet="ABCD")
-    prompt = tokenise(rendered, asking.tokenizer())
-    assert prompt.gold_place == question.gold
-    assert "ABCD"[prompt.gold_letter] == shown[question.gold]
-    assert prompt.right.tolist() == [i == question.gold for i in range(4)]
-    assert prompt.content_id == question.content_id
-    with pytest.raises(ValueError, match="give each label once"):
-        render(question, planted.TEMPLATE, labels=shown, alphabet="ABC")

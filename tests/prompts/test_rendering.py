@@ -198,3 +198,15 @@ def test_a_worked_example_with_more_options_than_labels_is_refused():
     question = prompts.Question(text="Which?", options=("a", "b"), gold=0)
     with pytest.raises(ValueError, match="2 answer labels for 4 options in worked"):
         prompts.render(question, shots=SHOTS)
+
+
+@pytest.mark.parametrize("alphabet", ["ABC", "AABCD", "WXYZ"])
+def test_an_alphabet_without_the_labels_is_refused(alphabet):
+    with pytest.raises(ValueError, match="The alphabet .* give each label once"):
+        prompts.render(QUESTION, labels="DCBA", alphabet=alphabet)
+
+
+def test_a_worked_example_that_is_the_question_itself_is_refused():
+    turned = dataclasses.replace(prompts.rotations(QUESTION)[1], id="x", subject="y")
+    with pytest.raises(ValueError, match="example 'x' is question .* itself"):
+        prompts.render(QUESTION, shots=[*SHOTS, turned])

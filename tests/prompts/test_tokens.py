@@ -1,5 +1,4 @@
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -59,6 +58,27 @@ def test_prompt_and_answer_id_spell_prompt_and_answer(template):
     for answer, index in zip(rendered.answers, prompt.answer_ids, strict=True):
         spelled = BPE.decode([*prompt.ids.tolist(), int(index)])
         assert spelled == small.BOS + rendered.text + answer
+
+
+def test_place_and_letter_are_the_index_where_labels_stand_in_their_order():
+    for prompt in map(
+        lambda r: prompts.tokenise(r, BPE), prompts.render_rotations(QUESTION)
+    ):
+        assert prompt.place.tolist() == prompt.letter.tolist() == [0, 1, 2, 3]
+        assert prompt.gold_place == prompt.gold_letter == prompt.gold
+        assert prompt.right.tolist() == [i == prompt.gold for i in range(4)]
+        assert prompt.content_id == QUESTION.content_id
+
+
+def test_shuffled_labels_tell_the_gold_letter_from_its_place():
+    rendered = prompts.render(QUESTION, labels="CADB", alphabet="ABCD")
+    assert "\nA) apple\n" in rendered.text
+    prompt = prompts.tokenise(rendered, BPE)
+    assert prompt.letter.tolist() == [2, 0, 3, 1]
+    assert (prompt.gold, prompt.gold_place, prompt.gold_letter) == (1, 1, 0)
+    in_order = prompts.tokenise(prompts.render(QUESTION), BPE)
+    alike = np.argsort(prompt.letter)
+    assert np.array_equal(prompt.answer_ids[alike], in_order.answer_ids)
 
 
 def test_default_template_has_the_same_label_and_answer_tokens_harness_has_not():
@@ -271,24 +291,3 @@ def test_left_padding_becomes_right_padding(kind):
 def test_masks_that_are_not_one_run_are_refused(mask):
     with pytest.raises(ValueError, match="attention mask"):
         prompts.from_left_padded(np.array([[1, 2, 3]]), np.array(mask))
-
-
-def test_prompts_of_one_content_have_one_name_whatever_their_ids():
-    asked = prompts.Question(text="Which?", options=("a", "b", "c"), gold=1, id="one")
-    again = prompts.Question(
-        text="Which? ", options=("c", "b", "a"), gold=1, id="two", subject="other"
-    )
-    other = prompts.Question(text="Which?", options=("a", "b", "c"), gold=0, id="three")
-    names = prompts.question_names(
-        [_Asked(q.id, q.content_id) for q in (asked, again, other)]
-    )
-    assert names.tolist() == ["one", "one", "three"]
-    with pytest.raises(ValueError, match="Two different questions have the id 'one'"):
-        prompts.question_names(
-            [_Asked("one", asked.content_id), _Asked("one", other.content_id)]
-        )
-
-
-class _Asked(NamedTuple):
-    question: str
-    content_id: str
