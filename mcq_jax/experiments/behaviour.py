@@ -8,7 +8,8 @@ import numpy as np
 from mcq_jax import metrics, passes, prompts
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.study import Study, split_in_two, study_pairs, study_questions
-from mcq_jax.results import BehaviourFindings, Estimate, Gate
+from mcq_jax.metrics import Gate
+from mcq_jax.results import BehaviourFindings
 from mcq_jax.sweeps.sources import choose_sources
 
 if TYPE_CHECKING:
@@ -113,12 +114,19 @@ def _judge(lab: "Lab") -> tuple[Gate, np.ndarray, Columns]:
         half = len(sources)
         base = {name: column[:half] for name, column in table.items()}
         source = {name: column[half:] for name, column in table.items()}
-        gate = gate_pairs(base, source, seed=config.seed)
+        gate = metrics.gate_of_pairs(
+            metrics.nets(base["answer_logits"], base["gold"]),
+            metrics.nets(source["answer_logits"], base["gold"]),
+            base["question"],
+            seed=config.seed,
+        )
         chosen = metrics.predictions(base["answer_logits"], without_prior=False)
         right = chosen == base["gold"]
         kept = base["question"][right] if config.filters else base["question"]
         return gate, kept, base
-    gate = gate_questions(table, seed=config.seed)
+    gate = metrics.gate(
+        table["answer_logits"], table["gold"], table["question"], seed=config.seed
+    )
     kept = np.unique(table["question"])
     if config.filters:
         kept = metrics.kept_questions(
@@ -145,14 +153,14 @@ def describe(table: Columns, kept: int, gate: Gate, enough: bool) -> BehaviourFi
     )
     matrix = metrics.gold_by_letter(table["answer_logits"], table["gold"])
     return BehaviourFindings(
-        accuracy=estimate(found.raw_accuracy),
-        prior_corrected_accuracy=estimate(found.prior_corrected_accuracy),
-        consistent_accuracy=estimate(found.consistent_accuracy),
-        net_logit=estimate(found.net),
-        loss=estimate(found.loss),
-        loss_outside=estimate(found.loss_outside),
-        loss_inside=estimate(found.loss_inside),
-        answer_mass=estimate(found.answer_mass),
+        accuracy=found.raw_accuracy,
+        prior_corrected_accuracy=found.prior_corrected_accuracy,
+        consistent_accuracy=found.consistent_accuracy,
+        net_logit=found.net,
+        loss=found.loss,
+        loss_outside=found.loss_outside,
+        loss_inside=found.loss_inside,
+        answer_mass=found.answer_mass,
         accuracy_by_gold=tuple(found.accuracy_by_gold_letter.tolist()),
         share_by_letter=tuple(found.share_by_letter.tolist()),
         letter_prior=tuple(found.letter_prior.tolist()),
@@ -160,54 +168,4 @@ def describe(table: Columns, kept: int, gate: Gate, enough: bool) -> BehaviourFi
         kept_questions=kept,
         gate=gate,
         enough_questions=enough,
-    )
-
-
-def gate_questions(table: Columns, *, seed: int) -> Gate:
-    """Returns whether the answers follow the right letter at all (definitions: D)."""
-    found = metrics.gate(
-        table["answer_logits"], table["gold"], table["question"], seed=seed
-    )
-    return Gate(
-        open=found.open,
-        selectivity=found.statistic,
-        null_low=found.null_low,
-        null_high=found.null_high,
-        p_value=found.p_value,
-        null=found.null,
-        reason=found.reason,
-    )
-
-
-def gate_pairs(clean: Columns, source: Columns, *, seed: int) -> Gate:
-    """Returns whether a pair's two prompts differ in the clean prompt's net logit.
-
-    Pairs have no letters to permute: the null flips the sign of whole pairs.
-    """
-    difference = metrics.nets(clean["answer_logits"], clean["gold"]) - metrics.nets(
-        source["answer_logits"], clean["gold"]
-    )
-    found = metrics.interval(difference, clean["question"], seed=seed)
-    p_value = metrics.sign_flip_p(difference, clean["question"], seed=seed)
-    is_open = found.low > 0
-    spread = 1.96 * float(np.sqrt((difference**2).sum())) / len(difference)
-    return Gate(
-        open=is_open,
-        selectivity=found.mean,
-        null_low=-spread,
-        null_high=spread,
-        p_value=p_value,
-        null="sign flips of clean minus source net logit, by pair",
-        reason=(
-            f"clean minus source net logit is {found.mean:.2f} "
-            f"({found.low:.2f} to {found.high:.2f}, {found.n_questions} pairs): "
-            + ("there is an effect to explain." if is_open else "it does not exceed 0.")
-        ),
-    )
-
-
-def estimate(found: metrics.Interval) -> Estimate:
-    """Returns an interval in the form that findings have."""
-    return Estimate(
-        mean=found.mean, low=found.low, high=found.high, questions=found.n_questions
     )

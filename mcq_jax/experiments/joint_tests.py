@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcq_jax import metrics, passes
-from mcq_jax.experiments.behaviour import Columns, estimate
+from mcq_jax.experiments.behaviour import Columns
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.node_effects import (
     Bank,
@@ -199,8 +199,8 @@ def describe(
             JointFound(
                 kind=kind,
                 size=int(sets.masks[members[0]].sum()),
-                sufficiency=sufficiency.ratio and estimate(sufficiency.ratio),
-                necessity=necessity.ratio and estimate(necessity.ratio),
+                sufficiency=sufficiency.ratio,
+                necessity=necessity.ratio,
                 refused=sufficiency.refused,
             )
         )

@@ -22,7 +22,7 @@ from mcq_jax.experiments.study import Study
 from mcq_jax.interventions import Site, all_nodes
 from mcq_jax.model.arithmetic import soft_cap
 from mcq_jax.prompts import KeyClass, batch_of
-from mcq_jax.results import Estimate, NodeEffectsFindings, NodeFound
+from mcq_jax.results import NodeEffectsFindings, NodeFound
 
 if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
@@ -259,11 +259,11 @@ def _nodes(lab: "Lab", effects: metrics.NodeEffects) -> tuple[NodeFound, ...]:
                 name=str(node),
                 layer=node.layer,
                 head=-1 if node.head is None else node.head,
-                direct={kind: _at(direct[kind], at) for kind in kinds},
-                total={kind: _at(total[kind], at) for kind in kinds},
-                loss=_at(losses["total"], at),
-                loss_outside=_at(losses["outside"], at),
-                loss_inside=_at(losses["inside"], at),
+                direct={kind: direct[kind].at(at) for kind in kinds},
+                total={kind: total[kind].at(at) for kind in kinds},
+                loss=losses["total"].at(at),
+                loss_outside=losses["outside"].at(at),
+                loss_inside=losses["inside"].at(at),
                 promotion=float(readings.promotion[at]),
                 letter_prior=tuple(readings.letter_prior[at].tolist()),
                 selectivity=float(readings.selectivity[at]),
@@ -285,12 +285,3 @@ def _p_values(direct: np.ndarray, question: np.ndarray) -> np.ndarray:
 
 # As a share of the largest effect.
 _ROUNDING = 1e-6
-
-
-def _at(found: metrics.Intervals, at: tuple[int, int]) -> Estimate:
-    return Estimate(
-        mean=float(found.mean[at]),
-        low=float(found.low[at]),
-        high=float(found.high[at]),
-        questions=found.n_questions,
-    )

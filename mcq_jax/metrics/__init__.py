@@ -38,11 +38,10 @@ from mcq_jax.metrics.effects import (
     accuracy_drop,
     direct_effect,
     loss_effect,
-    mean_over_sources,
     node_effects,
     total_effect,
 )
-from mcq_jax.metrics.gating import Gate, gate
+from mcq_jax.metrics.gating import Gate, gate, gate_of_pairs
 from mcq_jax.metrics.head_classes import (
     PRECEDENCE,
     HeadClass,
@@ -77,7 +76,6 @@ from mcq_jax.metrics.selection import (
     select,
 )
 from mcq_jax.metrics.significance import (
-    benjamini_hochberg,
     max_statistic_p,
     sign_flip_p,
 )
@@ -87,7 +85,6 @@ from mcq_jax.metrics.statistics import (
     Intervals,
     interval,
     intervals,
-    percentile_interval,
     question_sums,
     ratio_interval,
 )
@@ -97,7 +94,6 @@ __all__ = [
     "answer_directions",
     "answer_mass",
     "Behaviour",
-    "benjamini_hochberg",
     "centred",
     "classify_heads",
     "conservation_error",
@@ -107,6 +103,7 @@ __all__ = [
     "followed_letters",
     "Gate",
     "gate",
+    "gate_of_pairs",
     "gold_by_answer",
     "gold_by_letter",
     "head_evidence",
@@ -124,7 +121,6 @@ __all__ = [
     "loss_parts",
     "LossParts",
     "max_statistic_p",
-    "mean_over_sources",
     "measure_behaviour",
     "necessity",
     "net",
@@ -136,7 +132,6 @@ __all__ = [
     "NodeEffects",
     "NodeIndex",
     "ov_margin",
-    "percentile_interval",
     "PRECEDENCE",
     "predictions",
     "proto_index",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from mcq_jax.metrics import answers
 
@@ -108,14 +108,3 @@ def accuracy_drop(
     """Returns 1 where the patch turns a right answer wrong, -1 the other way round."""
     before = answers.is_correct(answer_logits, gold).astype(jnp.float32)
     return before - answers.is_correct(patched_logits, gold).astype(jnp.float32)
-
-
-def mean_over_sources(
-    effect: Float[Array, " source *node"], is_present: Bool[Array, " source"]
-) -> Float[Array, "*node"]:
-    """Returns the mean over a prompt's sources; NaN where it has none.
-
-    Effects are averaged, never the patched logits: a loss is not linear in them.
-    """
-    weights = is_present.astype(jnp.float32).reshape((-1,) + (1,) * (effect.ndim - 1))
-    return jnp.where(weights > 0, effect, 0.0).sum(axis=0) / weights.sum()

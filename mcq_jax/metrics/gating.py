@@ -4,30 +4,32 @@ Without it, a model at chance still yields a ranking of nodes, a selected set an
 recovery ratio, all of them about noise.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int, Num, Shaped
 
-from mcq_jax.metrics import letters
+from mcq_jax.metrics import letters, significance, statistics
 
 # A draw that restores the golds adds up in another order; it must count as a tie.
 _TIE = 1e-9
+# Of the null above its upper end. A draw leaves the golds as they are, or like it, in 1
+# of so many; where that is more often, no D can lie above.
+_TAIL = 0.025
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """Selectivity D of the model beside its null."""
+    """Whether there is an effect to explain: D against its null."""
 
-    statistic: float  # D, logits
+    open: bool  # D is above its null: there may be a circuit to find
+    selectivity: float  # D, logits; NaN where it cannot be measured
     null_low: float  # 2.5 % of D under permuted golds
     null_high: float  # 97.5 %
     p_value: float  # one-sided: chance of a D this high in the null
-    n_questions: int
-    n_prompts: int
     null: str  # how golds were permuted
-    open: bool  # D is above its null: there may be a circuit to find
-    reason: str  # one sentence for the report
+    reason: str  # one sentence: why it is open or closed
 
 
 def gate(
@@ -47,13 +49,14 @@ def gate(
     give a null too narrow by up to sqrt(choices - 1) for a model that likes one wrong
     option wherever it stands. With one prompt per question, golds are permuted across
     questions. Sets with an unequal number of prompts per question were filtered by
-    prompt, and stay closed.
+    prompt, or hold questions more often than others, and stay closed.
     """
     if len(gold) == 0:
         raise ValueError("The gate needs prompts; found none. Give it the whole run.")
+    _require_finite(answer_logits)
+    logits = letters.centred(answer_logits)
     _, index, counts = np.unique(question, return_inverse=True, return_counts=True)
     is_single = len(counts) == len(gold)
-    logits = letters.centred(answer_logits)
     generator = np.random.default_rng(seed)
 
     def permuted_gold() -> np.ndarray:
@@ -69,38 +72,127 @@ def gate(
     null = null[~np.isnan(null)]
     low, high = np.quantile(null, [0.025, 0.975]) if len(null) else (np.nan, np.nan)
     p_value = (1 + (null >= statistic - _TIE).sum()) / (1 + len(null))
-    is_open, reason = _verdict(statistic, low, high, counts)
+    is_open, reason = _judge(statistic, low, high, logits, gold, counts)
     return Gate(
-        statistic=statistic,
+        open=is_open,
+        selectivity=statistic,
         null_low=float(low),
         null_high=float(high),
-        p_value=float(p_value),
-        n_questions=len(counts),
-        n_prompts=len(gold),
+        p_value=math.nan if math.isnan(statistic) else float(p_value),
         null="golds permuted across questions"
         if is_single
         else "golds shifted within each question",
-        open=is_open,
         reason=reason,
     )
 
 
-def _verdict(
-    statistic: float, low: float, high: float, counts: np.ndarray
+def gate_of_pairs(
+    clean: Num[np.ndarray, " prompt"],
+    source: Num[np.ndarray, " prompt"],
+    question: Shaped[np.ndarray, " prompt"],
+    *,
+    seed: int = 0,
+) -> Gate:
+    """Tests whether a pair's two prompts differ in the clean prompt's net logit.
+
+    Pairs have no letters to permute: the null flips the sign of whole questions.
+
+    Args:
+      clean: net logit of the clean prompts; source: of theirs, with the clean gold.
+    """
+    difference = np.asarray(clean, np.float64) - np.asarray(source, np.float64)
+    _require_finite(difference[:, None])
+    mean = statistics.interval(difference, question, seed=seed)
+    sums, counts = statistics.question_sums(difference, question)
+    spread = 1.96 * math.sqrt((sums**2).sum()) / counts.sum()
+    is_open = mean.low > 0
+    if mean.questions == 1:
+        reason = (
+            "one pair says nothing about others, whatever it does; give several pairs "
+            "with different clean prompts."
+        )
+    else:
+        reason = (
+            f"clean minus source net logit is {mean.mean:.2f} ({mean.low:.2f} to "
+            f"{mean.high:.2f}, {mean.questions} pairs): "
+            + ("there is an effect to explain." if is_open else "it does not exceed 0.")
+        )
+    return Gate(
+        open=is_open,
+        selectivity=mean.mean,
+        null_low=-spread,
+        null_high=spread,
+        p_value=significance.sign_flip_p(difference, question, seed=seed),
+        null="sign flips of clean minus source net logit, by pair",
+        reason=reason,
+    )
+
+
+def _require_finite(logits: np.ndarray) -> None:
+    broken = int((~np.isfinite(logits).all(axis=1)).sum())
+    if broken:
+        raise ValueError(
+            f"The answer logits of {broken} of {len(logits)} prompts are no finite "
+            "numbers; look for what overflows in the model, or choose another dtype."
+        )
+
+
+def _judge(
+    statistic: float,
+    low: float,
+    high: float,
+    logits: np.ndarray,
+    gold: np.ndarray,
+    counts: np.ndarray,
 ) -> tuple[bool, str]:
+    """Returns whether the gate is open and why; what cannot be judged comes first."""
     found = f"D = {statistic:.3f}, null {low:.3f} to {high:.3f}"
     if np.isnan(statistic):
-        return False, "D needs at least two gold letters; add rotations of the options."
+        return False, (
+            f"the right option has the same place, {gold[0] + 1} of "
+            f"{logits.shape[1]}, in every prompt, and D compares gold letters: ask "
+            "each question with its options in every rotation."
+        )
     if counts.min() != counts.max():
         return False, (
-            f"questions have {counts.min()} to {counts.max()} prompts: a set filtered "
-            "by prompt shows a circuit in noise; give every rotation of every question."
+            f"questions have {counts.min()} to {counts.max()} prompts, not all the "
+            "same number: in a set filtered by prompt even noise shows a circuit; give "
+            "every question in every rotation, once."
+        )
+    if np.ptp(logits, axis=0).max() <= _TIE:
+        return False, (
+            "every prompt has the same answer logits, whichever letter is right; no "
+            "circuit to find."
+        )
+    chance = _chance_of_no_change(logits.shape[1], gold, counts)
+    if chance > _TAIL:
+        return False, (
+            f"{_too_few(len(counts))} to tell D from its null ({found}): one in "
+            f"{1 / chance:.0f} permutations of the golds changes nothing, and D must "
+            "lie above 97.5 % of them; ask more questions."
         )
     if statistic > high + _TIE:
         return True, f"the gold letter moves the logits ({found})."
     if statistic < low - _TIE:
         return False, f"the model avoids the gold letter ({found}); no circuit to find."
     return False, f"D lies inside its null ({found}); no circuit to find."
+
+
+def _too_few(questions: int) -> str:
+    return (
+        "1 question is too few"
+        if questions == 1
+        else f"{questions} questions are too few"
+    )
+
+
+def _chance_of_no_change(choices: int, gold: np.ndarray, counts: np.ndarray) -> float:
+    """Returns how often a draw of the null leaves all golds as they are."""
+    if len(counts) < len(gold):  # one shift per question
+        return float(choices) ** -len(counts)
+    same = np.bincount(gold)
+    arrangements = math.lgamma(len(gold) + 1) - sum(math.lgamma(n + 1) for n in same)
+    return math.exp(-arrangements)
 
 
 def _selectivity(centred_logits: np.ndarray, gold: np.ndarray) -> float:

@@ -118,7 +118,8 @@ def proto_index(
 ) -> Interval:
     """Returns s of a single-letter head on its own letter, interval by question.
 
-    Above 0, the letter's head has begun to look whether the letter is right.
+    Above 0, the letter's head has begun to look whether the letter is right. Head
+    classes go without it; it is for following one head over checkpoints.
     """
     attention = np.asarray(label_attention, np.float64)
     is_gold = (gold[:, None] == np.arange(attention.shape[1])).astype(np.float64)
@@ -131,7 +132,7 @@ def proto_index(
     return statistics.percentile_interval(
         float(followed_letters(_shares(sums.sum(axis=0)))[letter]),
         followed_letters(_shares(drawn))[:, letter],
-        n_questions=len(sums),
+        questions=len(sums),
     )
 
 

@@ -72,6 +72,6 @@ def _reason(difference: Interval) -> str:
     return (
         f"clean minus source is {difference.mean:.3g} with an interval of "
         f"{difference.low:.3g} to {difference.high:.3g} over "
-        f"{difference.n_questions} questions: it includes 0, so there is nothing to "
+        f"{difference.questions} questions: it includes 0, so there is nothing to "
         "recover; use more questions, or look at the gate."
     )

@@ -45,18 +45,6 @@ def max_statistic_p(
     return p_values.reshape(sums.shape[1:])
 
 
-def benjamini_hochberg(
-    p_values: Float[np.ndarray, "*node"],
-) -> Float[np.ndarray, "*node"]:
-    """Returns q-values: keeping q <= 0.05 leaves at most 5 % false finds on average."""
-    flat = np.asarray(p_values, dtype=np.float64).reshape(-1)
-    order = np.argsort(flat, kind="stable")
-    scaled = flat[order] * len(flat) / np.arange(1, len(flat) + 1)
-    q_values = np.empty_like(flat)
-    q_values[order] = np.minimum.accumulate(scaled[::-1])[::-1]
-    return np.minimum(q_values, 1.0).reshape(np.shape(p_values))
-
-
 def _step_down(flat: np.ndarray, signs: np.ndarray) -> np.ndarray:
     """Returns corrected p-values for nodes in falling order of their statistic."""
     observed = np.abs(flat.sum(axis=0))

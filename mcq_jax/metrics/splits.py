@@ -26,7 +26,8 @@ def split_by_subject(
 ) -> Bool[np.ndarray, " prompt"]:
     """Returns True for the prompts of `fraction` of the subjects.
 
-    The stress split: what was chosen on some subjects must hold on others.
+    The stress split: what was chosen on some subjects must hold on others. No
+    experiment of ours makes it yet; one may.
     """
     return _split(subject, fraction=fraction, seed=seed, unit="subject")
 

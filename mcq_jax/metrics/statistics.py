@@ -14,13 +14,12 @@ from jaxtyping import Float, Shaped
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean over prompts and how sure we are of it."""
+    """A mean over prompts with its 95 % interval, clustered by question."""
 
     mean: float
-    low: float  # of the confidence interval; -inf with a single question
+    low: float  # -inf with a single question, which says nothing about others
     high: float
-    standard_error: float  # NaN with a single question
-    n_questions: int  # the sample size; prompts are not independent
+    questions: int  # the sample size; prompts are not independent
 
     def excludes_zero(self) -> bool:
         return self.low > 0 or self.high < 0
@@ -33,8 +32,17 @@ class Intervals:
     mean: Float[np.ndarray, "*node"]
     low: Float[np.ndarray, "*node"]
     high: Float[np.ndarray, "*node"]
-    standard_error: Float[np.ndarray, "*node"]
-    n_questions: int
+    standard_error: Float[np.ndarray, "*node"]  # NaN with a single question
+    questions: int
+
+    def at(self, node: tuple[int, ...]) -> Interval:
+        """Returns the interval of one node."""
+        return Interval(
+            mean=float(self.mean[node]),
+            low=float(self.low[node]),
+            high=float(self.high[node]),
+            questions=self.questions,
+        )
 
 
 def interval(
@@ -71,14 +79,7 @@ def ratio_interval(
     """
     tops, _ = question_sums(numerator, question)
     bottoms, _ = question_sums(denominator, question)
-    many = _bootstrap(tops, bottoms, resamples=resamples, seed=seed, level=level)
-    return Interval(
-        mean=float(many.mean),
-        low=float(many.low),
-        high=float(many.high),
-        standard_error=float(many.standard_error),
-        n_questions=many.n_questions,
-    )
+    return _bootstrap(tops, bottoms, resamples=resamples, seed=seed, level=level).at(())
 
 
 def intervals(
@@ -99,26 +100,16 @@ def percentile_interval(
     observed: float,
     resampled: Float[np.ndarray, " resample"],
     *,
-    n_questions: int,
+    questions: int,
     level: float = 0.95,
 ) -> Interval:
     """Returns the interval of any statistic whose bootstrap values are at hand."""
-    if n_questions == 1:
-        return Interval(
-            mean=observed,
-            low=-math.inf,
-            high=math.inf,
-            standard_error=math.nan,
-            n_questions=1,
-        )
-    tail = _tail(n_questions, level)
+    if questions == 1:
+        return Interval(mean=observed, low=-math.inf, high=math.inf, questions=1)
+    tail = _tail(questions, level)
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return Interval(
-        mean=observed,
-        low=float(low),
-        high=float(high),
-        standard_error=float(resampled.std(ddof=1)),
-        n_questions=n_questions,
+        mean=observed, low=float(low), high=float(high), questions=questions
     )
 
 
@@ -166,7 +157,7 @@ def _bootstrap(
         low=low,
         high=high,
         standard_error=means.std(axis=0, ddof=1) if len(tops) > 1 else low * np.nan,
-        n_questions=len(tops),
+        questions=len(tops),
     )
 
 

@@ -3,8 +3,9 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mcq_jax.metrics import Gate
 from mcq_jax.report import canvas, cells, palette, scales, words
-from mcq_jax.results import BehaviourFindings, Gate, RunResults
+from mcq_jax.results import BehaviourFindings, RunResults
 
 
 @canvas.styled

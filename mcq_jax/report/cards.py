@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from mcq_jax.results import Estimate
+from mcq_jax.metrics import Interval
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Card:
 
 
 def track(
-    found: Estimate, end: float, marks: tuple[tuple[float, str], ...] = ()
+    found: Interval, end: float, marks: tuple[tuple[float, str], ...] = ()
 ) -> Track | None:
     place = Scale(min(0.0, found.low, *(m for m, _ in marks if m == m)), end)
     if not all(map(math.isfinite, (found.low, found.mean, found.high))):

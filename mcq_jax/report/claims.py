@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from mcq_jax.results import Estimate
+from mcq_jax.metrics import Interval
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 NOT_FOUND, UNDECIDED = "not found", "undecided"
@@ -17,7 +17,7 @@ class Claim:
     why: str
 
 
-def against(found: Estimate, level: float) -> str:
+def against(found: Interval, level: float) -> str:
     """Judges a claim that a mean lies above a level."""
     if not math.isfinite(found.low) or not math.isfinite(found.high):
         return UNTESTABLE

@@ -2,6 +2,7 @@
 
 import math
 
+from mcq_jax.metrics import Interval
 from mcq_jax.report import picks, recovery_figures, words
 from mcq_jax.report.cards import Card, track
 from mcq_jax.report.claims import (
@@ -14,7 +15,7 @@ from mcq_jax.report.claims import (
 )
 from mcq_jax.report.section import Plate, Section
 from mcq_jax.report.table import Cell, Row, Table
-from mcq_jax.results import Estimate, JointFound, RunResults
+from mcq_jax.results import JointFound, RunResults
 
 _SCOPE = (
     "The set was chosen by direct effect, so that its direct paths carry the stated "
@@ -171,7 +172,7 @@ def _joint_row(found: JointFound) -> Row:
     )
 
 
-def _ratio(found: Estimate | None) -> Cell:
+def _ratio(found: Interval | None) -> Cell:
     if found is None:
         return Cell(text=words.MISSING)
     return Cell(text=words.number(found.mean), below=words.spread(found))

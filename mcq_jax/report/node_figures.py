@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from mcq_jax.metrics import Interval
 from mcq_jax.report import canvas, cells, palette, picks, point_labels, scales, words
-from mcq_jax.results import Estimate, NodeFound, RunResults
+from mcq_jax.results import NodeFound, RunResults
 
 LABELLED = 16  # names in a scatter
 UNSURE = 0.42  # side of a cell whose interval includes 0
@@ -46,7 +47,7 @@ def _draw_node(
     place = (float(node.layer), float(node.head if node.head >= 0 else heads + 0.3))
     fraction = scales.signed_root(effect, end)
     # In a planted model even rounding errors have an interval without 0.
-    sure = _excludes_zero(node.direct[kind]) and abs(effect) > 1e-4 * end
+    sure = node.direct[kind].excludes_zero() and abs(effect) > 1e-4 * end
     size = 1.0 if sure else UNSURE
     corner = (place[0] + (1 - size) / 2, place[1] + (1 - size) / 2)
     colour = palette.diverging(fraction)
@@ -58,10 +59,6 @@ def _draw_node(
         axes.add_patch(
             Rectangle(place, 1, 1, fill=False, edgecolor=palette.INK, linewidth=1.5)
         )
-
-
-def _excludes_zero(estimate: Estimate) -> bool:
-    return estimate.low > 0 or estimate.high < 0
 
 
 def _tip(node: NodeFound, kind: str) -> str:
@@ -116,7 +113,7 @@ def direct_and_total(run: RunResults) -> Figure:
 
 
 def _draw_point(
-    axes: Axes, node: NodeFound, across: Estimate, up: Estimate, tip: str
+    axes: Axes, node: NodeFound, across: Interval, up: Interval, tip: str
 ) -> None:
     colour = palette.class_colour(picks.role(node))
     if node.selected:

@@ -3,8 +3,9 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mcq_jax.metrics import Interval
 from mcq_jax.report import canvas, palette, picks, words
-from mcq_jax.results import Estimate, JointFound, RunResults
+from mcq_jax.results import JointFound, RunResults
 
 _MARKERS = {"selected": "D", "next_best": "s", "random": "o", "all": "P"}
 _ORDER = ("random", "next_best", "selected", "all")
@@ -77,7 +78,7 @@ def _draw_sets(axes: Axes, run: RunResults, kind: str, reading: str) -> None:
         label = "_nolegend_"
 
 
-def _with_interval(estimate: Estimate) -> str:
+def _with_interval(estimate: Interval) -> str:
     return f"{words.number(estimate.mean)} ({words.spread(estimate)})"
 
 

@@ -3,8 +3,8 @@
 import dataclasses
 import math
 
+from mcq_jax.metrics import Interval
 from mcq_jax.report import words
-from mcq_jax.results import Estimate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def effect_cell(found: Estimate | None, end: float = 0.0, *, digits: int = 2) -> Cell:
+def effect_cell(found: Interval | None, end: float = 0.0, *, digits: int = 2) -> Cell:
     """Returns an effect with its interval, and a bar as a share of `end`."""
     if found is None:
         return Cell(text=words.MISSING)

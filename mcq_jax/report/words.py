@@ -2,7 +2,7 @@
 
 import math
 
-from mcq_jax.results import Estimate
+from mcq_jax.metrics import Interval
 
 MISSING = "–"
 MINUS = "−"
@@ -75,7 +75,7 @@ def p_value(value: Number) -> str:
     return number(value, 3)
 
 
-def spread(estimate: Estimate | None, digits: int = 2, *, as_percent: bool = False):
+def spread(estimate: Interval | None, digits: int = 2, *, as_percent: bool = False):
     """Returns the interval, as in `0.61 to 0.79`."""
     if estimate is None or math.isnan(estimate.low) or math.isnan(estimate.high):
         return MISSING

@@ -7,15 +7,7 @@ default, so that an older file still opens: None means "was not measured".
 
 import dataclasses
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A mean over questions with its 95 % interval, clustered by question."""
-
-    mean: float
-    low: float
-    high: float
-    questions: int
+from mcq_jax.metrics import Gate, Interval
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,30 +41,17 @@ class About:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Gate:
-    """Whether there is an effect to explain: D against its null."""
-
-    open: bool
-    selectivity: float
-    null_low: float
-    null_high: float
-    p_value: float
-    null: str
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class BehaviourFindings:
     """Does the model do the task, and by which part of the loss."""
 
-    accuracy: Estimate
-    prior_corrected_accuracy: Estimate
-    consistent_accuracy: Estimate
-    net_logit: Estimate
-    loss: Estimate
-    loss_outside: Estimate
-    loss_inside: Estimate
-    answer_mass: Estimate
+    accuracy: Interval
+    prior_corrected_accuracy: Interval
+    consistent_accuracy: Interval
+    net_logit: Interval
+    loss: Interval
+    loss_outside: Interval
+    loss_inside: Interval
+    answer_mass: Interval
     accuracy_by_gold: tuple[float, ...]
     share_by_letter: tuple[float, ...]
     letter_prior: tuple[float, ...]
@@ -92,12 +71,12 @@ class NodeFound:
     name: str
     layer: int
     head: int  # -1 for the feed-forward block
-    direct: dict[str, Estimate]
-    total: dict[str, Estimate]
+    direct: dict[str, Interval]
+    total: dict[str, Interval]
     # Change of the loss under rotation sources, and its two parts, in nats.
-    loss: Estimate
-    loss_outside: Estimate
-    loss_inside: Estimate
+    loss: Interval
+    loss_outside: Interval
+    loss_inside: Interval
     # The three readings of gold letter × answer letter contributions, logits.
     promotion: float
     letter_prior: tuple[float, ...]
@@ -140,8 +119,8 @@ class JointFound:
     kind: str
     size: int
     # None with a reason where the denominator's interval includes 0.
-    sufficiency: Estimate | None
-    necessity: Estimate | None
+    sufficiency: Interval | None
+    necessity: Interval | None
     refused: str
 
 

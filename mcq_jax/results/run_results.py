@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from mcq_jax import json_values
+from mcq_jax.metrics import Gate
 from mcq_jax.results.findings import (
     About,
     BehaviourFindings,
     EarlierPositionsFindings,
-    Gate,
     HeadClassesFindings,
     HeadFound,
     JointFound,

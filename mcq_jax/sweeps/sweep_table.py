@@ -54,7 +54,7 @@ class SweepTable:
             high=found.high,
             standard_error=found.standard_error,
             p_value=metrics.max_statistic_p(values, question),
-            questions=found.n_questions,
+            questions=found.questions,
         )
 
     def columns(self) -> dict[str, np.ndarray]:

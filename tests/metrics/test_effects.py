@@ -66,14 +66,6 @@ def test_a_patch_that_repairs_a_wrong_answer_has_a_negative_accuracy_effect():
     assert metrics.accuracy_drop(wrong, right, jnp.asarray(0))[0] == -1
 
 
-def test_the_mean_over_sources_leaves_out_absent_ones_even_if_not_a_number():
-    values = jnp.array([[1.0, 2.0], [3.0, 6.0], [jnp.nan, 0.0]])
-    present = jnp.array([True, True, False])
-    found = metrics.mean_over_sources(values, present)
-    np.testing.assert_allclose(found, [2.0, 4.0])
-    assert jnp.isnan(metrics.mean_over_sources(values, jnp.zeros(3, bool))).all()
-
-
 def test_vmap_over_prompts_equals_one_prompt():
     keys = jax.random.split(jax.random.key(5), 2)
     nodes = jax.random.normal(keys[0], (5, LAYERS, NODES, CHOICES))

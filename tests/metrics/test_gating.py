@@ -22,8 +22,7 @@ def test_the_gate_is_open_for_a_binding_model_with_a_letter_bias_and_noise():
     logits = runs.binding(run, 0.8) + [2.0, 0, 0, -1] + runs.noise(run, seed=1)
     found = gate(run, logits)
     assert found.open and found.p_value < 0.01
-    assert found.null_low < 0 < found.null_high < found.statistic
-    assert (found.n_questions, found.n_prompts) == (30, 120)
+    assert found.null_low < 0 < found.null_high < found.selectivity
     assert "moves the logits" in found.reason
 
 
@@ -38,7 +37,7 @@ def test_the_gate_is_closed_for_pure_letter_bias():
     run = runs.rotated(20)
     found = gate(run, np.tile([3.0, 0.0, -1.0, 0.0], (80, 1)))
     assert not found.open
-    assert found.statistic == pytest.approx(0, abs=1e-12)
+    assert found.selectivity == pytest.approx(0, abs=1e-12)
 
 
 def test_filtering_noise_by_prompt_makes_a_net_logit_that_the_gate_does_not_pass():
@@ -48,7 +47,7 @@ def test_filtering_noise_by_prompt_makes_a_net_logit_that_the_gate_does_not_pass
     right = logits.argmax(axis=1) == run.gold
     assert abs(nets.mean()) < 0.2 and nets[right].mean() > 1  # the trap
     filtered = gate(run, logits, right)
-    assert filtered.statistic > 1
+    assert filtered.selectivity > 1
     assert not filtered.open and "filtered by prompt" in filtered.reason
     assert not gate(run, logits).open
 
@@ -69,7 +68,7 @@ def test_the_null_of_a_model_with_favourite_contents_is_as_wide_as_its_chance():
         logits = runs.favourite_content(run, 2.0, seed=for_model)
         found.append(gate(run, logits, seed=for_gate))
     # D over 60 chance models must spread as widely as the null of each of them.
-    spread = np.std([one.statistic for one in found])
+    spread = np.std([one.selectivity for one in found])
     width = np.mean([one.null_high - one.null_low for one in found])
     assert width == pytest.approx(2 * 1.96 * spread, rel=0.3)
     assert sum(one.open for one in found) <= 5  # 2.5 % of 60 is 1.5
@@ -92,11 +91,103 @@ def test_a_model_that_avoids_the_gold_letter_stays_outside_and_is_told_so():
     assert not found.open and "avoids" in found.reason
 
 
-def test_a_single_gold_letter_gives_no_selectivity_and_no_circuit():
-    found = metrics.gate(
-        np.eye(4)[[0, 0, 0]], np.zeros(3, int), np.arange(3), permutations=FEW
-    )
-    assert not found.open and "two gold letters" in found.reason
+TOO_FEW = (
+    "permutations of the golds changes nothing, and D must lie above 97.5 % of them; "
+    "ask more questions."
+)
+
+
+def reasons() -> dict[str, tuple[metrics.Gate, str]]:
+    """Closed gates of models that know every answer, with their whole sentences."""
+    few, run = runs.rotated(2), runs.rotated(12)
+    rows = np.r_[0:48, 0:4]  # the first question a second time
+    knows = runs.binding(run, 2.0)
+    ten = np.arange(10)
+    same = np.full(10, 2)
+    return {
+        "one gold place": (
+            metrics.gate(np.eye(4)[same], same, ten, permutations=FEW),
+            "the right option has the same place, 3 of 4, in every prompt, and D "
+            "compares gold letters: ask each question with its options in every "
+            "rotation.",
+        ),
+        "a repeated question": (
+            gate(run, knows, rows),
+            "questions have 4 to 8 prompts, not all the same number: in a set filtered "
+            "by prompt even noise shows a circuit; give every question in every "
+            "rotation, once.",
+        ),
+        "two questions": (
+            gate(few, runs.binding(few, 2.0)),
+            "2 questions are too few to tell D from its null (D = 2.000, null -0.667 "
+            f"to 2.000): one in 16 {TOO_FEW}",
+        ),
+        "four prompts": (
+            metrics.gate(
+                np.eye(4)[[0, 1, 2, 3]], np.arange(4), np.arange(4), permutations=FEW
+            ),
+            "4 questions are too few to tell D from its null (D = 1.000, null -0.333 "
+            f"to 1.000): one in 24 {TOO_FEW}",
+        ),
+        "one question": (
+            gate(few, runs.binding(few, 2.0), slice(4)),
+            "1 question is too few to tell D from its null (D = 2.000, null -0.667 "
+            f"to 2.000): one in 4 {TOO_FEW}",
+        ),
+        "the same answer to everything": (
+            gate(run, np.tile([3.0, 0.0, -1.0, 0.0], (48, 1))),
+            "every prompt has the same answer logits, whichever letter is right; no "
+            "circuit to find.",
+        ),
+    }
+
+
+@pytest.mark.parametrize("kind", reasons())
+def test_a_closed_gate_says_why_in_a_true_sentence(kind):
+    found, sentence = reasons()[kind]
+    assert not found.open
+    assert found.reason == sentence
+
+
+def test_one_question_more_than_too_few_can_open_the_gate():
+    three = runs.rotated(3)
+    assert gate(three, runs.binding(three, 2.0)).open
+    five = np.arange(5)
+    found = metrics.gate(np.eye(5)[five], five, five, permutations=2000)
+    assert found.open, found.reason  # one in 120 permutations changes nothing
+
+
+def test_d_that_cannot_be_measured_has_no_p_value():
+    same = np.zeros(3, int)
+    found = metrics.gate(np.eye(4)[same], same, np.arange(3), permutations=FEW)
+    assert np.isnan(found.selectivity) and np.isnan(found.p_value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_no_numbers_are_refused_and_counted(value):
+    run = runs.rotated(3)
+    logits = runs.binding(run, 1.0)
+    logits[[2, 7], 1] = value
+    with pytest.raises(ValueError, match="of 2 of 12 prompts are no finite numbers"):
+        gate(run, logits)
+
+
+def test_the_gate_of_pairs_opens_where_the_clean_prompt_is_answered_better():
+    source = np.random.default_rng(0).normal(size=20)
+    found = metrics.gate_of_pairs(source + 1.5, source, np.arange(20))
+    assert found.open and found.selectivity == pytest.approx(1.5)
+    assert "there is an effect to explain" in found.reason
+    # The null's width is that of a mean of independent signs.
+    assert found.null_high == pytest.approx(1.96 * 1.5 / np.sqrt(20))
+    assert not metrics.gate_of_pairs(source, source, np.arange(20)).open
+
+
+def test_several_sources_of_one_clean_prompt_are_one_pair():
+    clean, source = np.full(6, 2.0), np.zeros(6)
+    found = metrics.gate_of_pairs(clean, source, np.array(["a"] * 6))
+    assert not found.open and "one pair says nothing about others" in found.reason
+    twice = metrics.gate_of_pairs(clean, source, np.array(["a", "b", "c"] * 2))
+    assert twice.null_high == pytest.approx(1.96 * 2.0 / np.sqrt(3))
 
 
 def test_the_same_seed_gives_the_same_gate():

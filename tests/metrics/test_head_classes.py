@@ -121,7 +121,7 @@ def test_the_proto_index_of_a_constant_head_is_zero_and_its_interval_covers_it()
     generator = np.random.default_rng(0)
     shares = attends_letter(2) * generator.uniform(0.5, 1.5, size=(PROMPTS, CHOICES))
     index = metrics.proto_index(shares, RUN.gold, RUN.question, letter=2)
-    assert index.low < 0 < index.high and index.n_questions == 12
+    assert index.low < 0 < index.high and index.questions == 12
 
 
 def test_a_head_that_hardly_looks_at_labels_has_no_label_class():

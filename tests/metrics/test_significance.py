@@ -49,9 +49,3 @@ def test_a_node_without_any_effect_has_p_one():
     values[:, 1] = 1.0
     p_values = metrics.max_statistic_p(values, np.arange(10), flips=500)
     assert p_values[0] == 1 and p_values[1] < 0.05
-
-
-def test_benjamini_hochberg_is_hand_computed_and_keeps_the_shape():
-    q_values = metrics.benjamini_hochberg(np.array([[0.01, 0.5], [0.02, 0.04]]))
-    expected = [[0.04, 0.5], [0.04, 0.16 / 3]]
-    np.testing.assert_allclose(q_values, expected)

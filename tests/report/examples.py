@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from mcq_jax.metrics import Gate, Interval
 from mcq_jax.results import (
     About,
     BehaviourFindings,
-    Estimate,
-    Gate,
     HeadClassesFindings,
     HeadFound,
     JointFound,
@@ -27,8 +26,8 @@ KINDS = ("rotation", "other", "placebo")
 KEY_CLASSES = ("FIRST", "QUESTION", "LABEL", "OPTION", "LINE_END", "CUE")
 
 
-def estimate(mean: float, width: float = 0.05, questions: int = 50) -> Estimate:
-    return Estimate(
+def estimate(mean: float, width: float = 0.05, questions: int = 50) -> Interval:
+    return Interval(
         mean=mean, low=mean - width, high=mean + 1.1 * width, questions=questions
     )
 
@@ -197,7 +196,7 @@ def _behaviour(choices: int, questions: int, *, bound: float) -> BehaviourFindin
     right = chance + (0.68 if bound > 1 else 0.01)
     chosen = generator.dirichlet(np.full(choices, 40.0))
 
-    def number(mean: float, width: float = 0.06) -> Estimate:
+    def number(mean: float, width: float = 0.06) -> Interval:
         return estimate(mean, width, questions)
 
     return BehaviourFindings(

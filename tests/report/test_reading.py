@@ -5,8 +5,9 @@ import math
 
 import pytest
 
+from mcq_jax.metrics import Interval
 from mcq_jax.report import picks, planted_truth, sections, words
-from mcq_jax.results import BehaviourFindings, Estimate, PlantedTruthFindings
+from mcq_jax.results import BehaviourFindings, PlantedTruthFindings
 from tests.report import examples
 
 
@@ -102,7 +103,7 @@ def test_a_run_at_chance_finds_no_effect():
 
 def test_a_set_within_the_interval_of_random_ones_is_undecided():
     found = examples.open_gate()
-    wide = Estimate(mean=0.5, low=0.1, high=0.95, questions=25)
+    wide = Interval(mean=0.5, low=0.1, high=0.95, questions=25)
     joint = tuple(
         dataclasses.replace(each, sufficiency=wide) if each.kind == "random" else each
         for each in found.sets
@@ -113,7 +114,7 @@ def test_a_set_within_the_interval_of_random_ones_is_undecided():
 
 def test_accuracy_below_chance_contradicts_the_first_claim():
     found = examples.closed_gate()
-    low = Estimate(mean=0.1, low=0.05, high=0.2, questions=50)
+    low = Interval(mean=0.1, low=0.05, high=0.2, questions=50)
     behaviour = dataclasses.replace(found.need(BehaviourFindings), accuracy=low)
     judged = statuses(examples.changed(found, behaviour=behaviour))
     assert judged[0] == "contradicted"

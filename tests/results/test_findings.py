@@ -7,10 +7,10 @@ import typing
 import pytest
 
 from mcq_jax import json_values
+from mcq_jax.metrics import Interval
 from mcq_jax.results import (
     KINDS,
     About,
-    Estimate,
     JointFound,
     JointTestsFindings,
     NodeEffectsFindings,
@@ -27,7 +27,7 @@ FILLERS = {
     tuple[tuple[float, ...], ...]: ((1.0, 2.0), (3.0, 4.0)),
     dict[str, float]: {"one": 1.5},
     dict[str, str]: {"L0H1": "counter"},
-    dict[str, Estimate]: {"rotation": Estimate(mean=1.0, low=0.5, high=2, questions=9)},
+    dict[str, Interval]: {"rotation": Interval(mean=1.0, low=0.5, high=2, questions=9)},
     dict[str, tuple[str, ...]]: {"reader": ("L1H0", "L2MLP"), "none": ()},
 }
 
@@ -75,11 +75,11 @@ def test_read_back_findings_have_the_classes_they_were_written_from():
         _record(JointTestsFindings).to_json("x"), JointTestsFindings, ""
     )
     (found,) = again.values.sets
-    assert isinstance(found, JointFound) and isinstance(found.sufficiency, Estimate)
+    assert isinstance(found, JointFound) and isinstance(found.sufficiency, Interval)
     again = Record.from_json(
         _record(NodeEffectsFindings).to_json("x"), NodeEffectsFindings, ""
     )
-    assert isinstance(again.values.nodes[0].direct["rotation"], Estimate)
+    assert isinstance(again.values.nodes[0].direct["rotation"], Interval)
 
 
 def test_what_was_not_measured_stays_none():
@@ -89,10 +89,10 @@ def test_what_was_not_measured_stays_none():
 
 
 def test_unknown_fields_are_refused_of_configs_and_passed_over_in_findings():
-    said = json_values.to_json(_filled(Estimate)) | {"later": 1}
-    assert json_values.from_json(Estimate, said, ignore_unknown=True)
-    with pytest.raises(ValueError, match="later of the saved Estimate is not known"):
-        json_values.from_json(Estimate, said)
+    said = json_values.to_json(_filled(Interval)) | {"later": 1}
+    assert json_values.from_json(Interval, said, ignore_unknown=True)
+    with pytest.raises(ValueError, match="later of the saved Interval is not known"):
+        json_values.from_json(Interval, said)
 
 
 def test_the_json_is_plain():
