@@ -124,6 +124,29 @@ def require_distinct(
         )
 
 
+def require_other_options(
+    spans: Sequence[rendering.Span], gold: int, ids: Sequence[int], *, prompt: str
+) -> None:
+    """Refuses a wrong option that has the right one's tokens: the model sees two right.
+
+    A tokenizer may drop case or accents, or know neither of two words.
+
+    Args:
+      spans: in token positions.
+    """
+    shown = {
+        span.option: list(ids[span.start : span.end])
+        for span in spans
+        if span.kind == "option"
+    }
+    for option, tokens in shown.items():
+        if option != gold and tokens == shown.get(gold):
+            raise ValueError(
+                f"Options {option} and {gold} of {prompt} are the same tokens {tokens} "
+                "to this tokenizer, and one of them is right; leave the question out."
+            )
+
+
 def _check_kept(
     spans: Sequence[rendering.Span], found: Sequence[rendering.Span], *, prompt: str
 ) -> None:

@@ -135,6 +135,7 @@ def tokenise(
     alignment.require_distinct(
         label_ids.tolist(), rendered.labels, what="Labels", prompt=prompt
     )
+    alignment.require_other_options(spans, rendered.gold, ids, prompt=prompt)
     return TokenisedPrompt(
         ids=np.array(ids, np.int32),
         spans=spans,

@@ -109,7 +109,9 @@ def gate(run: RunResults) -> Figure:
     margin = 0.12 * ((max(ends) - min(ends)) or 1.0)
     null = axes.axvspan(found.null_low, found.null_high, color=palette.PALE, ymax=0.62)
     null.set_alpha(0.6)
-    canvas.tip(null, f"null {words.number(found.null_low)} to {found.null_high:.2f}")
+    canvas.tip(
+        null, f"null {words.number(found.null_low)} to {words.number(found.null_high)}"
+    )
     axes.axvline(0, ymax=0.62, color=palette.GREY, linewidth=0.8)
     colour = palette.BLUE if found.open else palette.MUTED
     point = axes.plot(found.selectivity, 0.31, "D", color=colour, markersize=9)[0]

@@ -176,11 +176,27 @@ def test_labels_that_share_a_token_are_refused(words, after_label):
 
 
 def test_labels_that_the_tokenizer_does_not_tell_apart_are_refused():
-    tokenizer = small.with_unknown_words("Which", "A", "B")
+    tokenizer = small.with_unknown_words("Which", "A", "B", "sky")
     question = prompts.Question(text="Which", options=("sky", "corn"), gold=0)
     prompts.tokenise(prompts.render(question), tokenizer)
     with pytest.raises(ValueError, match=r"Labels \['X', 'Y'\] .* tokens \[0, 0\]"):
         prompts.tokenise(prompts.render(question, labels="XY"), tokenizer)
+
+
+def test_a_wrong_option_with_the_right_ones_tokens_is_refused():
+    tokenizer = small.with_unknown_words(
+        *"A B C ) Which ? \n Answer : ( sky".split(" ")
+    )
+    question = prompts.Question(
+        text="Which ?", options=("sky", "corn", "sea"), gold=2, id="q"
+    )
+    with pytest.raises(
+        ValueError, match="Options 1 and 2 of question 'q' are the same"
+    ):
+        prompts.tokenise(prompts.render(question), tokenizer)
+    # Two wrong ones may look the same.
+    other = dataclasses.replace(question, gold=0)
+    assert prompts.tokenise(prompts.render(other), tokenizer).gold == 0
 
 
 def test_prompts_longer_than_the_context_are_refused():

@@ -275,3 +275,16 @@ def test_findings_that_stand_on_others_than_are_there_are_marked(tmp_path):
     run = dataclasses.replace(run, records={**run.records, "joint_tests": record})
     page = pages.written(run, tmp_path)
     assert "node_effects changed since" in page.text("p")
+
+
+def test_a_gate_that_could_not_measure_d_is_drawn_with_its_reason(tmp_path):
+    found = examples.closed_gate()
+    behaviour = found.need(BehaviourFindings)
+    gate = dataclasses.replace(
+        behaviour.gate, selectivity=math.nan, null_low=math.nan, null_high=math.nan,
+        p_value=math.nan, reason="the right option has the same place everywhere.",
+    )  # fmt: skip
+    behaviour = dataclasses.replace(behaviour, gate=gate)
+    page = pages.written(examples.changed(found, behaviour=behaviour), tmp_path)
+    assert "No circuit to find: the right option has the same" in page.text("header")
+    assert not re.search(r"\bnan\b", page.text("main"))
