@@ -72,7 +72,7 @@ def _measure(layers: int, stacked: bool) -> None:
         return found
 
     start = timed(lambda: passes.prefill(parameters, ids, lengths, config=config))
-    sources = jax.tree.map(lambda a: a[:, ::-1, None], start.nodes)
+    sources = jax.tree.map(lambda a: a[:, ::-1, None, None], start.nodes)
     final = timed(
         lambda: passes.resume(
             parameters, start, sources, sweeps.every_node(config), config=config,

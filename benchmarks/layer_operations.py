@@ -53,7 +53,7 @@ def _print_both(parameters, config, tokens: int, rounds: int) -> None:
 
     _print(f"forward, {tokens} tokens", "jit__run_layer", run_forward, rounds)
     start = passes.prefill(parameters, ids, np.array([tokens]), config=config)
-    sources = jax.tree.map(lambda a: -a[:, :, None], start.nodes)
+    sources = jax.tree.map(lambda a: -a[:, :, None, None], start.nodes)
     plan = sweeps.every_node(config)
 
     def run_sweep():

@@ -34,7 +34,10 @@ def main(arguments: tuple[str, ...] = (), mesh_shape: str | None = None) -> np.n
         parameters = sharding.shard_parameters(model.parameters, mesh)
         clean = passes.prefill(parameters, batch.ids, batch.lengths, config=config)
         # Every prompt's source is the next one.
-        sources = jax.tree.map(lambda n: jnp.roll(n, -1, 1)[:, :, None], clean.nodes)
+        sources = {
+            site: jnp.roll(wrote, -1, 1)[:, :, None, None]  # [layer, prompt, 1, 1, …]
+            for site, wrote in clean.nodes.items()
+        }
         patched = passes.resume(
             parameters, clean, sources, sweeps.every_node(config), config=config
         )

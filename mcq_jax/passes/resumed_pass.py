@@ -88,6 +88,7 @@ def run_groups(
     keep_nodes: bool = False,
 ) -> Resumed:
     """Does the same with rows cut into groups beforehand."""
+    _check_sources(sources, plan)
     longest = max(group.suffix for group in groups)
     if longest > start.suffix:
         raise ValueError(
@@ -113,6 +114,22 @@ def run_groups(
         _final_of(finals, places, shares=tuple(dealt)),
         _nodes_of(nodes, places, shares=tuple(dealt)) if keep_nodes else None,
     )
+
+
+def _check_sources(sources: Held, plan: Plan) -> None:
+    for site in plan.sites:
+        if site not in sources:
+            raise ValueError(
+                f"the plan takes {site.label} of sources, which hold "
+                f"{', '.join(s.label for s in sources) or 'nothing'}; keep it in their "
+                "pass."
+            )
+        axes = ("layer", "prompt", "source", *site.axes)
+        if sources[site].ndim != len(axes):
+            raise ValueError(
+                f"sources hold {site.label} of shape {sources[site].shape}; give "
+                f"[{', '.join(axes)}], one position for `Prefill.nodes`."
+            )
 
 
 def _run_group(

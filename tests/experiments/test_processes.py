@@ -140,13 +140,13 @@ def test_sigterm_finishes_the_part_in_hand_and_the_run_goes_on_later(
 ):
     flags = ("--out", str(tmp_path))
     host = processes.start(card, *flags)
-    processes.wait_until(_has_part(tmp_path, "behaviour", 0), host)
+    processes.wait_until(_has_part(tmp_path, "node_effects", 0), host)
     host.terminate()
     ((code, _, errors),) = processes.finish([host])
     assert code == 143
     assert "stopped; the same command goes on from here" in errors
     before = _times(tmp_path)
-    assert before and not (tmp_path / "findings" / "behaviour.json").exists()
+    assert before and not (tmp_path / "findings" / "joint_tests.json").exists()
     ((code, _, errors),) = processes.finish([processes.start(card, *flags)])
     assert code == 0, errors
     assert before.items() <= _times(tmp_path).items()

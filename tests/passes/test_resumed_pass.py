@@ -135,3 +135,14 @@ def test_rows_that_patch_nothing_are_refused():
         NodeSets(masks)
     with pytest.raises(ValueError, match="of 0 patch no node"):
         NodeSets(masks[:0])
+
+
+def test_sources_of_another_shape_or_without_a_site_are_refused():
+    config, parameters, start = _model(GROUPED, (1, 1, 1))
+    plan = every_node(config)
+    flat = {site: a[:, :, None] for site, a in start.nodes.items()}
+    with pytest.raises(ValueError, match=r"give \[layer, prompt, source, position, "):
+        resume(parameters, start, flat, plan, config=config)
+    with pytest.raises(ValueError, match="takes z of sources, which hold mlp_out"):
+        some = {Site.MLP_OUT: flat[Site.MLP_OUT][:, :, :, None]}
+        resume(parameters, start, some, plan, config=config)
