@@ -1,12 +1,13 @@
 """The command line: `mcq-jax run CONFIG [overrides]`, `mcq-jax report RUN`."""
 
+import importlib.metadata
 import importlib.util
 import os
 import pathlib
 import re
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mcq_jax import supervising
 
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
     from mcq_jax.experiments import RunConfig
     from mcq_jax.results import RunResults
 
-USAGE = """\
-mcq-jax: find the circuit that turns "knows the answer" into "writes its letter".
-
+_RUN = """\
   mcq-jax run CONFIG [--model PATH] [--questions PATH] [overrides]
       Runs a config (a Python file in configs/) and writes a folder with tables,
       figures and report.html. Started again, it goes on where it stopped.
@@ -24,15 +23,26 @@ mcq-jax: find the circuit that turns "knows the answer" into "writes its letter"
       of the card and what it needs; --again NAME drops its tables first. On several
       devices: --mesh data=4,model=2; on many hosts, each starting this command:
       --many-hosts.
-
+"""
+_PLAN = """\
   mcq-jax plan MODEL [--topology v5e:4x4] [options]
-      Says whether a sweep of MODEL (a checkpoint's folder, or the name of a shape, such
-      as chinchilla-70b) fits on those chips, in what chunks, and how long it takes. The
-      chips need not be there.
-
+      Says whether a sweep of MODEL (a checkpoint's folder, a GGUF file, or the name of
+      a shape, such as chinchilla-70b) fits on those chips, in what chunks, and how long
+      it takes. The chips need not be there. `mcq-jax plan MODEL --help` lists every
+      option.
+"""
+_REPORT = """\
   mcq-jax report RUN [--card CARD]
       Writes the report of a run folder again, without a model; also of a run that was
       stopped. CARD brings the sections of experiments from outside the package.
+"""
+USAGE = f"""\
+mcq-jax: find the circuit that turns "knows the answer" into "writes its letter".
+
+{_RUN}
+{_PLAN}
+{_REPORT}
+  mcq-jax --version
 """
 
 
@@ -41,6 +51,8 @@ _SMALLER = (
     "machine. Finished parts are kept."
 )
 
+
+_HELP = (["-h"], ["--help"])
 
 # 128 and the signal, as shells say it.
 _TERMINATED, _INTERRUPTED = 143, 130
@@ -67,8 +79,8 @@ def _main(arguments: list[str] | None) -> int:
         print(USAGE)
         return 0
     command, *rest = arguments
-    if rest in (["-h"], ["--help"]):
-        print(USAGE)
+    if command == "--version":
+        print(f"mcq-jax {importlib.metadata.version('mcq-jax')}")
         return 0
     commands = {"run": _run, "plan": _plan, "report": _report}
     if command not in commands:
@@ -116,6 +128,9 @@ _EXCHANGE_FAILED = re.compile(
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments in _HELP:
+        print(_RUN)
+        _list_overrides()
     if not arguments or arguments[0].startswith("-"):
         raise ValueError("run needs a config first, e.g. mcq-jax run configs/demo.py")
     from mcq_jax import experiments, sharding
@@ -147,7 +162,20 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
+def _list_overrides() -> NoReturn:
+    """Prints what every card's run can be given, and ends the program."""
+    from mcq_jax.experiments import RunConfig
+    from mcq_jax.experiments.launch import read_launch
+
+    example = RunConfig(title="…", model="…", questions="…")
+    read_launch(example, ["--help"], prog="mcq-jax run CONFIG")
+    raise AssertionError("--help ends the program")
+
+
 def _plan(arguments: list[str]) -> int:
+    if arguments in _HELP:
+        print(_PLAN)
+        arguments = ["MODEL", "--help"]
     if not arguments or arguments[0].startswith("-"):
         raise ValueError("plan needs a model first, e.g. mcq-jax plan chinchilla-70b")
     import tyro
@@ -163,6 +191,9 @@ def _plan(arguments: list[str]) -> int:
 
 
 def _report(arguments: list[str]) -> int:
+    if "-h" in arguments or "--help" in arguments:
+        print(_REPORT)
+        return 0
     path, *rest = arguments or [""]
     if not path or path.startswith("-") or rest[:1] not in ([], ["--card"]):
         raise ValueError("report needs one run folder, e.g. mcq-jax report runs/demo")

@@ -1,5 +1,6 @@
 """The command line: bad input is refused at once, in words; good input runs."""
 
+import importlib.metadata
 import json
 import pathlib
 import subprocess
@@ -228,10 +229,49 @@ def test_help_on_a_run_lists_every_override(card: Card, capsys):
     assert text.count("Questions with a longer prompt") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["run", "--help"]])
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
 def test_help_is_printed(arguments: list[str], capsys):
     assert cli.main(arguments) == 0
     assert "mcq-jax run CONFIG" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "own", "others"),
+    [
+        ("run", "--joint-tests.random-sets", "mcq-jax plan"),
+        ("plan", "--topology", "mcq-jax run"),
+        ("report", "--card CARD", "mcq-jax run"),
+    ],
+)
+def test_each_command_has_its_own_help(command: str, own: str, others: str, capsys):
+    try:
+        assert cli.main([command, "--help"]) == 0
+    except SystemExit as stopped:  # what tyro does
+        assert stopped.code == 0
+    text = capsys.readouterr().out
+    assert f"mcq-jax {command}" in text and own in text and others not in text
+
+
+def test_options_that_plan_lists_have_a_text_each(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["plan", "chinchilla-70b", "--help"])
+    text = capsys.readouterr().out
+    assert text.count("Sources for each of them") == 1
+    assert text.count("Prompts that are patched") == 1
+
+
+def test_a_comment_on_all_options_is_not_the_help_of_the_first(card: Card, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["run", card(), "--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--title STR What stands at the top of the report" in text
+
+
+def test_the_version_is_told(capsys):
+    assert cli.main(["--version"]) == 0
+    assert (
+        capsys.readouterr().out == f"mcq-jax {importlib.metadata.version('mcq_jax')}\n"
+    )
 
 
 def test_an_unknown_command_is_a_usage_error(capsys):

@@ -1,6 +1,11 @@
 """Published checkpoints as parameters, config and tokenizer, without torch."""
 
-from mcq_jax.checkpoints.checkpoint import Checkpoint, load, save_checkpoint
+from mcq_jax.checkpoints.checkpoint import (
+    Checkpoint,
+    load,
+    read_shape,
+    save_checkpoint,
+)
 from mcq_jax.checkpoints.errors import CheckpointError
 
-__all__ = ["Checkpoint", "CheckpointError", "load", "save_checkpoint"]
+__all__ = ["Checkpoint", "CheckpointError", "load", "read_shape", "save_checkpoint"]

@@ -104,6 +104,23 @@ def load(
         )
 
 
+def read_shape(path: str | os.PathLike) -> ModelConfig:
+    """Returns a model's config, of a folder with at least config.json, or a GGUF file.
+
+    No weights are read; without them a folder is taken at its config's word.
+    """
+    path = pathlib.Path(path).expanduser()
+    if path.is_file():
+        with naming(path):
+            return gguf.describe(gguf_file.read_gguf(path)).config
+    if (path / saving.DESCRIPTION).is_file():
+        with naming(path / saving.DESCRIPTION):
+            stored = safetensors.read_json(path / saving.DESCRIPTION)
+            return saving.read_description(stored).config
+    with naming(path / "config.json"):
+        return huggingface.read_config(path / "config.json")[1]
+
+
 def save_checkpoint(folder: str | os.PathLike, checkpoint: Checkpoint) -> None:
     """Saves a model so that `load(folder)` copies it without converting, bit by bit.
 

@@ -22,9 +22,11 @@ USUAL: tuple[Experiment, ...] = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig(PromptOptions):
-    """What to ask of which model, and which experiments to run on it."""
+    """What to ask of which model, and which experiments to run on it.
 
-    # Every field has a comment of its own: `mcq-jax run CONFIG --help` shows it.
+    A field's comment is its help in `mcq-jax run CONFIG --help`.
+    """
+
     # What stands at the top of the report.
     title: str
     # A Hugging Face folder, a GGUF file, a model's name on the hub (org/name), or

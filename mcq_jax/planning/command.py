@@ -13,8 +13,7 @@ from typing import Any
 
 import jax
 
-from mcq_jax import sharding
-from mcq_jax.checkpoints.huggingface import read_config
+from mcq_jax import checkpoints, sharding
 from mcq_jax.model import ModelConfig, parameter_shapes
 from mcq_jax.planning.chips import Chip, Topology, chip_of
 from mcq_jax.planning.passes import Chunk, Passes
@@ -33,8 +32,9 @@ class PlanOptions:
     mesh: str | None = None
     # Whether the data axis holds the layers' weights in parts as well.
     fully_sharded: bool = False
-    # Prompts that are patched, and sources for each of them.
+    # Prompts that are patched.
     prompts: int = 1000
+    # Sources for each of them.
     sources: int = 10
     # Tokens of a prompt.
     tokens: int = 1024
@@ -46,7 +46,7 @@ class PlanOptions:
 
 def print_plan(model: str, options: PlanOptions) -> None:
     """Prints the plan for a preset or a Hugging Face folder, on real or named chips."""
-    config = read_shape(model)
+    config = shape_of(model)
     chip, devices = _find_chips(options.topology)
     size = jax.numpy.dtype(options.dtype).itemsize
     layer, everything = _weights(config)
@@ -106,17 +106,17 @@ def plan_in_own_process(model: str, options: PlanOptions) -> int:
     return done.returncode
 
 
-def read_shape(model: str) -> ModelConfig:
-    """Returns the shape of a preset, or of the checkpoint in a folder."""
+def shape_of(model: str) -> ModelConfig:
+    """Returns the shape of a preset, or of the checkpoint in a folder or GGUF file."""
     if model in PRESETS:
         return PRESETS[model]
-    file = pathlib.Path(model) / "config.json"
-    if not file.exists():
-        raise ValueError(
-            f"no shape {model!r}; give a folder with a config.json, or one of "
-            f"{', '.join(PRESETS)}."
-        )
-    return read_config(file)[1]
+    path = pathlib.Path(model).expanduser()
+    if path.is_file() or (path / "config.json").is_file():
+        return checkpoints.read_shape(path)
+    raise ValueError(
+        f"no shape {model!r}; give a folder with a config.json, a GGUF file, or one of "
+        f"{', '.join(PRESETS)}."
+    )
 
 
 def _find_chips(topology: str | None) -> tuple[Chip, Sequence[Any]]:

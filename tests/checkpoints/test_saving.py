@@ -165,3 +165,17 @@ def test_every_field_of_a_config_survives_json():
         changed = dataclasses.replace(config, **changes)
         text = json.dumps(to_json(changed))
         assert from_json(ModelConfig, json.loads(text)) == changed
+
+
+@pytest.mark.parametrize("is_tied", [False, True])
+def test_a_shape_is_read_without_weights_wherever_the_model_lies(tmp_path, is_tied):
+    loaded = load_tiny(tmp_path, is_tied=is_tied)
+    checkpoints.save_checkpoint(tmp_path / "saved", loaded)
+    files.write_folder(
+        tmp_path / "folder",
+        files.random_weights("llama", is_tied=is_tied),
+        files.config("llama", is_tied=is_tied),
+    )
+    for name in ("m.gguf", "saved", "folder"):
+        at = tmp_path / name
+        assert checkpoints.read_shape(at) == checkpoints.load(at).config

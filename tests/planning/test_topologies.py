@@ -6,7 +6,7 @@ import json
 import pytest
 
 from mcq_jax.planning import CHIPS, PlanOptions, plan_in_own_process
-from mcq_jax.planning.command import read_shape
+from mcq_jax.planning.command import shape_of
 
 LLAMA = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"],
@@ -29,10 +29,10 @@ def checkpoint(tmp_path):
 
 
 def test_shapes_are_presets_or_folders(checkpoint: str):
-    assert read_shape(checkpoint).width == 512
-    assert read_shape("chinchilla-70b").relative_positions
+    assert shape_of(checkpoint).width == 512
+    assert shape_of("chinchilla-70b").relative_positions
     with pytest.raises(ValueError, match="no shape 'chinchilla-71b'"):
-        read_shape("chinchilla-71b")
+        shape_of("chinchilla-71b")
 
 
 def test_without_the_compiler_the_extra_is_named(monkeypatch):
