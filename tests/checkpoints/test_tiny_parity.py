@@ -66,7 +66,7 @@ def test_generation_from_a_cache_equals_the_references_cache(pair):
         fed, cache = torch.tensor(tokens[[row], :length]), None
         for step in range(STEPS):
             with torch.no_grad():
-                out = pair.reference(fed, past_key_values=cache, use_cache=True)
+                out = pair.reference(fed, cache=cache, use_cache=True)
             logits, cache = out.logits[0, -1].numpy(), out.past_key_values
             assert np.abs(found.logits[row, step] - logits).max() <= TOLERANCE
             fed = torch.tensor([[int(found.tokens[row, step])]])
