@@ -15,12 +15,14 @@ from mcq_jax.experiments.pipeline import run
 from mcq_jax.experiments.planted_truth import PlantedTruth
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.prompt_options import PromptOptions
+from mcq_jax.experiments.routes import Routes
 
 EXPERIMENTS: tuple[type[Experiment], ...] = (
     Behaviour,
     NodeEffects,
     JointTests,
     HeadClasses,
+    Routes,
     EarlierPositions,
     PlantedTruth,
 )
@@ -38,6 +40,7 @@ __all__ = [
     "PlantedTruth",
     "Progress",
     "PromptOptions",
+    "Routes",
     "RunConfig",
     "run",
 ]

@@ -10,6 +10,7 @@ from mcq_jax.report import (
     joint_tests,
     node_effects,
     planted_truth,
+    routes,
     timing,
 )
 from mcq_jax.report.section import Section
@@ -24,6 +25,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     node_effects.section,
     joint_tests.section,
     head_classes.section,
+    routes.section,
 )
 
 

@@ -11,6 +11,9 @@ from mcq_jax.results.findings import (
     NodeEffectsFindings,
     NodeFound,
     PlantedTruthFindings,
+    RouteCut,
+    RoutesFindings,
+    RouteSwap,
     SelectionFound,
 )
 from mcq_jax.results.identity import (
@@ -39,6 +42,9 @@ __all__ = [
     "NodeFound",
     "PlantedTruthFindings",
     "Record",
+    "RouteCut",
+    "RouteSwap",
+    "RoutesFindings",
     "RunFolder",
     "RunResults",
     "SelectionFound",

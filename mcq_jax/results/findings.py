@@ -158,6 +158,50 @@ class HeadClassesFindings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class RouteCut:
+    """The answer position does not attend to some tokens, in some layers."""
+
+    tokens: str
+    first_layer: int
+    last_layer: int
+    # Whether the rest of the attention was scaled up to 1.
+    renormalised: bool
+    # Net logit that is left, as a share.
+    left: Interval
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RouteSwap:
+    """Some heads read some tokens as they are in another prompt, in every layer."""
+
+    who: str
+    tokens: str
+    # Queries, keys, values.
+    parts: str
+    # Of the effect of another order of the options, the share that goes along: with
+    # that order's tokens, and with those of another question with the same gold. None:
+    # no tokens that stand for each other, or no effect.
+    rotation: Interval | None
+    placebo: Interval | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RoutesFindings:
+    """Over which tokens the answer comes to the last one."""
+
+    # Of the right letter, and less that of another order of the options.
+    net: Interval
+    difference: Interval
+    cuts: tuple[RouteCut, ...]
+    swaps: tuple[RouteSwap, ...]
+    # The correct-letter heads whose share was measured; none, if none were known.
+    letter_heads: tuple[str, ...]
+    questions: int
+    # Why there are no shares; empty where there are.
+    refused: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EarlierPositionsFindings:
     """What nodes do before the answer position."""
 

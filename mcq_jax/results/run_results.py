@@ -26,6 +26,7 @@ from mcq_jax.results.findings import (
     NodeEffectsFindings,
     NodeFound,
     PlantedTruthFindings,
+    RoutesFindings,
     SelectionFound,
 )
 from mcq_jax.results.storage import Storage
@@ -41,6 +42,7 @@ KINDS: dict[str, type] = {
     "node_effects": NodeEffectsFindings,
     "joint_tests": JointTestsFindings,
     "head_classes": HeadClassesFindings,
+    "routes": RoutesFindings,
     "earlier_positions": EarlierPositionsFindings,
     "planted_truth": PlantedTruthFindings,
 }

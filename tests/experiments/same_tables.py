@@ -45,8 +45,10 @@ def _assert_same(columns: dict, want: dict, rows: np.ndarray) -> None:
         kept = np.resize(rows, len(column))  # rows of the plan are the last axis
         found, expected = columns[name][kept], column[kept]
         if expected.dtype.kind == "f":
-            close = dict(rtol=0, atol=ROUNDING * float(np.abs(expected).max()))
-            np.testing.assert_allclose(found, expected, **close, err_msg=name)
+            bound = ROUNDING * float(np.abs(expected).max())
+            np.testing.assert_allclose(
+                found, expected, rtol=0, atol=bound, err_msg=name
+            )
         elif name == "moved":  # compares bits, so rounding may move a node's zero
             assert (found != expected).mean() < 0.01
         else:

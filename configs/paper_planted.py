@@ -1,0 +1,20 @@
+"""The paper's second half on a planted model: over which tokens the answer comes.
+
+Command: mcq-jax run configs/paper_planted.py
+Time: under a minute on 2 cores.
+Expect: what makes the difference stands at the options' ends (share 1.00), not at
+labels (0.00); the correct-letter heads' queries carry it from there.
+"""
+
+from mcq_jax.experiments import USUAL, Routes, RunConfig
+
+
+def config() -> RunConfig:
+    return RunConfig(
+        title="The paper's second half, planted",
+        model="planted",
+        questions="planted",
+        question_count=24,
+        experiments=(*USUAL, Routes(windows=7)),
+        out="runs/paper-planted",
+    )
