@@ -12,6 +12,7 @@ from mcq_jax.metrics.answers import (
     kl,
     loss_parts,
     net,
+    net_of_set,
 )
 from mcq_jax.metrics.attention import (
     share_by_class,
@@ -62,6 +63,7 @@ from mcq_jax.metrics.letters import (
     letter_prior,
     readings,
     selectivity,
+    selectivity_of_sets,
 )
 from mcq_jax.metrics.recovery import Recovery, necessity, sufficiency
 from mcq_jax.metrics.selection import (
@@ -124,6 +126,7 @@ __all__ = [
     "measure_behaviour",
     "necessity",
     "net",
+    "net_of_set",
     "nets",
     "next_best",
     "node_contributions",
@@ -146,6 +149,7 @@ __all__ = [
     "select",
     "Selection",
     "selectivity",
+    "selectivity_of_sets",
     "share_by_class",
     "share_by_option",
     "share_on_labels",

@@ -49,6 +49,19 @@ def net(
     return jnp.take(centred(answer_logits), gold, axis=-1) * (choices / (choices - 1))
 
 
+def net_of_set(
+    answer_logits: Float[Array, "*patch choice"], right: Bool[Array, " choice"]
+) -> Float[Array, "*patch"]:
+    """Returns the mean logit of the right answers minus that of the others.
+
+    For prompts with several right options; `net` where one is right. Linear as well.
+    NaN where all answers are right or none is, which rendering refuses.
+    """
+    is_right = right.astype(jnp.float32)
+    share = is_right / is_right.sum() - (1 - is_right) / (1 - is_right).sum()
+    return jnp.einsum("...c,c->...", centred(answer_logits), share, precision="highest")
+
+
 def loss_parts(
     answer_logits: Float[Array, "*patch choice"],
     log_normaliser: Float[Array, "*patch"],

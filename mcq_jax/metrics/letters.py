@@ -9,7 +9,7 @@ throughout, float64 inside: this is about prompts, not about one of them.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,28 @@ def selectivity(
     diagonal = np.einsum("c...c->...c", square)
     others = (square.sum(axis=0) - diagonal) / (len(letters) - 1)
     return np.asarray((diagonal - others).mean(axis=-1))
+
+
+def selectivity_of_sets(
+    values: Num[np.ndarray, "prompt *node letter"],
+    is_right: Bool[np.ndarray, "prompt letter"],
+) -> Float[np.ndarray, "*node"]:
+    """Returns D where several letters may be right at once.
+
+    D = mean over letters of (mean where the letter is right - mean where it is not).
+    Letters that are always or never right are left out; with one letter right in every
+    prompt, and each equally often, this is `selectivity`.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    letters = [i for i, right in enumerate(is_right.T) if 0 < right.mean() < 1]
+    if not letters:
+        return np.full(values.shape[1:-1], np.nan)
+    gains = [
+        values[is_right[:, letter], ..., letter].mean(axis=0)
+        - values[~is_right[:, letter], ..., letter].mean(axis=0)
+        for letter in letters
+    ]
+    return np.asarray(np.mean(gains, axis=0))
 
 
 def centred(

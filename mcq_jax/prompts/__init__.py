@@ -2,7 +2,8 @@
 
     questions ─► rendering (text + spans) ─► tokens (ids, positions, answers) ─► batches
 
-`datasets` and `synthetic` give questions, `pairs` other tasks, `tokenizer` the tokens.
+`mutations` ask the same question in other ways, `datasets` and `synthetic` give
+questions, `pairs` other tasks, `tokenizer` the tokens.
 """
 
 from mcq_jax.prompts.chat import ChatTemplate, chat_of
@@ -18,6 +19,8 @@ from mcq_jax.prompts.datasets import (
     shots_for,
 )
 from mcq_jax.prompts.identity import question_names
+from mcq_jax.prompts.mutation_table import MUTATIONS, Draws, Mutation
+from mcq_jax.prompts.mutations import mutate, mutations_of
 from mcq_jax.prompts.pairs import (
     Pair,
     PairSet,
@@ -29,6 +32,7 @@ from mcq_jax.prompts.pairs import (
     tokenise_pair,
 )
 from mcq_jax.prompts.questions import Question, rotations
+from mcq_jax.prompts.relabelling import relabel
 from mcq_jax.prompts.rendering import (
     HARNESS,
     PAPER,
@@ -40,8 +44,9 @@ from mcq_jax.prompts.rendering import (
     render,
     render_rotations,
 )
+from mcq_jax.prompts.rewording import with_template
 from mcq_jax.prompts.span_positions import span_positions
-from mcq_jax.prompts.synthetic import copy_colour, word_copy
+from mcq_jax.prompts.synthetic import category_member, copy_colour, word_copy
 from mcq_jax.prompts.tokenizer import Encoding, Tokenizer, TokenizerFile, WordTokenizer
 from mcq_jax.prompts.tokens import (
     KeyClass,
@@ -51,18 +56,23 @@ from mcq_jax.prompts.tokens import (
     batches,
     from_left_padded,
     key_classes,
+    require_one_gold,
     tokenise,
 )
+from mcq_jax.prompts.wording import Wording, render_wording
 
 __all__ = [
     "GENERATORS",
     "HARNESS",
+    "MUTATIONS",
     "PAPER",
     "PLAIN_PAREN",
     "TEMPLATES",
     "ChatTemplate",
+    "Draws",
     "Encoding",
     "KeyClass",
+    "Mutation",
     "Pair",
     "PairSet",
     "Question",
@@ -76,10 +86,12 @@ __all__ = [
     "Tokenizer",
     "TokenizerFile",
     "WordTokenizer",
+    "Wording",
     "aligned_positions",
     "aligned_spans",
     "batch_of",
     "batches",
+    "category_member",
     "chat_of",
     "copy_colour",
     "from_left_padded",
@@ -88,17 +100,23 @@ __all__ = [
     "load_question_set",
     "load_questions",
     "load_shots",
+    "mutate",
+    "mutations_of",
     "question_names",
     "read_jsonl",
     "read_mmlu",
     "read_pairs",
+    "relabel",
     "render",
     "render_rotations",
+    "render_wording",
+    "require_one_gold",
     "rotations",
     "sample",
     "shots_for",
     "span_positions",
     "tokenise",
     "tokenise_pair",
+    "with_template",
     "word_copy",
 ]

@@ -116,8 +116,8 @@ def answer_ids(
 def require_distinct(
     ids: Sequence[int], texts: Sequence[str], *, what: str, prompt: str
 ) -> None:
-    """Refuses texts of which two have the same token, such as an unknown-word token."""
-    if len(set(ids)) != len(ids):
+    """Refuses two texts with the same token, such as an unknown-word token."""
+    if len(set(ids)) != len(set(texts)):
         raise ValueError(
             f"{what} {list(texts)} in {prompt} are tokens {list(ids)}, so some are the "
             "same; choose other labels."
@@ -125,7 +125,11 @@ def require_distinct(
 
 
 def require_other_options(
-    spans: Sequence[rendering.Span], gold: int, ids: Sequence[int], *, prompt: str
+    spans: Sequence[rendering.Span],
+    right: Sequence[bool],
+    ids: Sequence[int],
+    *,
+    prompt: str,
 ) -> None:
     """Refuses a wrong option that has the right one's tokens: the model sees two right.
 
@@ -133,18 +137,22 @@ def require_other_options(
 
     Args:
       spans: in token positions.
+      right: which options are right.
     """
     shown = {
         span.option: list(ids[span.start : span.end])
         for span in spans
         if span.kind == "option"
     }
+    rights = {option: tokens for option, tokens in shown.items() if right[option]}
     for option, tokens in shown.items():
-        if option != gold and tokens == shown.get(gold):
-            raise ValueError(
-                f"Options {option} and {gold} of {prompt} are the same tokens {tokens} "
-                "to this tokenizer, and one of them is right; leave the question out."
-            )
+        for other, same in rights.items():
+            if not right[option] and tokens == same:
+                raise ValueError(
+                    f"Options {option} and {other} of {prompt} are the same tokens "
+                    f"{tokens} to this tokenizer, and one of them is right; leave the "
+                    "question out."
+                )
 
 
 def _check_kept(

@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 GENERATORS: Mapping[str, Callable[[int, int, int], tuple[questions.Question, ...]]] = {
     "word_copy": synthetic.word_copy,
     "copy_colour": synthetic.copy_colour,
+    "category_member": synthetic.category_member,
 }
 
 

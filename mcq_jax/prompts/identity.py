@@ -38,9 +38,10 @@ def normalised(text: str) -> str:
     return " ".join(text.split())
 
 
-def content_id(text: str, options: Sequence[str], right: str) -> str:
-    """Returns a hash of a question's text, its options in any order, and the answer."""
-    parts = [normalised(text), sorted(map(normalised, options)), normalised(right)]
+def content_id(text: str, options: Sequence[str], *right: str) -> str:
+    """Returns a hash of a text, its options in any order, and what answers it."""
+    parts = [normalised(text), sorted(map(normalised, options))]
+    parts += sorted(map(normalised, right))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

@@ -17,7 +17,8 @@ from mcq_jax.prompts import questions
 class Span:
     """A named stretch of a prompt: characters here, token positions in `tokens`."""
 
-    # prefix, shots, question, label, option, line_end or cue; pairs may name their own.
+    # prefix, shots, question, label, option, line_end, neutral (a line that is no
+    # option) or cue; pairs may name their own.
     kind: str
     # Which option a label, option or line_end belongs to; -1 for the others.
     option: int = -1
@@ -30,8 +31,9 @@ class Span:
 class Template:
     """The strings around a question's parts.
 
-    A prompt is prefix · shots · question · one line per option · cue. A line is
-    `before_label` label `after_label` option `line_end`.
+    A prompt is prefix · shots · question · one line per option · cue; the options come
+    first if `options_first`. A line is `before_label` label `after_label` option
+    `line_end`.
     """
 
     name: str
@@ -39,7 +41,7 @@ class Template:
     prefix: str
     # First words for a question that has no subject.
     prefix_without_subject: str
-    # Between the question and its first option.
+    # Between the question and what follows it, its first option as a rule.
     after_question: str = "\n"
     before_label: str
     after_label: str
@@ -55,6 +57,10 @@ class Template:
     after_shot: str = "\n\n"
     # Whether white space around the question is dropped.
     strips_question: bool = False
+    # Whether the options stand before the question.
+    options_first: bool = False
+    # Whether the question itself is shown; without it, options alone can be preferred.
+    shows_question: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,6 +78,10 @@ class RenderedPrompt:
     answers: tuple[str, ...]
     # Index of the right option.
     gold: int
+    # On which line each option stands, lines that are no option counted.
+    places: tuple[int, ...]
+    # Which options are right: those that say what the gold one says.
+    right: tuple[bool, ...]
     # Id of the question, and what tells it from others (`Question.content_id`).
     question: str
     content_id: str
@@ -138,6 +148,8 @@ def render(
     shots: Sequence[questions.Question] = (),
     rotation: int = 0,
     chat: chats.ChatTemplate | None = None,
+    neutral_lines: Sequence[tuple[int, str]] = (),
+    repeated_labels: bool = False,
 ) -> RenderedPrompt:
     """Returns the prompt for one question.
 
@@ -151,14 +163,19 @@ def render(
       rotation: recorded only; which of `questions.rotations` the question is.
       chat: puts all but the cue into the user's message and starts the assistant's
         reply with the cue.
+      neutral_lines: lines without label, each with the index of the option that it
+        stands before (their number, to stand behind the last).
+      repeated_labels: whether several options may have one label, which is then right
+        for all of them: gold is a set.
     """
-    labels = _labels_for(question, labels)
+    labels = _labels_for(question, labels, repeated_labels)
+    _check_neutral(question, neutral_lines)
     alphabet = _alphabet_for(question, labels, alphabet)
     _require_others(question, shots)
     pieces = [
         _Piece("prefix", _prefix(template, question.subject)),
         _Piece("shots", "".join(_shot(shot, template, labels) for shot in shots)),
-        *_body(question, template, labels),
+        *_body(question, template, labels, neutral_lines),
     ]
     cue = _Piece("cue", template.cue)
     pieces = [*pieces, cue] if chat is None else _in_chat(pieces, cue, chat)
@@ -170,6 +187,11 @@ def render(
         alphabet=alphabet,
         answers=tuple(template.before_answer + label for label in labels),
         gold=question.gold,
+        places=tuple(
+            index + sum(before <= index for before, _ in neutral_lines)
+            for index in range(len(labels))
+        ),
+        right=_right(question, labels),
         question=question.id,
         content_id=question.content_id,
         rotation=rotation,
@@ -204,11 +226,32 @@ class _Piece:
 
 
 def _body(
-    question: questions.Question, template: Template, labels: Sequence[str]
+    question: questions.Question,
+    template: Template,
+    labels: Sequence[str],
+    neutral_lines: Sequence[tuple[int, str]] = (),
 ) -> list[_Piece]:
     text = question.text.strip() if template.strips_question else question.text
-    pieces = [_Piece("question", text), _Piece("", template.after_question)]
+    asked = [_Piece("question", text), _Piece("", template.after_question)]
+    asked = asked if template.shows_question else []
+    lines = _lines(question, template, labels, neutral_lines)
+    return [*lines, *asked] if template.options_first else [*asked, *lines]
+
+
+def _lines(
+    question: questions.Question,
+    template: Template,
+    labels: Sequence[str],
+    neutral_lines: Sequence[tuple[int, str]],
+) -> list[_Piece]:
+    pieces = []
+
+    def add_neutral(here: int) -> None:
+        for text in (text for before, text in neutral_lines if before == here):
+            pieces.extend([_Piece("neutral", text), _Piece("", template.line_end)])
+
     for index, option in enumerate(question.options):
+        add_neutral(index)
         pieces += [
             _Piece("", template.before_label),
             _Piece("label", labels[index], index),
@@ -216,7 +259,19 @@ def _body(
             _Piece("option", option, index),
             _Piece("line_end", template.line_end, index),
         ]
+    add_neutral(len(question.options))
     return pieces
+
+
+def _right(question: questions.Question, labels: Sequence[str]) -> tuple[bool, ...]:
+    """Which options are right: those that the label of a right one chooses."""
+    said = {labels[index] for index in question.right}
+    if said == set(labels):
+        raise ValueError(
+            f"Every label of question {question.id!r}, {list(labels)}, is right, so "
+            "no answer could be wrong; give a wrong option a label of its own."
+        )
+    return tuple(label in said for label in labels)
 
 
 def _shot(shot: questions.Question, template: Template, labels: Sequence[str]) -> str:
@@ -238,7 +293,7 @@ def _prefix(template: Template, subject: str) -> str:
 
 
 def _labels_for(
-    question: questions.Question, labels: Sequence[str] | None
+    question: questions.Question, labels: Sequence[str] | None, repeated: bool
 ) -> tuple[str, ...]:
     count = len(question.options)
     if labels is None:
@@ -249,7 +304,8 @@ def _labels_for(
             f"{len(labels)} answer labels for {count} options in question "
             f"{question.id!r}; give one label per option."
         )
-    if len(set(labels)) != count or not all(label.strip() for label in labels):
+    is_new = repeated or len(set(labels)) == count
+    if not is_new or not all(label.strip() for label in labels):
         raise ValueError(
             f"Answer labels {labels} for question {question.id!r}; give labels that "
             "are not empty and all different."
@@ -262,13 +318,25 @@ def _alphabet_for(
     labels: tuple[str, ...],
     alphabet: Sequence[str] | None,
 ) -> tuple[str, ...]:
-    alphabet = labels if alphabet is None else tuple(alphabet)
+    alphabet = tuple(dict.fromkeys(labels) if alphabet is None else alphabet)
     if len(set(alphabet)) != len(alphabet) or not set(labels) <= set(alphabet):
         raise ValueError(
             f"The alphabet {list(alphabet)} for the labels {list(labels)} of question "
             f"{question.id!r}; give each label once, those of the question among them."
         )
     return alphabet
+
+
+def _check_neutral(
+    question: questions.Question, neutral_lines: Sequence[tuple[int, str]]
+) -> None:
+    for before, text in neutral_lines:
+        if not 0 <= before <= len(question.options) or not text.strip():
+            raise ValueError(
+                f"A neutral line {text!r} before option {before} of question "
+                f"{question.id!r}; give words, and an index from 0 to "
+                f"{len(question.options)} (behind the last option)."
+            )
 
 
 def _require_others(
@@ -292,13 +360,16 @@ def _in_chat(
     that option's line end (often the start of an end-of-turn token).
     """
     *pieces, last = [piece for piece in pieces if piece.text]
+    if last.text.strip():
+        pieces, last = [*pieces, last], _Piece("", "")
     pieces[0] = dataclasses.replace(pieces[0], text=pieces[0].text.lstrip())
     pieces[-1] = dataclasses.replace(pieces[-1], text=pieces[-1].text.rstrip())
     before, after = chat.around("".join(piece.text for piece in pieces))
     return [
         _Piece("", before),
         *pieces,
-        _Piece("line_end", after[:1], last.option),
+        # Takes the place of whatever the message ended with.
+        _Piece(last.kind, after[:1], last.option),
         _Piece("", after[1:]),
         cue,
     ]

@@ -85,6 +85,25 @@ COLOURS_OF_ITEMS: tuple[tuple[str, str], ...] = (
 )
 
 
+# What options belong to, and words that do, none in two lists.
+MEMBERS_OF_CATEGORIES: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
+    (category, tuple(members.split()))
+    for category, members in (
+        ("an animal", "cat dog cow horse pig sheep wolf tiger"),
+        ("a fruit", "apple banana lemon pear grape melon mango cherry"),
+        ("a colour", "red blue green yellow purple brown pink white"),
+        ("a metal", "iron steel tin zinc lead nickel platinum titanium"),
+        ("a tool", "hammer saw drill axe chisel wrench shovel rake"),
+        ("a vehicle", "car bus truck train boat bicycle van tram"),
+        ("a body part", "arm leg nose ear knee neck foot hand"),
+        ("furniture", "table chair bed desk sofa shelf bench stool"),
+        ("clothing", "shirt coat hat shoe sock dress glove scarf"),
+        ("a building", "house church school hotel castle barn tower palace"),
+        ("weather", "rain snow wind fog storm hail thunder frost"),
+    )
+)
+
+
 def word_copy(
     count: int, seed: int = 0, choices: int = 4
 ) -> tuple[questions.Question, ...]:
@@ -115,6 +134,38 @@ def copy_colour(
         return _ask(text, colour, colours, choices, random)
 
     return _distinct(one, count, seed, items=len(COLOURS_OF_ITEMS))
+
+
+def category_member(
+    count: int, seed: int = 0, choices: int = 4
+) -> tuple[questions.Question, ...]:
+    """Returns questions such as 'Which of these is a fruit?', each option of its own.
+
+    No word of the right option stands in the question. Other right texts are spare.
+    """
+    categories = len(MEMBERS_OF_CATEGORIES)
+    _check(count, choices, available=categories, what="categories")
+
+    def one(
+        index: int, order: np.ndarray, random: np.random.Generator
+    ) -> questions.Question:
+        kinds = order[(index + np.arange(categories)) % categories]
+        drawn = [
+            [members[i] for i in random.permutation(len(members))]
+            for members in (MEMBERS_OF_CATEGORIES[kind][1] for kind in kinds)
+        ]
+        others = 1 + random.permutation(categories - 1)[: choices - 1]
+        options = [drawn[other][0] for other in others]
+        gold = int(random.integers(choices))
+        options.insert(gold, drawn[0][0])
+        return questions.Question(
+            text=f"Which of these is {MEMBERS_OF_CATEGORIES[kinds[0]][0]}?",
+            options=tuple(options),
+            gold=gold,
+            spare_right=tuple(drawn[0][1:3]),
+        )
+
+    return _distinct(one, count, seed, items=categories)
 
 
 # An attempt's number, an order of the items and a generator, to a question.

@@ -135,7 +135,7 @@ def tokenise(
     alignment.require_distinct(
         label_ids.tolist(), rendered.labels, what="Labels", prompt=prompt
     )
-    alignment.require_other_options(spans, rendered.gold, ids, prompt=prompt)
+    alignment.require_other_options(spans, rendered.right, ids, prompt=prompt)
     return TokenisedPrompt(
         ids=np.array(ids, np.int32),
         spans=spans,
@@ -153,11 +153,24 @@ def tokenise(
         question=rendered.question,
         rotation=rendered.rotation,
         subject=rendered.subject,
+        place=np.array(rendered.places, np.int32),
         letter=np.array(
             [rendered.alphabet.index(label) for label in rendered.labels], np.int32
         ),
+        right=np.array(rendered.right, bool),
         content_id=rendered.content_id,
     )
+
+
+def require_one_gold(prompts: Sequence[TokenisedPrompt]) -> None:
+    """Refuses prompts of which several options are right, where one gold is needed."""
+    for index, prompt in enumerate(prompts):
+        if prompt.right.sum() > 1:
+            raise ValueError(
+                f"Options {np.flatnonzero(prompt.right).tolist()} of prompt {index} "
+                f"(question {prompt.question!r}) are all right, but one gold answer is "
+                "needed here; leave such prompts out, or read `metrics.net_of_set`."
+            )
 
 
 def check_length(ids: Sequence[int], context: int | None, *, prompt: str) -> None:

@@ -229,6 +229,7 @@ def _table(asked, plan: Plan, sources, metrics, chunk, found) -> SweepTable:
 def _check(asked, plan: Plan, sources, direction: Direction, count: int) -> None:
     if not asked or not count:
         raise ValueError("no prompts to patch; give at least one.")
+    prompts.require_one_gold(asked)
     if isinstance(sources, Ablation) and direction is Direction.DENOISE:
         raise ValueError(
             f"{direction} needs a prompt to restore from, and {sources} is none; give "

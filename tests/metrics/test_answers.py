@@ -37,6 +37,14 @@ def test_net_keeps_its_digits_under_a_large_common_offset():
     np.testing.assert_allclose(moved, metrics.net(logits, gold(3)), atol=ROUNDING)
 
 
+def test_net_of_a_set_is_the_right_ones_mean_minus_that_of_the_others():
+    logits = jnp.array([1.0, 5.0, 2.0, 3.0])
+    found = metrics.net_of_set(logits, jnp.array([False, True, False, True]))
+    np.testing.assert_allclose(found, (5 + 3) / 2 - (1 + 2) / 2, rtol=1e-6)
+    one = metrics.net_of_set(logits[None], jnp.arange(4) == 1)
+    np.testing.assert_allclose(one, metrics.net(logits[None], gold(1)), rtol=1e-6)
+
+
 def test_net_of_a_single_answer_is_refused():
     with pytest.raises(ValueError, match="at least 2 answers; found 1"):
         metrics.net(jnp.zeros(1), gold(0))

@@ -49,6 +49,23 @@ def test_a_letter_never_gold_is_nan_in_the_matrix_and_left_out_of_selectivity():
     assert np.isnan(metrics.selectivity(metrics.gold_by_answer(values, gold * 0)))
 
 
+def test_selectivity_of_sets_is_that_of_letters_where_one_is_right():
+    run = runs.rotated(6)
+    logits = np.random.default_rng(0).normal(size=(24, 4))
+    one = np.eye(4, dtype=bool)[run.gold]
+    expected = metrics.selectivity(metrics.gold_by_answer(logits, run.gold))
+    found = metrics.selectivity_of_sets(logits, one)
+    np.testing.assert_allclose(found, expected, atol=EXACT)
+
+
+def test_selectivity_of_sets_is_hand_computed_and_leaves_out_what_never_varies():
+    is_right = np.array([[1, 1, 0, 1], [1, 0, 0, 1], [0, 1, 0, 1]], bool)
+    values = np.array([[3.0, 4, 9, 9], [5, 1, 9, 9], [1, 2, 9, 9]])
+    # Letter 0: (3 + 5) / 2 - 1; letter 1: (4 + 2) / 2 - 1; the others never vary.
+    assert metrics.selectivity_of_sets(values, is_right) == ((4 - 1) + (3 - 1)) / 2
+    assert np.isnan(metrics.selectivity_of_sets(values[:, 2:], is_right[:, 2:]))
+
+
 def test_a_gold_answer_without_a_column_is_refused():
     with pytest.raises(ValueError, match="0..1 for 2 answers; found 0..3"):
         metrics.gold_by_answer(np.zeros((2, 2)), np.array([0, 3]))

@@ -140,7 +140,7 @@ def test_lines_that_are_no_json_objects_are_refused(tmp_path, line):
 
 
 def test_missing_empty_and_unknown_sources_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"\['copy_colour', 'word_copy'\]"):
+    with pytest.raises(FileNotFoundError, match=r"'copy_colour', 'word_copy'\]"):
         prompts.load_questions(tmp_path / "absent.csv")
     with pytest.raises(FileNotFoundError, match="No files <subject>_test.csv"):
         prompts.load_questions(tmp_path)
