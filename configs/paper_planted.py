@@ -1,4 +1,4 @@
-"""The paper's second half on a planted model: over which tokens the answer comes.
+"""The paper's second half on a planted model: head kinds, routes of the answer.
 
 Command: mcq-jax run configs/paper_planted.py
 Time: under a minute on 2 cores.
@@ -6,7 +6,7 @@ Expect: what makes the difference stands at the options' ends (share 1.00), not 
 labels (0.00); the correct-letter heads' queries carry it from there.
 """
 
-from mcq_jax.experiments import USUAL, Routes, RunConfig
+from mcq_jax.experiments import USUAL, HeadKinds, Routes, RunConfig
 
 
 def config() -> RunConfig:
@@ -15,6 +15,6 @@ def config() -> RunConfig:
         model="planted",
         questions="planted",
         question_count=24,
-        experiments=(*USUAL, Routes(windows=7)),
+        experiments=(*USUAL, HeadKinds(), Routes(windows=7)),
         out="runs/paper-planted",
     )

@@ -1,4 +1,4 @@
-"""The paper's second half on word copy: over which tokens the answer comes.
+"""The paper's second half on word copy: head kinds, routes of the answer.
 
 Command: mcq-jax run configs/paper_word_copy.py
          --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
@@ -6,7 +6,7 @@ Time: see docs/findings.md.
 Expect: see docs/findings.md.
 """
 
-from mcq_jax.experiments import USUAL, Routes, RunConfig
+from mcq_jax.experiments import USUAL, HeadKinds, Routes, RunConfig
 
 
 def config() -> RunConfig:
@@ -16,6 +16,6 @@ def config() -> RunConfig:
         questions="word_copy",
         question_count=40,
         effect_questions=24,
-        experiments=(*USUAL, Routes()),
+        experiments=(*USUAL, HeadKinds(), Routes()),
         out="runs/paper-word-copy",
     )

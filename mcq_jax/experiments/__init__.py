@@ -8,6 +8,7 @@ from mcq_jax.experiments.config import USUAL, RunConfig
 from mcq_jax.experiments.earlier_positions import EarlierPositions
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.head_classes import HeadClasses
+from mcq_jax.experiments.head_kinds import HeadKinds
 from mcq_jax.experiments.joint_tests import JointTests
 from mcq_jax.experiments.lab import Lab
 from mcq_jax.experiments.node_effects import NodeEffects
@@ -22,6 +23,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     NodeEffects,
     JointTests,
     HeadClasses,
+    HeadKinds,
     Routes,
     EarlierPositions,
     PlantedTruth,
@@ -34,6 +36,7 @@ __all__ = [
     "EarlierPositions",
     "Experiment",
     "HeadClasses",
+    "HeadKinds",
     "JointTests",
     "Lab",
     "NodeEffects",

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float
 
 from mcq_jax import metrics, passes
+from mcq_jax.axes import AnyArray
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.joint_tests import source_difference
 from mcq_jax.experiments.node_effects import Bank, bank_of, effects_of, per_node
@@ -17,6 +19,9 @@ from mcq_jax.results import HeadClassesFindings, HeadFound
 
 if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
+
+# The classes whose heads match what was found to the labels.
+LETTER_HEADS = ("correct_letter", "letter_specific")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,22 +59,20 @@ def _classify(
 
     For that they are resampled together.
     """
-    checkpoint, study, bank = lab.checkpoint, lab.studied, bank_of(lab)
-    effects = effects_of(lab)
-    difference = float(source_difference(study, bank).mean())
-    evidence = _evidence(study, bank, effects, difference, None)
+    evidence = evidence_of(lab)
     first = _classes(lab, evidence, thresholds)
-    letter_heads = [h for h in first if h.name in ("correct_letter", "letter_specific")]
+    letter_heads = [h for h in first if h.name in LETTER_HEADS]
     if not letter_heads:
         return first, evidence
-    mask = np.zeros((checkpoint.config.layers, checkpoint.config.nodes), bool)
+    model = lab.checkpoint.config
+    mask = np.zeros((model.layers, model.nodes), bool)
     for head in letter_heads:
         mask[head.layer, head.head] = True
     resampled = _resampled_direct_effect(lab, mask)
     # What is resampled itself falls for that reason alone, and amplifies nothing.
-    own = per_node(effects.direct).mean(axis=0)
+    own = per_node(effects_of(lab).direct).mean(axis=0)
     resampled = np.where(mask, own, resampled)
-    evidence = _evidence(study, bank, effects, difference, resampled[:, :-1])
+    evidence = evidence_of(lab, resampled[:, :-1])
     return _classes(lab, evidence, thresholds), evidence
 
 
@@ -118,19 +121,33 @@ def describe(
     )
 
 
-def _evidence(study, bank, effects, difference, resampled) -> metrics.HeadEvidence:
-    studied = slice(len(study.gold))
-    anatomy = bank.anatomy
-    writes = anatomy.label_writes[studied].mean(axis=0)
+def evidence_of(
+    lab: "Lab",
+    resampled: Float[np.ndarray, "layer head"] | None = None,
+    *,
+    prompts: Bool[np.ndarray, " studied"] | slice = slice(None),
+) -> metrics.HeadEvidence:
+    """Returns what classes go by, over the studied prompts or some of them.
+
+    Args:
+        resampled: mean direct effects while the correct-letter heads are resampled.
+    """
+    study, anatomy = lab.studied, bank_of(lab).anatomy
+
+    def of(shares: AnyArray) -> np.ndarray:
+        return np.asarray(shares)[: len(study.gold)][prompts]
+
+    writes = of(anatomy.label_writes).mean(axis=0)
+    direct = per_node(effects_of(lab).direct)[prompts]
     return metrics.head_evidence(
-        anatomy.label_attention[studied],
-        study.gold,
+        of(anatomy.label_attention),
+        study.gold[prompts],
         ov_margin=metrics.ov_margin(writes),
-        direct_effect=per_node(effects.direct)[:, :, :-1].mean(axis=0),
-        total_difference=difference,
+        direct_effect=direct[:, :, :-1].mean(axis=0),
+        total_difference=float(source_difference(study, bank_of(lab))[prompts].mean()),
         resampled_direct_effect=resampled,
-        content_attention=anatomy.content_attention[studied],
-        late_attention=anatomy.class_attention[studied, :, :, KeyClass.CUE],
+        content_attention=of(anatomy.content_attention),
+        late_attention=of(anatomy.class_attention)[..., KeyClass.CUE],
     )
 
 

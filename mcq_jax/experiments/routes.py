@@ -22,6 +22,7 @@ from jaxtyping import Array, Bool, Float
 from mcq_jax import metrics, passes
 from mcq_jax.experiments import route_edits
 from mcq_jax.experiments.experiment import Experiment
+from mcq_jax.experiments.head_classes import LETTER_HEADS
 from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.experiments.route_edits import BOTH, CUT_TOKENS, ENDS, LABELS
 from mcq_jax.experiments.study import Study
@@ -33,8 +34,6 @@ from mcq_jax.results import HeadClassesFindings, RouteCut, RoutesFindings, Route
 if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
 
-# The classes whose heads match what was found to the labels.
-LETTER_HEADS = ("correct_letter", "letter_specific")
 EVERY_HEAD, THOSE_HEADS, RANDOM_HEADS = (
     "every head", "correct-letter heads", "random heads",
 )  # fmt: skip

@@ -42,6 +42,7 @@ from mcq_jax.metrics.effects import (
     node_effects,
     total_effect,
 )
+from mcq_jax.metrics.following import Following, following
 from mcq_jax.metrics.gating import Gate, gate, gate_of_pairs
 from mcq_jax.metrics.head_classes import (
     PRECEDENCE,
@@ -103,6 +104,8 @@ __all__ = [
     "cumulative_sets",
     "direct_effect",
     "followed_letters",
+    "Following",
+    "following",
     "Gate",
     "gate",
     "gate_of_pairs",

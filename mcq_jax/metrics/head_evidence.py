@@ -62,7 +62,7 @@ def head_evidence(
             f"Head classes compare gold letters; found {len(gold)} prompts and none "
             f"with gold {missing.tolist()}. Give every rotation of the options."
         )
-    share = _shares(by_gold)
+    share = shares_of(by_gold)
     return HeadEvidence(
         label_mass=by_gold.sum(axis=-1).mean(axis=0),
         label_share=share,
@@ -130,13 +130,13 @@ def proto_index(
     weights = statistics.resample_weights(len(sums), resamples=resamples, seed=seed)
     drawn = np.moveaxis(np.tensordot(weights, sums, 1), 1, 0)  # gold, resample, choice
     return statistics.percentile_interval(
-        float(followed_letters(_shares(sums.sum(axis=0)))[letter]),
-        followed_letters(_shares(drawn))[:, letter],
+        float(followed_letters(shares_of(sums.sum(axis=0)))[letter]),
+        followed_letters(shares_of(drawn))[:, letter],
         questions=len(sums),
     )
 
 
-def _shares(attention: np.ndarray) -> np.ndarray:
+def shares_of(attention: np.ndarray) -> np.ndarray:
     """Returns shares over the last axis; even where a head never looks at a label."""
     total = attention.sum(axis=-1, keepdims=True)
     even = np.full_like(attention, 1 / attention.shape[-1])

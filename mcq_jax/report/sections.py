@@ -7,6 +7,7 @@ from mcq_jax.report import (
     behaviour,
     generic,
     head_classes,
+    head_kinds,
     joint_tests,
     node_effects,
     planted_truth,
@@ -25,6 +26,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     node_effects.section,
     joint_tests.section,
     head_classes.section,
+    head_kinds.section,
     routes.section,
 )
 

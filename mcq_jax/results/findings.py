@@ -158,6 +158,37 @@ class HeadClassesFindings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class HeadKind:
+    """A head that was tested: does it look at a letter more when that is right?"""
+
+    name: str
+    head_class: str
+    # Per letter: s, and the chance of one this high among all heads and letters.
+    follows: tuple[float, ...]
+    p_value: tuple[float, ...]
+    # Its class by the questions of each half alone.
+    class_by_half: tuple[str, str]
+    # Of a single-letter head: the letter, and s on it (the proto index).
+    letter: int | None = None
+    proto_index: Interval | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HeadKindsFindings:
+    """Which heads follow the right letter beyond chance, and do their classes last?"""
+
+    heads: tuple[HeadKind, ...]
+    # 95 % of the largest s under permuted golds, over this many heads.
+    threshold: float
+    tested: int
+    # Of the tested heads: the share with the same class in both halves, and what equal
+    # shares of the classes would give by chance.
+    agreement: float
+    chance_agreement: float
+    questions: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RouteCut:
     """The answer position does not attend to some tokens, in some layers."""
 
