@@ -32,7 +32,7 @@ from mcq_jax.checkpoints.links import check_links
 from mcq_jax.checkpoints.shardings import Shardings
 from mcq_jax.checkpoints.streaming import StoredTensor
 from mcq_jax.model import ModelConfig, Parameters, segment_sizes
-from mcq_jax.prompts import Tokenizer, TokenizerFile
+from mcq_jax.prompts import Tokenizer, TokenizerFile, tokenizer_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -224,7 +224,8 @@ def _open_folder(folder: pathlib.Path) -> _Contents:
         tensors = safetensors.read_safetensors(folder)
     with naming(folder / "config.json"):
         description = huggingface.describe(folder, tensors)
-    files = [folder / name for name in _DESCRIPTIONS if (folder / name).is_file()]
+    with naming(folder / "tokenizer_config.json"):
+        files = [folder / "config.json", *tokenizer_files.files_beside(folder)]
     return _Contents(
         **_converted(description, tensors),
         tokenizer=tokenizer,
@@ -278,15 +279,6 @@ def _check_sizes(contents: _Contents) -> None:
 
 # Each is the length of some axis of some tensor, or less.
 _AXES = ("width", "heads", "head_width", "neurons", "vocabulary")
-
-
-# The files besides the weights on which a result depends.
-_DESCRIPTIONS = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-)
 
 
 def _hash(files: Sequence[pathlib.Path]) -> str:

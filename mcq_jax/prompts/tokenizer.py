@@ -13,6 +13,8 @@ from typing import Protocol, Self
 
 import tokenizers
 
+from mcq_jax.prompts import tokenizer_files
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Encoding:
@@ -66,8 +68,8 @@ class TokenizerFile:
         Args:
           chat_template: Jinja source.
           special_tokens: texts that the chat template may use by name.
-          prepend: a token put first by hand, for checkpoints that ask for BOS but whose
-            own post-processor does not add it.
+          prepend: a token put first by hand, for GGUF files that ask for BOS, which
+            the tokenizer made of them does not add.
         """
         self._tokenizer = _with_full_offsets(tokenizer)
         self._prepend = None if prepend is None else self._id_of(prepend)
@@ -78,7 +80,8 @@ class TokenizerFile:
     def from_file(cls, path: str | pathlib.Path) -> Self:
         """Reads `tokenizer.json` (or the folder that holds it) and what lies beside it.
 
-        `tokenizer_config.json` and `chat_template.jinja` are optional.
+        That is optional: tokenizer_config.json, chat_template.jinja, and
+        special_tokens_map.json and added_tokens.json of older folders.
         """
         path = pathlib.Path(path)
         path = path / "tokenizer.json" if path.is_dir() else path
@@ -86,23 +89,22 @@ class TokenizerFile:
             raise FileNotFoundError(
                 f"No tokenizer at {path}; give a tokenizer.json or a folder with one."
             )
-        tokenizer = _read_tokenizer(path)
-        config = _read_config(path.with_name("tokenizer_config.json"))
-        special = _special_tokens(config)
+        parts = tokenizer_files.read_parts(path)
         return cls(
-            tokenizer,
-            chat_template=_chat_template(path.parent, config),
-            special_tokens=special,
-            prepend=_missing_bos(tokenizer, config, special),
+            parts.tokenizer,
+            chat_template=parts.chat_template,
+            special_tokens=parts.special_tokens,
+            prepend=parts.prepend,
         )
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes the files from which `from_file` makes this tokenizer again."""
         self._tokenizer.save(str(folder / "tokenizer.json"))
         config: dict = dict(self.special_tokens)
+        config[tokenizer_files.PREPENDED] = None
         if self._prepend is not None:
             first = self._tokenizer.id_to_token(self._prepend)
-            config |= {"bos_token": first, "add_bos_token": True}
+            config |= {"bos_token": first, tokenizer_files.PREPENDED: first}
         if self.chat_template is not None:
             config["chat_template"] = self.chat_template
         text = json.dumps(config, indent=1)
@@ -180,20 +182,6 @@ class WordTokenizer:
 _WORD = re.compile(r"<\w+>|\w+|\n|[^\w\s]")
 
 
-def _read_tokenizer(path: pathlib.Path) -> tokenizers.Tokenizer:
-    """Reads a description that nobody vouches for."""
-    try:
-        tokenizer = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except Exception as error:  # the library raises bare `Exception`
-        raise ValueError(
-            f"{path} is no readable tokenizer: {error}; fetch the file again."
-        ) from error
-    # Before anything is encoded: it may ask to pad to any length.
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
-
-
 def _with_full_offsets(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     """Returns one that neither cuts nor pads texts and whose offsets hide nothing.
 
@@ -221,52 +209,3 @@ def _turn_off(node: object, key: str) -> None:
     elif isinstance(node, list):
         for child in node:
             _turn_off(child, key)
-
-
-def _read_config(path: pathlib.Path) -> dict:
-    if not path.is_file():
-        return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}.") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} holds no JSON object; fetch the file again.")
-    return config
-
-
-def _special_tokens(config: Mapping) -> dict[str, str]:
-    found = {}
-    for name, value in config.items():
-        text = value.get("content") if isinstance(value, Mapping) else value
-        if name.endswith("_token") and isinstance(text, str):
-            found[name] = text
-    return found
-
-
-def _chat_template(folder: pathlib.Path, config: Mapping) -> str | None:
-    beside = folder / "chat_template.jinja"
-    if beside.is_file():
-        return beside.read_text(encoding="utf-8")
-    template = config.get("chat_template")
-    if isinstance(template, list):  # several named ones; `default` is for plain chat
-        named = [item for item in template if isinstance(item, Mapping)]
-        fitting = [item for item in named if item.get("name") == "default"]
-        template = fitting[-1].get("template") if fitting else None
-    if not isinstance(template, str | None):
-        raise ValueError(
-            f"chat_template in {folder / 'tokenizer_config.json'} is no text; fetch "
-            "the file again."
-        )
-    return template
-
-
-def _missing_bos(
-    tokenizer: tokenizers.Tokenizer, config: Mapping, special: Mapping[str, str]
-) -> str | None:
-    """Returns BOS if the config asks for it and the tokenizer does not add it."""
-    bos = special.get("bos_token")
-    if not config.get("add_bos_token") or bos is None:
-        return None
-    added = tokenizer.encode("", add_special_tokens=True).tokens
-    return None if bos in added[:1] else bos

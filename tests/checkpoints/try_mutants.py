@@ -49,8 +49,9 @@ def write_sources(folder: pathlib.Path, weights: dict) -> dict[str, pathlib.Path
     folder.mkdir()
     single = files.write_folder(folder / "single", weights, config)
     (single / "tokenizer_config.json").write_text(
-        '{"add_bos_token": true, "bos_token": {"content": "<s>"}, "chat_template": '
-        '[{"name": "default", "template": "hi"}], "eos_token": "<|im_end|>"}'
+        '{"added_tokens_decoder": {"0": {"content": "<s>", "special": true}}, '
+        '"bos_token": {"content": "<s>"}, "chat_template": [{"name": "default", '
+        '"template": "hi"}], "eos_token": "<|im_end|>"}'
     )
     sharded = files.write_folder(folder / "sharded", weights, config, shards=2)
     (folder / "gguf").mkdir()

@@ -50,7 +50,6 @@ def test_a_folder_gives_tokenizer_chat_template_and_special_tokens(tmp_path):
         "bos_token": {"content": small.BOS},
         "eos_token": "<|im_end|>",
         "pad_token": None,
-        "add_bos_token": True,
     }
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     tokenizer = prompts.TokenizerFile.from_file(tmp_path)
@@ -59,18 +58,8 @@ def test_a_folder_gives_tokenizer_chat_template_and_special_tokens(tmp_path):
         "bos_token": small.BOS,
         "eos_token": "<|im_end|>",
     }
-    ids = tokenizer.encode("apple").ids
-    assert tokenizer.decode(ids[:1]) == small.BOS
     (tmp_path / "chat_template.jinja").write_text("beside")
     assert prompts.TokenizerFile.from_file(tmp_path).chat_template == "beside"
-
-
-def test_bos_is_not_added_twice(tmp_path):
-    small.byte_level(bos=True).save(str(tmp_path / "tokenizer.json"))
-    config = {"bos_token": small.BOS, "add_bos_token": True}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    tokenizer = prompts.TokenizerFile.from_file(tmp_path / "tokenizer.json")
-    assert tokenizer.decode(tokenizer.encode("apple").ids) == small.BOS + "apple"
 
 
 def test_missing_and_broken_tokenizer_files_are_refused(tmp_path):
