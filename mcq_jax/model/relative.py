@@ -11,7 +11,7 @@ are each layer's own). Gopher and Chinchilla have these positions and no others.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Num
 
 from mcq_jax import axes
 from mcq_jax.model.arithmetic import contract
@@ -40,7 +40,7 @@ def key_directions(
         return None
     distances = sum(block.positions.shape[0] for block in blocks)
     weight = matrix("relative", *q.shape[1:], config.width)
-    waves = jnp.asarray(_sinusoids(distances, config.width), q.dtype)
+    waves = jnp.asarray(sinusoids(np.arange(distances), config.width), q.dtype)
     return contract("dw,kghw->dkgh", waves, weight, precision=config.precision)
 
 
@@ -102,8 +102,10 @@ def _bias(name: str, q: axes.Queries) -> Array:
     return bias(name, q.shape[1:], q.dtype)[None]
 
 
-def _sinusoids(distances: int, width: int) -> Float[np.ndarray, "distance width"]:
+def sinusoids(
+    distances: Num[np.ndarray, "*distance"], width: int
+) -> Float[np.ndarray, "*distance width"]:
     """Sines, then cosines, of wavelengths from 2 pi to 10,000 times that."""
     pairs = np.arange(0, width, 2, dtype=np.float64)
-    angles = np.arange(distances)[:, None] * 10_000.0 ** -(pairs / width)[None]
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+    angles = np.multiply.outer(distances, 10_000.0 ** -(pairs / width))
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1).astype(np.float32)

@@ -11,6 +11,7 @@ from mcq_jax.passes.anatomy import (
 from mcq_jax.passes.answers import answer_prompts, read_answers
 from mcq_jax.passes.edit_rows import EditRows
 from mcq_jax.passes.full_pass import run_fully
+from mcq_jax.passes.head_views import Frame, SeenByHeads, seen_by_heads
 from mcq_jax.passes.node_sets import NodeSets
 from mcq_jax.passes.patches import Patches
 from mcq_jax.passes.plan import Held, Plan
@@ -24,6 +25,7 @@ __all__ = [
     "Held",
     "Anatomy",
     "EditedRows",
+    "Frame",
     "Keys",
     "NodeSets",
     "Patches",
@@ -32,6 +34,7 @@ __all__ = [
     "Prefix",
     "Readout",
     "Resumed",
+    "SeenByHeads",
     "answer_prompts",
     "answer_readout",
     "contributions",
@@ -42,4 +45,5 @@ __all__ = [
     "resume_edited",
     "run_fully",
     "run_prefix",
+    "seen_by_heads",
 ]
