@@ -17,7 +17,7 @@ from mcq_jax.experiments.about import about
 from mcq_jax.experiments.config import RunConfig
 from mcq_jax.experiments.experiment import Experiment, in_order_of_need
 from mcq_jax.experiments.lab import Lab
-from mcq_jax.experiments.manifest import make_manifest
+from mcq_jax.experiments.manifest import make_manifest, moment_of
 from mcq_jax.experiments.memory import check_memory
 from mcq_jax.experiments.opening import open_model
 from mcq_jax.experiments.progress import Progress, duration
@@ -49,13 +49,15 @@ def run(
     with progress.stage("loading"):
         for options in (config, *config.other_prompts):
             prompt_set.check(options)  # first: weights take longer than questions
+        moment = moment_of(run_path(config))
         checkpoint, truth = open_model(config)
         prompts = {
-            options.name: prompt_set.make_prompts(options, checkpoint)
+            options.name: prompt_set.make_prompts(options, checkpoint, moment)
             for options in (config, *config.other_prompts)
         }
     with sharding.use_mesh_of(checkpoint.parameters):
-        lab = _open_lab(config, checkpoint, truth, prompts, progress)
+        manifest = make_manifest(config, checkpoint, prompts, moment)
+        lab = _open_lab(config, checkpoint, truth, prompts, manifest, progress)
         for name in again:
             lab.folder.forget(name)
         for experiment in order:
@@ -74,6 +76,7 @@ def _open_lab(
     checkpoint: Checkpoint,
     truth: planted.Truth | None,
     prompts: dict[str, prompt_set.PromptSet],
+    manifest: dict,
     progress: Progress,
 ) -> Lab:
     """All that experiments work with; the folder is open, and marked as this run's."""
@@ -84,7 +87,6 @@ def _open_lab(
         chunk=4 if config.are_pairs else main.rotations,
         tokens=max(int(one.length.max()) for one in prompts.values()),
     )
-    manifest = make_manifest(config, checkpoint, prompts)
     lab = Lab(
         config=config, checkpoint=checkpoint, truth=truth, prompt_sets=prompts,
         folder=RunFolder.open(run_path(config), manifest), progress=progress,

@@ -1,6 +1,7 @@
 """`PromptOptions`: which questions are asked, and in which words."""
 
 import dataclasses
+import datetime
 from typing import Any
 
 from mcq_jax.planted.channels import LETTERS
@@ -38,6 +39,9 @@ class PromptOptions:
     shots_from: str | None = None
     # Whether prompts stand inside the checkpoint's chat template.
     inside_chat_template: bool = False
+    # The date (2026-11-26) or moment (2026-11-26T13:00) of chat templates that write
+    # today's; where left out that of the run's beginning, also when it resumes.
+    moment: str | None = None
     # Ask every question with the right option in each place.
     all_rotations: bool = True
     # Options per question of a planted model, 2 to 10.
@@ -50,6 +54,19 @@ class PromptOptions:
                 f"{LETTERS} options."
             )
         check_at_least(self, 1, "question_count", "longest_prompt")
+        if self.moment is not None:
+            read_moment(self.moment, "moment")
+
+
+def read_moment(text: object, source: str) -> datetime.datetime:
+    """Returns a date or a moment that is written as in ISO 8601."""
+    try:
+        return datetime.datetime.fromisoformat(str(text))
+    except ValueError as error:
+        raise ValueError(
+            f"{source} is {text!r}; give a date as 2026-11-26, or a moment as "
+            "2026-11-26T13:00."
+        ) from error
 
 
 def check_at_least(options: Any, least: int, *names: str) -> None:

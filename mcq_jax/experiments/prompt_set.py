@@ -1,6 +1,7 @@
 """`PromptSet`: all prompts of a run as tokens, with what the analyses group them by."""
 
 import dataclasses
+import datetime
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from jaxtyping import Int, Shaped
 
 from mcq_jax import planted, prompts
 from mcq_jax.checkpoints import Checkpoint
-from mcq_jax.experiments.prompt_options import PromptOptions
+from mcq_jax.experiments.prompt_options import PromptOptions, read_moment
 from mcq_jax.prompts import Question, TokenisedPrompt
 from mcq_jax.sweeps.sources import prompts_of_pairs
 
@@ -92,16 +93,26 @@ def check(options: PromptOptions) -> None:
         )
 
 
-def make_prompts(options: PromptOptions, checkpoint: Checkpoint) -> PromptSet:
-    """Returns the prompts that a run asks, tokenised for its checkpoint."""
+def make_prompts(
+    options: PromptOptions,
+    checkpoint: Checkpoint,
+    moment: datetime.datetime | None = None,
+) -> PromptSet:
+    """Returns the prompts that a run asks, tokenised for its checkpoint.
+
+    Args:
+        moment: of chat templates that write the date, where the options give none.
+    """
     if options.are_pairs:
         return _pairs(options, checkpoint)
     asked = load_question_set(options)
     template = _template(options)
     shots = _shots(options)
-    chat = (
-        prompts.chat_of(checkpoint.tokenizer) if options.inside_chat_template else None
-    )
+    chat = None
+    if options.inside_chat_template:
+        if options.moment is not None:
+            moment = read_moment(options.moment, "moment")
+        chat = prompts.chat_of(checkpoint.tokenizer, moment=moment)
     kept, example, labels, left_out = [], "", (), 0
     for question in asked.questions:
         examples = (

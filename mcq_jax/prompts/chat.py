@@ -27,6 +27,9 @@ class ChatTemplate:
     special_tokens: Mapping[str, str] = dataclasses.field(default_factory=dict)
     # A system message, or None for the template's own default.
     system: str | None = None
+    # What templates that write the date take for now; None: the moment of writing, so
+    # that tomorrow's prompts are others.
+    moment: datetime.datetime | None = None
 
     def around(self, message: str) -> tuple[str, str]:
         """Returns the chat's text before and after a user's message.
@@ -47,14 +50,25 @@ class ChatTemplate:
         if self.system is not None:
             messages.insert(0, {"role": "system", "content": self.system})
         return _compile(self.source).render(
-            messages=messages, add_generation_prompt=True, **self.special_tokens
+            messages=messages,
+            tools=None,
+            documents=None,
+            add_generation_prompt=True,
+            strftime_now=self._strftime_now,
+            **self.special_tokens,
         )
+
+    def _strftime_now(self, pattern: str) -> str:
+        return (self.moment or datetime.datetime.now()).strftime(pattern)
 
 
 def chat_of(
-    tokenizer: tokenizers.Tokenizer, *, system: str | None = None
+    tokenizer: tokenizers.Tokenizer,
+    *,
+    system: str | None = None,
+    moment: datetime.datetime | None = None,
 ) -> ChatTemplate:
-    """Returns the chat template that came with a tokenizer."""
+    """Returns the chat template that came with a tokenizer; see `ChatTemplate`."""
     if tokenizer.chat_template is None:
         raise ValueError(
             "Prompts were asked for inside the chat template, but this checkpoint has "
@@ -64,6 +78,7 @@ def chat_of(
         source=tokenizer.chat_template,
         special_tokens=tokenizer.special_tokens,
         system=system,
+        moment=moment,
     )
 
 
@@ -71,6 +86,7 @@ def chat_of(
 def _compile(source: str):
     import jinja2
     import jinja2.ext
+    import jinja2.nodes
     import jinja2.sandbox
 
     def raise_exception(message: str):
@@ -79,12 +95,27 @@ def _compile(source: str):
     def tojson(value: object, **options) -> str:
         return json.dumps(value, **{"ensure_ascii": False, **options})
 
+    class Generation(jinja2.ext.Extension):
+        """`{% generation %}` marks what the assistant says, for training; it stays."""
+
+        tags = {"generation"}
+
+        def parse(self, parser):
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            block = jinja2.nodes.CallBlock(self.call_method("_said"), [], [], body)
+            return block.set_lineno(line)
+
+        def _said(self, caller):
+            return caller()
+
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[jinja2.ext.loopcontrols, Generation],
     )
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = _strftime_now
     try:
         return environment.from_string(source)
     except jinja2.TemplateSyntaxError as error:
@@ -92,7 +123,3 @@ def _compile(source: str):
             f"The chat template cannot be read, line {error.lineno}: {error.message}; "
             "ask without the chat template."
         ) from error
-
-
-def _strftime_now(pattern: str) -> str:
-    return datetime.datetime.now().strftime(pattern)

@@ -48,6 +48,14 @@ class RunFolder:
         _check_same_run(folder.path, found["identity"], manifest["identity"])
         return folder
 
+    @classmethod
+    def manifest_at(cls, path: str | os.PathLike) -> dict | None:
+        """Returns the manifest of a run that was begun in this folder, or None."""
+        folder = cls(Storage.at(path))
+        return told(
+            lambda: folder._manifest() if folder.storage.exists(_MANIFEST) else None
+        )
+
     @property
     def path(self) -> str:
         """The folder as the user named it."""

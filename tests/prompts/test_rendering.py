@@ -1,4 +1,5 @@
 import dataclasses
+import datetime
 import itertools
 
 import pytest
@@ -152,6 +153,22 @@ def test_chat_templates_run_with_what_transformers_gives_them():
     )
     chat = prompts.ChatTemplate(source=source, special_tokens={"bos_token": "<s>"})
     assert chat.around("hello") == ("<s>", '{"ä<": 1}%')
+
+
+def test_marks_for_training_leave_no_trace_in_a_chat_template():
+    # As SmolLM3's and Phi-4's have them. What is set inside is not known behind.
+    source = (
+        "{{ messages[0].content }}{%- set x = 1 %}{% generation %}{% set x = 2 %}"
+        "{{ '|' if tools is none and documents is none }}{% endgeneration %}{{ x }}"
+    )
+    assert prompts.ChatTemplate(source=source).around("hello") == ("", "|1")
+
+
+def test_a_chat_template_writes_the_date_that_is_given():
+    source = "{{ strftime_now('%d %b %Y') }}{{ messages[0].content }}"
+    moment = datetime.datetime(2024, 7, 26)
+    chat = prompts.ChatTemplate(source=source, moment=moment)
+    assert chat.around("hello") == ("26 Jul 2024", "")
 
 
 @pytest.mark.parametrize(
