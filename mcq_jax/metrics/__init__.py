@@ -42,6 +42,7 @@ from mcq_jax.metrics.effects import (
     node_effects,
     total_effect,
 )
+from mcq_jax.metrics.follow_d import FollowD, follow_d, share_two_way
 from mcq_jax.metrics.following import Following, following
 from mcq_jax.metrics.gating import Gate, gate, gate_of_pairs
 from mcq_jax.metrics.head_classes import (
@@ -103,7 +104,9 @@ __all__ = [
     "Contributions",
     "cumulative_sets",
     "direct_effect",
+    "follow_d",
     "followed_letters",
+    "FollowD",
     "Following",
     "following",
     "Gate",
@@ -156,6 +159,7 @@ __all__ = [
     "share_by_class",
     "share_by_option",
     "share_on_labels",
+    "share_two_way",
     "sign_flip_p",
     "split_by_question",
     "split_by_subject",
