@@ -1,12 +1,20 @@
-"""The paper's second half on a planted model: head kinds, routes of the answer.
+"""The paper's second half on a planted model: head kinds, routes, a place or a letter.
 
 Command: mcq-jax run configs/paper_planted.py
 Time: under a minute on 2 cores.
 Expect: what makes the difference stands at the options' ends (share 1.00), not at
-labels (0.00); the correct-letter heads' queries carry it from there.
+labels (0.00); the correct-letter heads' queries carry it from there, and follow the
+place (follow-D 1.00), not the letter.
 """
 
-from mcq_jax.experiments import USUAL, HeadKinds, Routes, RunConfig
+from mcq_jax.experiments import (
+    USUAL,
+    HeadKinds,
+    PromptOptions,
+    QuerySwaps,
+    Routes,
+    RunConfig,
+)
 
 
 def config() -> RunConfig:
@@ -14,7 +22,21 @@ def config() -> RunConfig:
         title="The paper's second half, planted",
         model="planted",
         questions="planted",
-        question_count=24,
-        experiments=(*USUAL, HeadKinds(), Routes(windows=7)),
+        question_count=48,
+        effect_questions=24,
+        experiments=(
+            *USUAL,
+            HeadKinds(),
+            Routes(windows=7),
+            QuerySwaps(forms=(("permuted", "permuted"),)),
+        ),
+        other_prompts=(
+            PromptOptions(
+                name="permuted",
+                mutation="permuted",
+                questions="planted",
+                question_count=48,
+            ),
+        ),
         out="runs/paper-planted",
     )

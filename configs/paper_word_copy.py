@@ -1,12 +1,29 @@
-"""The paper's second half on word copy: head kinds, routes of the answer.
+"""The paper's second half on word copy: head kinds, routes, a place or a letter.
 
+Forms of the query swap: random letters from other random letters (the headline: no
+letter in common, no order of the alphabet), across ordered sets (the plain labels from
+numbers), and permuted labels of one alphabet (place, letter and the base's own answer
+on different lines). Read on questions by which no node was chosen.
 Command: mcq-jax run configs/paper_word_copy.py
          --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
-Time: see docs/findings.md.
+Time: 40 to 60 minutes on 2 cores.
 Expect: see docs/findings.md.
 """
 
-from mcq_jax.experiments import USUAL, HeadKinds, Routes, RunConfig
+from mcq_jax.experiments import (
+    USUAL,
+    HeadKinds,
+    PromptOptions,
+    QuerySwaps,
+    Routes,
+    RunConfig,
+)
+
+FORMS = (
+    ("random", "other random"),
+    ("main", "numbers"),
+    ("permuted", "permuted"),
+)
 
 
 def config() -> RunConfig:
@@ -14,8 +31,25 @@ def config() -> RunConfig:
         title="The paper's second half: Qwen2.5-Coder-1.5B on word copy",
         model="models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
         questions="word_copy",
-        question_count=40,
+        question_count=60,
         effect_questions=24,
-        experiments=(*USUAL, HeadKinds(), Routes()),
+        experiments=(
+            *USUAL,
+            HeadKinds(),
+            Routes(),
+            QuerySwaps(forms=FORMS, layer_step=2),
+        ),
+        other_prompts=(
+            _prompts("random", "random_letters + permuted"),
+            _prompts("other random", "other_random_letters + permuted"),
+            _prompts("numbers", "numbers"),
+            _prompts("permuted", "permuted"),
+        ),
         out="runs/paper-word-copy",
+    )
+
+
+def _prompts(name: str, mutation: str) -> PromptOptions:
+    return PromptOptions(
+        name=name, mutation=mutation, questions="word_copy", question_count=60
     )

@@ -16,6 +16,7 @@ from mcq_jax.experiments.pipeline import run
 from mcq_jax.experiments.planted_truth import PlantedTruth
 from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.prompt_options import PromptOptions
+from mcq_jax.experiments.query_swaps import QuerySwaps
 from mcq_jax.experiments.routes import Routes
 
 EXPERIMENTS: tuple[type[Experiment], ...] = (
@@ -25,6 +26,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     HeadClasses,
     HeadKinds,
     Routes,
+    QuerySwaps,
     EarlierPositions,
     PlantedTruth,
 )
@@ -43,6 +45,7 @@ __all__ = [
     "PlantedTruth",
     "Progress",
     "PromptOptions",
+    "QuerySwaps",
     "Routes",
     "RunConfig",
     "run",

@@ -5,6 +5,7 @@ import datetime
 from typing import Any
 
 from mcq_jax.planted.channels import LETTERS
+from mcq_jax.prompts import mutations_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,9 @@ class PromptOptions:
     template: str = "plain_paren"
     # Labels of the options; A, B, C, … where left out.
     labels: tuple[str, ...] | None = None
+    # How the question is asked otherwise: mutations by name, `+` between them, such as
+    # "random_letters + permuted"; see docs/semantics.md.
+    mutation: str = "none"
     # Worked examples per prompt.
     shots: int = 0
     # Where worked examples come from; the questions' own source where left out.
@@ -52,6 +56,12 @@ class PromptOptions:
             raise ValueError(
                 f"planted_choices is {self.planted_choices}; a planted model has 2 to "
                 f"{LETTERS} options."
+            )
+        mutations_of(self.mutation)  # whether there are such
+        if self.mutation != "none" and (self.are_pairs or self.shots):
+            raise ValueError(
+                f"mutation is {self.mutation!r}, of pairs or of prompts with worked "
+                "examples, whose labels would stay as they are; leave one of them out."
             )
         check_at_least(self, 1, "question_count", "longest_prompt")
         if self.moment is not None:

@@ -118,10 +118,10 @@ def make_prompts(
         examples = (
             prompts.shots_for(question, shots, count=options.shots) if shots else ()
         )
-        rendered = prompts.render_rotations(
-            question, template, labels=options.labels, shots=examples, chat=chat
-        )
-        rendered = rendered if options.all_rotations else rendered[:1]
+        rendered = [
+            prompts.render_wording(wording, shots=examples, chat=chat)
+            for wording in wordings_of(question, template, options)
+        ]
         tokenised = [prompts.tokenise(r, checkpoint.tokenizer) for r in rendered]
         if _is_too_long(tokenised, options, checkpoint.config.context):
             left_out += 1
@@ -141,6 +141,24 @@ def make_prompts(
         example=example,
         left_out=left_out,
         notes=asked.notes,
+    )
+
+
+def wordings_of(
+    question: Question, template: prompts.Template, options: PromptOptions
+) -> tuple[prompts.Wording, ...]:
+    """Returns a question's rotations as the options have them asked."""
+    wording = prompts.Wording(
+        question=question, template=template, labels=options.labels or ()
+    )
+    turned = prompts.mutate(wording, "rotations")
+    turned = turned if options.all_rotations else turned[:1]
+    if options.mutation == "none":
+        return turned
+    return tuple(
+        made
+        for one in turned
+        for made in prompts.mutate(one, options.mutation, seed=options.seed)
     )
 
 

@@ -60,7 +60,7 @@ class Routes(Experiment):
         return not lab.config.are_pairs and lab.prompts.rotations > 1
 
     def run(self, lab: "Lab") -> RoutesFindings:
-        heads = _letter_heads(lab)
+        heads = letter_heads(lab)
         swaps = _swaps(lab, heads, self.random_draws)
         layers = _windows(lab.checkpoint.config.layers, self.windows)
         table = _measure(lab, layers, swaps)
@@ -84,7 +84,7 @@ class Swap:
         return " and ".join(kind for kind in kinds if getattr(self, kind))
 
 
-def _letter_heads(lab: "Lab") -> tuple[tuple[int, int], ...]:
+def letter_heads(lab: "Lab") -> tuple[tuple[int, int], ...]:
     """Layer and head of the correct-letter heads, where heads were classified."""
     if "head_classes" not in lab.records:
         return ()
@@ -105,7 +105,7 @@ def _swaps(
         for k, v in ((True, False), (False, True), (True, True))
     ]
     if heads:
-        own = _mask(heads, config)
+        own = mask_of(heads, config)
         swaps += [
             Swap(who=THOSE_HEADS, tokens=LABELS, queries=q, keys=k, values=v, heads=own)
             for q, k, v in (
@@ -116,20 +116,20 @@ def _swaps(
         swaps += [
             Swap(
                 who=RANDOM_HEADS, tokens=LABELS, queries=True, keys=True, values=True,
-                heads=_mask(drawn, config),
+                heads=mask_of(drawn, config),
             )
-            for drawn in _random_heads(heads, config.heads, draws, lab.config.seed)
+            for drawn in random_heads(heads, config.heads, draws, lab.config.seed)
         ]  # fmt: skip
     return tuple(swaps)
 
 
-def _mask(heads: Sequence[tuple[int, int]], config) -> np.ndarray:
+def mask_of(heads: Sequence[tuple[int, int]], config) -> np.ndarray:
     flat = np.zeros((config.layers, config.heads), bool)
     flat[tuple(np.array(heads).T)] = True
     return flat.reshape(config.layers, config.kv_heads, config.group)
 
 
-def _random_heads(
+def random_heads(
     heads: Sequence[tuple[int, int]], count: int, draws: int, seed: int
 ) -> Iterator[list[tuple[int, int]]]:
     """As many other heads of every layer, or all others where there are too few."""

@@ -11,6 +11,7 @@ from mcq_jax.report import (
     joint_tests,
     node_effects,
     planted_truth,
+    query_swaps,
     routes,
     timing,
 )
@@ -28,6 +29,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     head_classes.section,
     head_kinds.section,
     routes.section,
+    query_swaps.section,
 )
 
 

@@ -233,6 +233,45 @@ class RoutesFindings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Followed:
+    """Where the base's choice goes with something of the source in it."""
+
+    who: str
+    # Of the residual stream: the layer that it enters.
+    layer: int | None
+    # Follow-D of the source's place and letter; None where they share no letter.
+    place: Interval
+    letter: Interval | None
+    # Share of choices by the place that the source points to, [pointed to, chosen].
+    by_place: tuple[tuple[float, ...], ...]
+    # How often the base keeps its own right answer.
+    stays: Interval
+    # Fewer than 20 questions on a side.
+    too_few: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SwapForm:
+    """One pair of prompt sets: whose prompts take, and from whose."""
+
+    base: str
+    source: str
+    base_accuracy: float
+    source_accuracy: float
+    followed: tuple[Followed, ...]
+    # Of the bases; none of them helped to name heads.
+    questions: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuerySwapsFindings:
+    """Do correct-letter heads ask for a place, or for a letter?"""
+
+    forms: tuple[SwapForm, ...]
+    letter_heads: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EarlierPositionsFindings:
     """What nodes do before the answer position."""
 

@@ -27,6 +27,7 @@ from mcq_jax.results.findings import (
     NodeEffectsFindings,
     NodeFound,
     PlantedTruthFindings,
+    QuerySwapsFindings,
     RoutesFindings,
     SelectionFound,
 )
@@ -45,6 +46,7 @@ KINDS: dict[str, type] = {
     "head_classes": HeadClassesFindings,
     "head_kinds": HeadKindsFindings,
     "routes": RoutesFindings,
+    "query_swaps": QuerySwapsFindings,
     "earlier_positions": EarlierPositionsFindings,
     "planted_truth": PlantedTruthFindings,
 }
