@@ -25,6 +25,7 @@ from mcq_jax.results import (
     Record,
     RunFolder,
     RunResults,
+    Storage,
     findings_file,
 )
 
@@ -49,6 +50,8 @@ def run(
     with progress.stage("loading"):
         for options in (config, *config.other_prompts):
             prompt_set.check(options)  # first: weights take longer than questions
+        if sharding.is_first_host():
+            Storage.at(run_path(config)).check_writable()
         moment = moment_of(run_path(config))
         checkpoint, truth = open_model(config)
         prompts = {

@@ -19,6 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mcq_jax.report import palette
+from mcq_jax.results import write_whole
 
 PIXELS_PER_INCH = 96  # of CSS: an inch of a figure is an inch of the page
 PNG_DOTS_PER_INCH = 160
@@ -96,8 +97,12 @@ def bare(axes: Axes) -> None:
 
 def save_png(figure: Figure, file: pathlib.Path) -> None:
     """Writes the figure in light colours."""
+    buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
-        figure.savefig(file, dpi=PNG_DOTS_PER_INCH, facecolor=palette.PAPER)
+        figure.savefig(
+            buffer, format="png", dpi=PNG_DOTS_PER_INCH, facecolor=palette.PAPER
+        )
+    write_whole(file, buffer.getvalue())
 
 
 def to_svg(figure: Figure, name: str) -> str:

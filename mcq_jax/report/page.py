@@ -5,7 +5,6 @@ content-security policy. Every text in it is escaped by the template engine; onl
 own drawings pass as they are, and there matplotlib escapes the names.
 """
 
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,7 @@ import jinja2
 import markupsafe
 
 from mcq_jax.report import palette, words
-from mcq_jax.results import KINDS, RunResults, verdict
+from mcq_jax.results import KINDS, RunResults, remove_leftovers, verdict, write_whole
 
 
 def write_report(
@@ -27,13 +26,15 @@ def write_report(
     """
     section, sections = _drawing_rooms()
     shown = sections.sections(run, extra)
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     drawings = {
         plate.name: section.draw(plate, run, folder / "figures")
         for one in shown
         for plate in one.figures
     }
-    return _write_whole(folder / "report.html", _render(run, shown, drawings))
+    page = folder / "report.html"
+    write_whole(page, _render(run, shown, drawings).encode())
+    return page
 
 
 def _drawing_rooms() -> tuple[Any, Any]:
@@ -73,11 +74,3 @@ def _render(run: RunResults, shown: Sequence[Any], drawings: dict) -> str:
         light=markupsafe.Markup(palette.declarations(dark=False)),
         dark=markupsafe.Markup(palette.declarations(dark=True)),
     )
-
-
-def _write_whole(file: pathlib.Path, text: str) -> pathlib.Path:
-    """Writes all of the file or nothing of it."""
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)
-    return file

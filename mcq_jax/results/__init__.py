@@ -32,6 +32,7 @@ from mcq_jax.results.run_results import KINDS, Record, RunResults, findings_file
 from mcq_jax.results.storage import Storage
 from mcq_jax.results.table import Table
 from mcq_jax.results.verdict import Verdict, verdict
+from mcq_jax.results.whole_files import remove_leftovers, write_whole
 
 __all__ = [
     "ENGINE_VERSION",
@@ -65,6 +66,8 @@ __all__ = [
     "findings_file",
     "fingerprint",
     "key_of",
+    "remove_leftovers",
     "verdict",
     "weights_fingerprint",
+    "write_whole",
 ]

@@ -88,7 +88,7 @@ class RunFolder:
             for key in self.storage.folders(f"tables/{name}"):
                 file = f"tables/{name}/{key}/identity.json"
                 if self.storage.exists(file):
-                    found[key] = json.loads(self.storage.read(file))
+                    found[key] = self._made_of(name, key)
             return found
 
         return told(look)
@@ -133,8 +133,22 @@ class RunFolder:
         if sharding.is_first_host():
             self.storage.write(name, text.encode())
 
+    def _made_of(self, name: str, key: str) -> dict[str, Any]:
+        file = f"tables/{name}/{key}/identity.json"
+        try:
+            said = json.loads(self.storage.read(file))
+        except ValueError:
+            said = None
+        if not isinstance(said, dict) or key_of(said) != key:
+            raise ValueError(
+                f"{self.path}/{file} is damaged: it is not what made the table beside "
+                "it. Delete that table's folder, and the run makes it again."
+            )
+        return said
+
     def _enter(self, manifest: Mapping) -> dict:
         """Returns the manifest that is there, or leaves this one and returns it."""
+        self.storage.remove_leftovers()
         if not self.storage.exists(_MANIFEST):
             self.storage.write(_MANIFEST, json.dumps(manifest, indent=2).encode())
         return self._manifest()

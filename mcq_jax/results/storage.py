@@ -1,20 +1,25 @@
 """`Storage`: a folder on a local disk or in an object store, whose files are whole.
 
 `gs://` and `s3://` are pyarrow's own, and so are their credentials. A file is written
-at once: on a local disk beside its place and renamed into it, in an object store, where
-nothing is seen before the upload is done, by one upload.
+at once: on a local disk by `write_whole`, in an object store, where nothing is seen
+before the upload is done, by one upload.
 """
 
 import contextlib
 import os
 import pathlib
-import secrets
-import socket
 import tempfile
 from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.fs as filesystems
+
+from mcq_jax.results.whole_files import (
+    check_writable,
+    remove_leftovers,
+    told_what_to_do,
+    write_whole,
+)
 
 
 class Storage:
@@ -83,12 +88,27 @@ class Storage:
             self._filesystem.delete_file(self._full(name))
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a whole file, in place of one that is there."""
+        """Writes a whole file, in place of one that is there.
+
+        Raises:
+            OSError: with a sentence on what to do; an earlier file is as it was.
+        """
         if self.is_local:
-            _write_locally(pathlib.Path(self._full(name)), content)
+            write_whole(pathlib.Path(self._full(name)), content)
             return
-        with self._filesystem.open_output_stream(self._full(name)) as file:
-            file.write(content)
+        with told_what_to_do(f"{self.path}/{name}"):
+            with self._filesystem.open_output_stream(self._full(name)) as file:
+                file.write(content)
+
+    def remove_leftovers(self) -> None:
+        """Removes what killed processes had begun to write on a local disk."""
+        if self.is_local:
+            remove_leftovers(pathlib.Path(self._root))
+
+    def check_writable(self) -> None:
+        """Refuses a local folder that cannot be written to, before there is work."""
+        if self.is_local:
+            check_writable(pathlib.Path(self._root))
 
     @contextlib.contextmanager
     def as_local(self) -> Iterator[pathlib.Path]:
@@ -105,18 +125,3 @@ class Storage:
 
     def _full(self, name: str) -> str:
         return f"{self._root}/{name}"
-
-
-def _write_locally(target: pathlib.Path, content: bytes) -> None:
-    """Hosts may share the disk, hence a temporary name that no other one makes."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    own = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    temporary = target.with_name(f"{target.name}.{own}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

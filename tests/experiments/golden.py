@@ -23,7 +23,7 @@ def assert_golden(name: str, run: RunResults) -> None:
     found = _as_it_was(run)
     for part, value in expected.items():
         if part not in _NOT_COMPARED and part != "has_circuit":
-            _assert_same(found[part], value, part, _scale(value))
+            assert_same(found[part], value, part, _scale(value))
 
 
 def _as_it_was(run: RunResults) -> dict[str, Any]:
@@ -43,16 +43,17 @@ def _as_it_was(run: RunResults) -> dict[str, Any]:
     return {name: json_values.to_json(value) for name, value in parts.items()}
 
 
-def _assert_same(found: Any, expected: Any, where: str, scale: float) -> None:
+def assert_same(found: Any, expected: Any, where: str = "", scale: float = 1.0) -> None:
+    """Asserts that values in JSON's form are equal, their numbers to rounding."""
     if isinstance(expected, dict):
         for name, value in expected.items():
             if name not in _NOT_COMPARED and not _is_of_rounding(expected, name, scale):
                 here = _scale(value) if isinstance(value, dict | list) else scale
-                _assert_same(found[name], value, f"{where}.{name}", here)
+                assert_same(found[name], value, f"{where}.{name}", here)
     elif isinstance(expected, list):
         assert len(found) == len(expected), where
         for index, value in enumerate(expected):
-            _assert_same(found[index], value, f"{where}[{index}]", scale)
+            assert_same(found[index], value, f"{where}[{index}]", scale)
     elif isinstance(expected, float) and math.isfinite(expected):
         bound = TIES if where.endswith("p_value") else ROUNDING * scale
         assert abs(found - expected) <= bound, (where, found, expected)

@@ -56,6 +56,15 @@ def wait_until(happened: Callable[[], object], host: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
+def wait_until_or_end(happened: Callable[[], object], host: subprocess.Popen) -> bool:
+    """Waits while a process runs; returns whether it runs still."""
+    limit = time.monotonic() + PATIENCE
+    while host.poll() is None and not happened():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    return host.poll() is None
+
+
 def worker_of(host: subprocess.Popen) -> int:
     """The process that does the work of a host, the child of the one started."""
     children = pathlib.Path(f"/proc/{host.pid}/task/{host.pid}/children")

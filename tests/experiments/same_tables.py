@@ -1,9 +1,11 @@
 """Whether two run folders hold the same rows, and the same values to rounding."""
 
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 
+from mcq_jax.json_values import to_json
 from mcq_jax.results import (
     JointTestsFindings,
     PlantedTruthFindings,
@@ -12,15 +14,38 @@ from mcq_jax.results import (
     Storage,
     verdict,
 )
+from tests.experiments.golden import assert_same
 
 # Of a column's largest entry, in float32: sums come in another order.
 ROUNDING = 2e-5
 TABLES = ("behaviour", "node_effects", "joint_tests", "head_classes")
 
 
-def assert_same_tables(found: pathlib.Path, expected: pathlib.Path) -> None:
+def assert_same_runs(found: pathlib.Path, expected: pathlib.Path) -> None:
+    """Of runs on one machine: the same files, and all in tables and findings."""
+    assert files_of(found) == files_of(expected)
+    tables = RunFolder(Storage.at(expected)).tables()
+    assert_same_tables(found, expected, tables)
+    here, there = (RunResults.read(Storage.at(path)) for path in (found, expected))
+    assert list(here.records) == list(there.records)
+    for name, record in there.records.items():
+        ours = here.records[name]
+        assert (ours.key, ours.needs) == (record.key, record.needs)
+        assert ours.tables == record.tables
+        assert_same(to_json(ours.values), to_json(record.values), name)
+
+
+def files_of(folder: pathlib.Path) -> set[str]:
+    """The names of all files in it."""
+    found = (path for path in folder.rglob("*") if not path.is_dir())
+    return {path.relative_to(folder).as_posix() for path in found}
+
+
+def assert_same_tables(
+    found: pathlib.Path, expected: pathlib.Path, tables: Iterable[str] = TABLES
+) -> None:
     here, there = (RunFolder(Storage.at(path)) for path in (found, expected))
-    for table in TABLES:
+    for table in tables:
         ours, theirs = here.identities(table), there.identities(table)
         by_direction = {i.get("direction"): key for key, i in ours.items()}
         assert len(by_direction) == len(ours) == len(theirs)

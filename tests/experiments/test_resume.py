@@ -1,7 +1,9 @@
 """A run that was stopped goes on where it was, and only that run does."""
 
 import dataclasses
+import errno
 import json
+import os
 import pathlib
 import shutil
 
@@ -74,6 +76,33 @@ def test_a_run_that_is_killed_goes_on_and_what_it_had_opens(
     had = RunResults.read(Storage.at(tmp_path))
     assert list(had.records) == ["behaviour", "node_effects"]
     assert verdict(had).has_circuit is None
+    found, _ = run(config, quiet())
+    assert lasting(found) == lasting(finished.found)
+    assert before.items() <= _parts(tmp_path).items()
+
+
+def test_a_full_disk_loses_nothing_that_was_finished_and_says_what_to_do(
+    finished, tmp_path: pathlib.Path, monkeypatch
+):
+    config = dataclasses.replace(finished.config, out=str(tmp_path))
+    written = 0
+    to_the_disk = os.fsync
+
+    def fails_later(file: int) -> None:
+        nonlocal written
+        written += 1
+        if written > 12:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        to_the_disk(file)
+
+    with monkeypatch.context() as full:
+        full.setattr("os.fsync", fails_later)
+        said = "cannot write .*part-.*No space left.*Make room.*finished is kept"
+        with pytest.raises(OSError, match=said):
+            run(config, quiet())
+    before = _parts(tmp_path)
+    assert before and not list(tmp_path.rglob("*.tmp"))
+    assert RunResults.read(Storage.at(tmp_path)).behaviour
     found, _ = run(config, quiet())
     assert lasting(found) == lasting(finished.found)
     assert before.items() <= _parts(tmp_path).items()
