@@ -52,7 +52,7 @@ class Lab:
         self.prompt_sets, self.folder, self.progress = prompt_sets, folder, progress
         # What experiments found so far, by their names.
         self.records: dict[str, Record] = {}
-        self._once: dict[Hashable, Any] = {}
+        self._once: dict[Hashable, tuple[Any, dict[str, set[str]]]] = {}
         # The tables that the experiment at work has opened, by name.
         self._opened: dict[str, set[str]] = {}
 
@@ -79,10 +79,17 @@ class Lab:
         return self.study
 
     def once(self, name: Hashable, work: Callable[[], Value]) -> Value:
-        """Returns what `work` returns, worked out once per run and name."""
+        """Returns what `work` returns, worked out once per run and name.
+
+        The tables that it opens count as opened by everyone who asks.
+        """
         if name not in self._once:
-            self._once[name] = work()
-        return self._once[name]
+            with self.tables_opened() as tables:
+                self._once[name] = work(), tables
+        value, tables = self._once[name]
+        for table, keys in tables.items():
+            self._opened.setdefault(table, set()).update(keys)
+        return value
 
     def table(self, name: str, identity: Mapping[str, Any]) -> Table:
         """Returns the run's table of this name and identity (see `RunFolder.table`)."""

@@ -64,7 +64,7 @@ def run_and_kill(
 
 
 def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    signal.raise_signal(signal.SIGKILL)
 
 
 def _kill_at(moment: Moment, folder: str) -> None:
