@@ -78,6 +78,7 @@ def test_a_run_that_is_killed_goes_on_and_what_it_had_opens(
     assert verdict(had).has_circuit is None
     found, _ = run(config, quiet())
     assert lasting(found) == lasting(finished.found)
+    assert _tables(found) == _tables(finished.found)
     assert before.items() <= _parts(tmp_path).items()
 
 
@@ -106,6 +107,11 @@ def test_a_full_disk_loses_nothing_that_was_finished_and_says_what_to_do(
     found, _ = run(config, quiet())
     assert lasting(found) == lasting(finished.found)
     assert before.items() <= _parts(tmp_path).items()
+
+
+def _tables(found: RunResults) -> dict:
+    """By experiment, the tables that its findings come from."""
+    return {name: record.tables for name, record in found.records.items()}
 
 
 def _stop_at(monkeypatch, config: RunConfig, *, table: str, part: int) -> None:
