@@ -23,6 +23,7 @@ FILLERS = {
     str: "a <b> & 'ä'",
     bool: True,
     tuple[str, ...]: ("x", "y"),
+    tuple[str, str]: ("x", "y"),
     tuple[float, ...]: (0.25, -1e-12),
     tuple[tuple[float, ...], ...]: ((1.0, 2.0), (3.0, 4.0)),
     dict[str, float]: {"one": 1.5},
@@ -45,8 +46,8 @@ def _filled(kind, **known):
         elif many:
             values[field.name] = (_filled(typing.get_args(wanted)[0]),)
         else:
-            options = typing.get_args(wanted) or (wanted,)
-            values[field.name] = _filled(options[0])
+            first, *_ = typing.get_args(wanted) or (wanted,)
+            values[field.name] = FILLERS.get(first) or _filled(first)
     return kind(**values)
 
 
