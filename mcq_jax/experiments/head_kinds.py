@@ -42,6 +42,7 @@ class HeadKinds(Experiment):
         return not lab.config.are_pairs
 
     def run(self, lab: "Lab") -> HeadKindsFindings:
+        classes_of(lab, self.thresholds)  # on every host
         return lab.decide(HeadKindsFindings, lambda: _describe(lab, self))
 
 

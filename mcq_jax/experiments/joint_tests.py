@@ -54,11 +54,10 @@ class JointTests(Experiment):
 
     def run(self, lab: "Lab") -> JointTestsFindings:
         study, model = lab.studied, lab.checkpoint.config
+        effects, bank = effects_of(lab), bank_of(lab)  # on every host
         selection = lab.decide(
             metrics.Selection,
-            lambda: choose_nodes(
-                study, effects_of(lab), bank_of(lab), share=self.selection_share
-            ),
+            lambda: choose_nodes(study, effects, bank, share=self.selection_share),
         )
         sets = make_sets(
             selection,
@@ -68,7 +67,7 @@ class JointTests(Experiment):
         )
         return JointTestsFindings(
             selection=describe_selection(study, selection, model.heads),
-            sets=describe(study, bank_of(lab), sets, patch_sets(lab, sets)),
+            sets=describe(study, bank, sets, patch_sets(lab, sets)),
         )
 
 

@@ -53,6 +53,8 @@ class Lab:
         # What experiments found so far, by their names.
         self.records: dict[str, Record] = {}
         self._once: dict[Hashable, tuple[Any, dict[str, set[str]]]] = {}
+        # Whether the first host alone is at work, choosing something.
+        self._deciding = False
         # The tables that the experiment at work has opened, by name.
         self._opened: dict[str, set[str]] = {}
 
@@ -84,6 +86,7 @@ class Lab:
         The tables that it opens count as opened by everyone who asks.
         """
         if name not in self._once:
+            self._need_every_host(f"what is worked out once as {name!r}")
             with self.tables_opened() as tables:
                 self._once[name] = work(), tables
         value, tables = self._once[name]
@@ -93,6 +96,7 @@ class Lab:
 
     def table(self, name: str, identity: Mapping[str, Any]) -> Table:
         """Returns the run's table of this name and identity (see `RunFolder.table`)."""
+        self._need_every_host(f"table {name!r}")
         table = self.folder.table(name, {"engine": ENGINE_VERSION, **identity})
         self._opened.setdefault(name, set()).add(table.key)
         return table
@@ -101,6 +105,7 @@ class Lab:
         self, name: str, plan: Plan, sources: Sources, **options: Any
     ) -> SweepTable:
         """Patches studied prompts, as `sweeps.sweep`, into the run's table `name`."""
+        self._need_every_host(f"sweep {name!r}")
         with self._noting(name):
             return sweep(
                 self.checkpoint.parameters, self.studied.prompts, plan, sources,
@@ -131,11 +136,25 @@ class Lab:
 
         Args:
             kind: its type, as a field of a dataclass would be annotated.
+            choose: asks for no work that hosts share: that is done before.
         """
-        text = sharding.on_first_host(
-            lambda: json.dumps(json_values.to_json(choose())).encode()
-        )
-        return json_values.from_json(kind, json.loads(text))
+
+        def chosen() -> bytes:
+            self._deciding = True
+            try:
+                return json.dumps(json_values.to_json(choose())).encode()
+            finally:
+                self._deciding = False
+
+        return json_values.from_json(kind, json.loads(sharding.on_first_host(chosen)))
+
+    def _need_every_host(self, what: str) -> None:
+        """Refuses shared work that one host begins: all would wait for each other."""
+        if self._deciding:
+            raise ValueError(
+                f"{what} is asked for within `decide`, where the first host is alone; "
+                "ask for it before, and let `decide` choose from it."
+            )
 
     def results(self, about: About) -> RunResults:
         """Returns what experiments found so far."""

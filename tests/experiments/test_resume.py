@@ -12,6 +12,7 @@ import pytest
 from mcq_jax.experiments import (
     Experiment,
     HeadClasses,
+    HeadKinds,
     JointTests,
     RunConfig,
     manifest,
@@ -234,6 +235,25 @@ def test_again_drops_the_tables_of_that_experiment_alone(copy, patched):
     after = _parts(folder)
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {name for name in before if name.startswith("joint_tests/")}
+
+
+def test_nothing_that_hosts_share_begins_where_the_first_host_is_alone(
+    copy, monkeypatch: pytest.MonkeyPatch
+):
+    """Each experiment alone: what an earlier one worked out is not there."""
+    config, folder = copy
+    for name in ("joint_tests", "head_kinds"):
+        kept = folder / "findings" / f"{name}.json"
+        kept.unlink(missing_ok=True)
+        run(_with(config, HeadKinds(permutations=20)), quiet(), only=[name])
+        assert kept.exists()
+
+    def chooses(self, lab):
+        return lab.decide(LargestFindings, lambda: lab.once("new", lambda: 1))
+
+    monkeypatch.setattr(Largest, "run", chooses)
+    with pytest.raises(ValueError, match="'new' is asked for within `decide`"):
+        run(_with(config, Largest()), quiet())
 
 
 @pytest.mark.parametrize(
