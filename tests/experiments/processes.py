@@ -44,8 +44,18 @@ def start_hosts(
 
 def finish(hosts: Sequence[subprocess.Popen]) -> list[tuple[int, str, str]]:
     """Waits for all and returns exit code, output and errors of each."""
-    said = [host.communicate(timeout=PATIENCE) for host in hosts]
+    try:
+        said = [host.communicate(timeout=PATIENCE) for host in hosts]
+    finally:
+        stop(hosts)
     return [(h.returncode, *s) for h, s in zip(hosts, said, strict=True)]
+
+
+def stop(hosts: Sequence[subprocess.Popen]) -> None:
+    """Kills those that run still; their workers go with them."""
+    for host in hosts:
+        if host.poll() is None:
+            host.kill()
 
 
 def wait_until(happened: Callable[[], object], host: subprocess.Popen) -> None:

@@ -117,7 +117,7 @@ def test_two_processes_killed_at_any_moment_come_to_the_same_end(
         wanted = len(files_of(out)) + drawn.randint(1, 10)
         hosts = _two(card, out)
         is_there = functools.partial(_has_files, out, wanted)
-        if processes.wait_until_or_end(is_there, hosts[0]):
+        if processes.wait_until_or_end(is_there, hosts):
             processes.kill_worker(hosts[drawn.randrange(2)])
         ends = processes.finish(hosts)
         assert {code for code, *_ in ends} <= {0, 1}, ends
