@@ -66,13 +66,17 @@ def wait_until(happened: Callable[[], object], host: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
-def wait_until_or_end(happened: Callable[[], object], host: subprocess.Popen) -> bool:
-    """Waits while a process runs; returns whether it runs still."""
+def wait_until_or_end(
+    happened: Callable[[], object], hosts: Sequence[subprocess.Popen]
+) -> bool:
+    """Waits while the first process runs; returns whether it runs still."""
     limit = time.monotonic() + PATIENCE
-    while host.poll() is None and not happened():
-        assert time.monotonic() < limit
+    while hosts[0].poll() is None and not happened():
+        if time.monotonic() > limit:
+            stop(hosts)
+            raise TimeoutError(f"nothing happened in {PATIENCE} s")
         time.sleep(0.01)
-    return host.poll() is None
+    return hosts[0].poll() is None
 
 
 def worker_of(host: subprocess.Popen) -> int:
