@@ -31,8 +31,9 @@ def logits(
     number = 0
     for segment in parameters.layers:
         for index in range(len(segment["attention"]["query"])):
-            halves = (_wide(segment[n], index) for n in ("attention", "feedforward"))
-            stream = _layer(stream, *halves, number, config)
+            attention = _wide(segment["attention"], index)
+            mlp = _wide(segment["feedforward"], index)
+            stream = _layer(stream, attention, mlp, number, config)
             number += 1
     table = last.get("table", embedding["table"])
     found = _norm(stream, last, "norm", config) @ table.T
@@ -72,14 +73,14 @@ def _attention(h, w: Weights, number: int, config: ModelConfig):
     )
     queries = _norm_heads(queries, w.get("query_norm_gain"), config)
     keys = _norm_heads(keys, w.get("key_norm_gain"), config)
-    is_windowed = config.window is not None and number in config.windowed_layers
+    window = config.window if number in config.windowed_layers else None
     scale = config.score_scale or 1 / math.sqrt(config.head_width)
     if config.score_scale_by_layer:
         scale /= number + 1
     for kv_head in range(config.kv_heads):
         for group in range(config.group):
             for here in range(len(h)):
-                first = max(0, here - config.window + 1) if is_windowed else 0
+                first = 0 if window is None else max(0, here - window + 1)
                 seen = range(first, here + 1)
                 query = _turn(queries[here, kv_head, group], here, number, config)
                 scores = np.array(
