@@ -143,6 +143,14 @@ class Capture:
     def keeps(self, layer: int) -> bool:
         return self.layers is None or layer in self.layers
 
+    def as_asked(self, kept: Array) -> Array:
+        """Returns what was kept, layers in the order in which they were named."""
+        if self.layers is None or not self.site.per_layer:
+            return kept
+        upwards = sorted(set(self.layers))
+        order = [upwards.index(layer) for layer in self.layers]
+        return kept if order == list(range(len(kept))) else kept[np.array(order)]
+
 
 class Where(TypedDict, total=False):
     """Which part of a site an edit changes, and how much; all of it by default.

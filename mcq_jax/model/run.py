@@ -93,7 +93,8 @@ def forward(
     )
     activations = {}
     for wish, *parts in zip(wishes, at_embed, run.captured, at_unembed, strict=True):
-        activations[wish.site] = next(part for part in parts if part is not None)
+        kept = next(part for part in parts if part is not None)
+        activations[wish.site] = wish.as_asked(kept)
     return Output(logits, activations)
 
 

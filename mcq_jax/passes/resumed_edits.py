@@ -112,9 +112,10 @@ def resume_edited(
     for number, wish in enumerate(wishes):
         layers = [i for i in range(first_layer, config.layers) if wish.keeps(i)]
         parts = [kept[i - first_layer][number] for i in layers]
-        found[wish.site] = _as_forward_has_it(
+        whole = _as_forward_has_it(
             parts, firsts, wish, rows=len(of), suffix=suffix, keys=keys
         )
+        found[wish.site] = wish.as_asked(whole)
     return EditedRows(x[: len(of), -1], found)
 
 

@@ -21,7 +21,7 @@ from tests.fuzz.drawing import Random, Space
 from tests.fuzz.reference import Watched
 
 # Of each of a model's structures so many cases with numbers of their own.
-KINDS, DRAWS = ("forward", "forward", "forward", "resumed", "sweep"), 4
+KINDS, DRAWS = ("forward", "forward", "forward", "resumed", "sweep"), 6
 BLOCK = len(KINDS) * DRAWS
 
 
@@ -146,37 +146,43 @@ def _forward(pair, watched: Watched, shape: Random, data: Random, folder):
 def _resumed(pair, watched: Watched, shape: Random, data: Random, folder):
     """Rows resumed from a pass over prompts, under edits of their last tokens."""
     positions, suffix = 11, drawing.pick(shape, 1, 3, 5)
-    lengths = data.integers(suffix, positions + 1, size=3)
-    tokens = _tokens(pair, lengths, positions, data)
+    common = drawing.pick(shape, 0, 0, 4)  # what comes before all, run once
+    own = data.integers(suffix, positions + 1, size=3)
+    tokens = _tokens(pair, own, common + positions, data)
+    tokens[:, :common] = tokens[0, :common]
     of = data.integers(len(tokens), size=drawing.pick(shape, 2, 4))
-    firsts = lengths[of] - suffix
-    space = Space(pair.ours.config, lengths[of], positions, firsts, is_whole=False)
+    lengths = common + own[of]
+    firsts = lengths - suffix
+    space = Space(pair.ours.config, lengths, common + positions, firsts, is_whole=False)
     changes = drawing.draw_changes(space, shape, data)
     looks = drawing.draw_looks(space, shape, data)
     named = [thing.layers for thing in (*changes, *looks)]
     first_layer = min((min(layers) for layers in named if layers), default=0)
     if any(layers is None for layers in named):
         first_layer = 0
-    asked = f"{lengths.tolist()}, of {of.tolist()}\n{changes}\n{looks}"
+    asked = f"{common} and {own.tolist()}, of {of.tolist()}\n{changes}\n{looks}"
+    config, parameters, prefix = pair.ours.config, pair.ours.parameters, None
+    if common:
+        prefix = passes.run_prefix(parameters, tokens[0, :common], config=config)
     start = passes.prefill(
-        pair.ours.parameters, tokens, lengths, config=pair.ours.config, suffix=suffix
+        parameters, tokens[:, common:], own, config=config, suffix=suffix, prefix=prefix
     )
     found = passes.resume_edited(
-        pair.ours.parameters, start, [ours.edit_of(c, {}) for c in changes], of=of,
-        config=pair.ours.config, first_layer=first_layer,
+        parameters, start, [ours.edit_of(c, {}) for c in changes], of=of,
+        config=config, first_layer=first_layer,
         capture=[ours.capture_of(look) for look in looks],
     )  # fmt: skip
 
     def pairs() -> Pairs:
-        last = drawing.Look(site="final_resid", positions=lengths[of][:, None] - 1)
+        last = drawing.Look(site="final_resid", positions=lengths[:, None] - 1)
         rows = tokens[of]
         expected = oracle.run(
-            watched, rows, lengths[of], changes, [*looks, last], without_padding=True
+            watched, rows, lengths, changes, [*looks, last], without_padding=True
         )
         yield "final", found.final, expected.sites.pop("final_resid")[:, 0]
         for site, values in expected.sites.items():
             seen = found.activations[Site.parse(site)[0]]
-            yield site, seen, _without_padding(site, values, lengths[of], looks)
+            yield site, seen, _without_padding(site, values, lengths, looks)
 
     return asked, pairs
 

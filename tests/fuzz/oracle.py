@@ -85,7 +85,7 @@ def _run(watched: Watched, tokens, rows, changes, sites, clean: Held):
 
     def versions(site: str, layer: int, x: np.ndarray):
         return [
-            (apply_change(change, x, layer, rows), change.readers)
+            (apply_change(change, x, layer, rows), change.readers[None, : x.shape[1]])
             for change in changes
             if change.site == site
             and change.readers is not None
@@ -113,7 +113,7 @@ def _together(parts: list[np.ndarray], axes, length: int) -> np.ndarray:
 def _shown(look: Look, by_layer: dict[int, np.ndarray]) -> np.ndarray:
     if look.site in WITHOUT_LAYER:
         return look_at(look, by_layer[0])
-    layers = sorted(by_layer) if look.layers is None else sorted(look.layers)
+    layers = sorted(by_layer) if look.layers is None else look.layers
     return np.stack([look_at(look, by_layer[layer]) for layer in layers])
 
 

@@ -7,12 +7,13 @@ an eager attention of our own, registered with `transformers`, opens it.
 """
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.fuzz.modules import NAMES
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -20,73 +21,9 @@ modeling_utils = pytest.importorskip("transformers.modeling_utils")
 masking_utils = pytest.importorskip("transformers.masking_utils")
 
 Visit = Callable[[str, int, np.ndarray], np.ndarray]
-# Of a layer's keys and values: [(edited, readers `[query, kv_head, group]`)].
+# Of a layer's keys or values: [(edited, readers `[#row, query, kv_head, group]`)].
 Versions = Callable[[str, int, np.ndarray], list[tuple[np.ndarray, np.ndarray]]]
 ATTENTION = "opened_by_the_fuzz"
-
-
-@dataclasses.dataclass(frozen=True)
-class Names:
-    """What a family calls its modules; those of a layer are relative to it."""
-
-    layers: str = "model.layers"
-    final: str = "model.norm"
-    before: str | None = "input_layernorm"
-    attention: str = "self_attn"
-    # How queries, keys and values come: apart, "joined", or "by head".
-    projections: str = "apart"
-    fused: str = ""
-    out: str = "self_attn.o_proj"
-    behind: str | None = None
-    before_mlp: str | None = "post_attention_layernorm"
-    gate: str | None = "mlp.gate_proj"
-    up: str = "mlp.up_proj"
-    down: str = "mlp.down_proj"
-    behind_mlp: str | None = None
-    normed_heads: bool = False
-
-
-_LLAMA = Names()
-_GEMMA2 = Names(
-    behind="post_attention_layernorm",
-    before_mlp="pre_feedforward_layernorm",
-    behind_mlp="post_feedforward_layernorm",
-)
-NAMES = {
-    "llama": _LLAMA,
-    "mistral": _LLAMA,
-    "qwen2": _LLAMA,
-    "qwen3": Names(normed_heads=True),
-    "smollm3": _LLAMA,
-    "olmo2": Names(
-        before=None,
-        behind="post_attention_layernorm",
-        before_mlp=None,
-        behind_mlp="post_feedforward_layernorm",
-        normed_heads=True,
-    ),
-    "phi3": Names(
-        projections="joined",
-        fused="self_attn.qkv_proj",
-        gate=None,
-        up="mlp.gate_up_proj",
-    ),
-    "gemma": _LLAMA,
-    "gemma2": _GEMMA2,
-    "gemma3": dataclasses.replace(_GEMMA2, normed_heads=True),
-    "gpt2": Names(
-        layers="transformer.h", final="transformer.ln_f", before="ln_1",
-        attention="attn", projections="joined", fused="attn.c_attn",
-        out="attn.c_proj", before_mlp="ln_2", gate=None, up="mlp.c_fc",
-        down="mlp.c_proj",
-    ),
-    "gpt_neox": Names(
-        layers="gpt_neox.layers", final="gpt_neox.final_layer_norm",
-        attention="attention", projections="by head",
-        fused="attention.query_key_value", out="attention.dense", gate=None,
-        up="mlp.dense_h_to_4h", down="mlp.dense_4h_to_h",
-    ),
-}  # fmt: skip
 
 
 class Watched:
@@ -336,9 +273,7 @@ class Watched:
 
     def _edited(self, site: str, layer: int, x) -> Iterator[tuple[Any, Any]]:
         for edited, readers in self._versions(site, layer, x.double().numpy()):
-            whole = np.zeros((x.shape[1], *readers.shape[1:]), bool)
-            whole[: len(readers)] = readers[: x.shape[1]]
-            by_head = torch.tensor(np.moveaxis(whole, 0, -1))[None]
+            by_head = torch.tensor(np.moveaxis(readers, -3, -1))
             yield torch.tensor(edited, dtype=x.dtype), by_head
 
     def _by_position(self, x, letter: str):

@@ -8,15 +8,14 @@ import dataclasses
 
 import numpy as np
 
-from mcq_jax import interventions, passes, sweeps
-from mcq_jax.interventions import Node, Site
-from mcq_jax.model import sites_of
+from mcq_jax import sweeps
 from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.sweeps import Ablation, Direction, Sources, outcomes
-from tests.fuzz.changes import AXES, Change, apply_change
+from tests.fuzz.changes import AXES, apply_change
 from tests.fuzz.comparing import Pairs
 from tests.fuzz.drawing import Random, pick
 from tests.fuzz.reference import Watched
+from tests.fuzz.sweep_plans import PLANS, Piece, Row
 
 METRICS = {
     "logits": outcomes.patched_logits,
@@ -27,35 +26,16 @@ METRICS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """Some numbers of one layer that a row replaces, read elsewhere in the source."""
-
-    site: str
-    layer: int
-    # By prompt: offsets from the end, there and in the source; -1 is the answer's.
-    offsets: np.ndarray  # [#prompt, selected]
-    units: tuple[int, ...] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """What one row of a plan does: patches, or a change at offsets from the end."""
-
-    pieces: tuple[Piece, ...] = ()
-    change: Change | None = None
-
-
 def run(pair, watched: Watched, shape: Random, data: Random, folder):
     """One sweep, compared answer by answer."""
     config = pair.ours.config
     count = pick(shape, 2, 3)
     shortest, common = pick(shape, 3, 5), pick(shape, 0, 0, 0, 66)
     lengths = data.integers(shortest, 12, size=count)
-    name = str(shape.choice(list(_PLANS)))
+    name = str(shape.choice(list(PLANS)))
     if name == "patterns":
         lengths[:] = lengths[0]
-    plan, rows = _PLANS[name](config, lengths, shortest, shape, data)
+    plan, rows = PLANS[name](config, lengths, shortest, shape, data)
     start = data.integers(config.vocabulary, size=common)
     asked = [
         _prompt(config, start, length, i, data) for i, length in enumerate(lengths)
@@ -106,213 +86,6 @@ def _sources(name: str, count: int, shape: Random, data: Random):
     return Sources(kinds=kinds, index=index), pick(shape, *Direction)
 
 
-# Each returns our plan, and what its rows do.
-
-
-def _nodes(config, lengths, shortest, shape: Random, data: Random):
-    plan = sweeps.every_node(config)
-    nodes = [
-        Node(layer, head)
-        for layer in range(config.layers)
-        for head in (*range(config.heads), None)
-    ]
-    return plan, [Row((_node(node),)) for node in nodes]
-
-
-def _sets(config, lengths, shortest, shape: Random, data: Random):
-    heads = (*range(config.heads), None)
-    everything = [Node(i, head) for i in range(config.layers) for head in heads]
-    sets = []
-    for _ in range(3):
-        order = data.permutation(len(everything))[: data.integers(1, 4)]
-        sets.append([everything[i] for i in order])
-    plan = sweeps.node_sets(sets, config)
-    return plan, [Row(tuple(map(_node, nodes))) for nodes in sets]
-
-
-def _node(node: Node) -> Piece:
-    offsets = np.array([[-1]])
-    if node.head is None:
-        return Piece("mlp_out", node.layer, offsets)
-    return Piece("z", node.layer, offsets, (node.head,))
-
-
-def _units(config, lengths, shortest, shape: Random, data: Random):
-    present = [site for site in sites_of(config) if site.unit and site.per_layer]
-    left_out = (Site.SCORES, Site.PATTERN, Site.ROT_Q)
-    site = pick(shape, *(s for s in present if s not in left_out))
-    count = _count(config, site)
-    group = pick(shape, *(n for n in (1, 2, 3, count) if count % n == 0))
-    offsets = -1 - data.permutation(shortest)[: pick(shape, 1, 2)]
-    plan = sweeps.every_unit(site, config, group=group, offsets=offsets.tolist())
-    rows = [
-        Row((_piece(site, layer, offsets[None], range(first, first + group)),))
-        for layer in range(config.layers)
-        for first in range(0, count, group)
-    ]
-    return plan, rows
-
-
-def _patterns(config, lengths, shortest, shape: Random, data: Random):
-    plan = sweeps.every_unit(Site.PATTERN, config)
-    rows = [
-        Row((_piece(Site.PATTERN, layer, np.array([[-1]]), (head,)),))
-        for layer in range(config.layers)
-        for head in range(config.heads)
-    ]
-    return plan, rows
-
-
-def _count(config, site: Site) -> int:
-    if site.unit == "neuron":
-        return config.neurons
-    return config.heads if "group" in site.axes else config.kv_heads
-
-
-def _piece(site: Site, layer: int, offsets, units=None) -> Piece:
-    units = None if units is None else tuple(int(unit) for unit in units)
-    return Piece(site.label, layer, np.asarray(offsets), units)
-
-
-def _any_site(config, shape: Random) -> Site:
-    left_out = (Site.SCORES, Site.PATTERN, Site.ROT_Q)
-    present = [s for s in sites_of(config) if s.per_layer and s not in left_out]
-    return pick(shape, *present)
-
-
-def _layers(config, lengths, shortest, shape: Random, data: Random):
-    site = _any_site(config, shape)
-    offsets = -1 - data.permutation(shortest)[: pick(shape, 1, 2, 3)]
-    plan = sweeps.every_layer(site, config, offsets=offsets.tolist())
-    layers = range(config.layers)
-    return plan, [Row((_piece(site, layer, offsets[None]),)) for layer in layers]
-
-
-def _positions(config, lengths, shortest, shape: Random, data: Random):
-    site, tokens = _any_site(config, shape), pick(shape, 1, 2, 3)
-    layers = pick(shape, None, [config.layers - 1])
-    plan = sweeps.every_position(site, config, tokens=tokens, layers=layers)
-    rows = [
-        Row((_piece(site, layer, [[offset]]),))
-        for layer in layers or range(config.layers)
-        for offset in range(-tokens, 0)
-    ]
-    return plan, rows
-
-
-def _spans(config, lengths, shortest, shape: Random, data: Random):
-    """Stretches that stand elsewhere, counted from the end, in every prompt."""
-    site, names = _any_site(config, shape), ("first", "second")[: pick(shape, 1, 2)]
-    offsets = {}
-    for name in names:
-        width = pick(shape, 1, 2)
-        places = [-1 - data.permutation(shortest)[:width] for _ in lengths]
-        offsets[name] = np.stack(places)
-    return offsets, site, names
-
-
-def _span_plan(config, lengths, shortest, shape: Random, data: Random, common=0):
-    offsets, site, names = _spans(config, lengths, shortest, shape, data)
-    # Only distances from the end count; `lengths` here are without a common beginning.
-    spans = {name: offsets[name] + lengths[:, None] for name in names}
-    plan = sweeps.every_span(site, spans, lengths, config)
-    rows = [
-        Row((_piece(site, layer, offsets[name]),))
-        for layer in range(config.layers)
-        for name in names
-    ]
-    return plan, rows
-
-
-def _free(config, lengths, shortest, shape: Random, data: Random):
-    """Rows of one's own: any layers, places and units."""
-    site, count = _any_site(config, shape), 4
-    layers = data.integers(config.layers, size=count)
-    selected = pick(shape, 1, 2)
-    by_prompt = pick(shape, 1, len(lengths))
-    offsets = np.stack(
-        [
-            np.stack([-1 - data.permutation(shortest)[:selected] for _ in range(count)])
-            for _ in range(by_prompt)
-        ]
-    )
-    units = None
-    if site.unit and pick(shape, True, False):
-        total = _count(config, site)
-        chosen = min(total, pick(shape, 1, 2))
-        units = np.stack([data.permutation(total)[:chosen] for _ in range(count)])
-    plan = passes.Patches(site=site, layers=layers, offsets=offsets, units=units)
-    rows = [
-        Row(
-            (
-                _piece(
-                    site, int(layer), offsets[:, i], None if units is None else units[i]
-                ),
-            )
-        )
-        for i, layer in enumerate(layers)
-    ]
-    return plan, rows
-
-
-def _edits(config, lengths, shortest, shape: Random, data: Random):
-    """Rows that add, scale or project, each in a layer of its own."""
-    site, count = _any_site(config, shape), 4
-    layers = data.integers(config.layers, size=count)
-    axes = AXES[site.label]
-    selected = pick(shape, 1, 2)
-    offsets = np.stack(
-        [
-            -1 - data.permutation(shortest)[:selected]
-            for _ in range(pick(shape, 1, count))
-        ]
-    )
-    sizes = {"position": selected, "one": 1, "neuron": config.neurons}
-    full = [
-        sizes.get(a) or getattr(config, a + ("s" if a == "kv_head" else ""))
-        for a in axes
-    ]
-    value = data.normal(
-        size=[1, pick(shape, 1, count), *(pick(shape, 1, n) for n in full)]
-    )
-    kind = pick(shape, "add", "scale", "project_out")
-    if kind == "project_out" and axes[-1] in ("one", "neuron"):
-        kind = "add"
-    weight = data.choice([0.5, 1.0], size=[1, count, *(1 for _ in axes)])
-    where = {"positions": offsets, "weight": weight}
-    basis = data.normal(size=(2, full[-1]))
-    if kind == "project_out":
-        edit = interventions.project_out(site, basis, **where)
-    else:
-        make = {"add": interventions.add, "scale": interventions.scale}[kind]
-        edit = make(site, value, **where)
-    plan = passes.EditRows(edit=edit, layers=layers)
-    rows = [
-        Row(
-            change=Change(
-                kind=kind, site=site.label, layers=(int(layer),),
-                positions=offsets[[i % len(offsets)]], weight=weight[:, [i]],
-                value=value[:, [i % value.shape[1]]], basis=basis,
-            )
-        )
-        for i, layer in enumerate(layers)
-    ]  # fmt: skip
-    return plan, rows
-
-
-_PLANS = {
-    "nodes": _nodes,
-    "sets": _sets,
-    "units": _units,
-    "patterns": _patterns,
-    "layers": _layers,
-    "positions": _positions,
-    "spans": _span_plan,
-    "patches": _free,
-    "edits": _edits,
-}
-
-
 def _expected(watched, asked, rows: list[Row], sources, direction) -> dict:
     """Every metric `[prompt, source, row, …]`, from one reference run per prompt."""
     clean = [_clean(watched, prompt, rows) for prompt in asked]
@@ -335,7 +108,7 @@ def _one(watched, asked, clean, rows, sources, direction, p: int, number: int) -
         source = int(sources.index[p, number])
         run_on, read_from = (p, source) if direction is Direction.NOISE else (source, p)
 
-    def value(piece: Piece, layer: int, selected: int):
+    def value(piece: Piece):
         """`[selected, …]`: what stands at the selected places in the source."""
         if read_from is not None:
             return _at(clean[read_from][1], piece, read_from)
@@ -346,9 +119,9 @@ def _one(watched, asked, clean, rows, sources, direction, p: int, number: int) -
         x = x.copy()
         for index, row in enumerate(rows):
             for piece in row.pieces:
-                if (piece.site, piece.layer) == (site, layer):
-                    new = value(piece, layer, 0)
-                    x[index] = _put(x[index], piece, run_on, new)
+                is_here = (piece.site, piece.layer) == (site, layer)
+                if is_here and piece.readers is None:
+                    x[index] = _put(x[index], piece, run_on, value(piece))
             change = row.change
             if change is not None and change.site == site and layer in change.layers:
                 axis = AXES[site].index("position")
@@ -357,8 +130,24 @@ def _one(watched, asked, clean, rows, sources, direction, p: int, number: int) -
                 x[index] = apply_change(there, x[[index]], layer, [0])[0]
         return x
 
+    def versions(site: str, layer: int, x: np.ndarray):
+        """Every row's own, which those of its heads read that it names."""
+        x = x.copy()
+        heads = next((p.readers.shape for p in pieces if p.readers is not None), None)
+        if heads is None:
+            return []
+        readers = np.zeros((len(rows), x.shape[1], *heads), bool)
+        for index, row in enumerate(rows):
+            (piece,) = row.pieces
+            if (piece.site, piece.layer) == (site, layer):
+                x[index] = _put(x[index], piece, run_on, value(piece))
+                readers[index] = piece.readers
+        return [(x, readers)]
+
+    pieces = [piece for row in rows for piece in row.pieces]
     tokens = np.repeat(asked[run_on].ids[None], len(rows), axis=0)
-    logits = watched.run(tokens, visit, wanted=_wanted(rows))[:, -1].astype(float)
+    logits = watched.run(tokens, visit, wanted=_wanted(rows), versions=versions)
+    logits = logits[:, -1].astype(float)
     before = clean[run_on][0]
     return {
         "logits": logits[:, target.answer_ids],
@@ -386,14 +175,12 @@ def _clean(watched: Watched, prompt: TokenisedPrompt, rows: list[Row]):
     return logits[0, -1].astype(float), held
 
 
-def _places(piece: Piece, prompt: int, length: int) -> np.ndarray:
-    return length + piece.offsets[prompt % len(piece.offsets)]
-
-
 def _at(held: dict, piece: Piece, prompt: int) -> np.ndarray:
+    """`[selected, …]`: what a prompt holds where a piece is read."""
     axis = AXES[piece.site].index("position")
     there = np.moveaxis(held[piece.site, piece.layer], axis, 0)
-    return there[_places(piece, prompt, len(there))]
+    offsets = piece.offsets if piece.read_at is None else piece.read_at
+    return there[len(there) + offsets[prompt % len(offsets)]]
 
 
 def _put(x: np.ndarray, piece: Piece, prompt: int, new: np.ndarray) -> np.ndarray:
@@ -401,7 +188,8 @@ def _put(x: np.ndarray, piece: Piece, prompt: int, new: np.ndarray) -> np.ndarra
     axes = list(AXES[piece.site])
     axis = axes.index("position")
     out = np.moveaxis(x, axis, 0).copy()
-    for number, place in enumerate(_places(piece, prompt, len(out))):
+    places = len(out) + piece.offsets[prompt % len(piece.offsets)]
+    for number, place in enumerate(places):
         if piece.units is None:
             out[place] = new[number]
             continue

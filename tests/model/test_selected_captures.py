@@ -118,3 +118,18 @@ def test_one_edit_or_capture_needs_no_list():
     listed = forward(parameters, tokens, config=config, capture=[Site.Z])
     np.testing.assert_array_equal(alone.activations[Site.Z], listed.activations[Site.Z])
     assert jnp.isfinite(alone.logits).all()
+
+
+@pytest.mark.parametrize("is_scan", [False, True], ids=["loop", "scan"])
+def test_layers_come_in_the_order_in_which_they_are_named(is_scan: bool):
+    config = tiny.CASES[CASES[0]]
+    sizes = (config.layers,) if is_scan else (1,) * config.layers
+    named = [*reversed(range(config.layers)), 0]
+    found = forward(
+        *_inputs(CASES[0], sizes),
+        config=config,
+        capture=Capture.of(Site.MLP_OUT, layers=named),
+    ).activations[Site.MLP_OUT]
+    whole = _whole(CASES[0], sizes).activations[Site.MLP_OUT]
+    np.testing.assert_array_equal(found, np.asarray(whole)[named])
+    assert np.abs(whole[0] - whole[-1]).max() > 0.1
