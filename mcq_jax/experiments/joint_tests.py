@@ -4,15 +4,19 @@ Sufficiency: in the source's run, the set writes what it writes for the clean pr
 Necessity: in the clean run, it writes what it writes for the source. Both at the answer
 position, given the prompt's own earlier positions, and against random and next-best
 sets.
+
+A set chosen by direct effect and tested by total effect has good rivals upstream of it:
+what they do, they do through the set. Screening off tells them from others: the rivals
+are patched while the set is kept at what it writes in the run that is patched, and the
+set while the rivals are kept.
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcq_jax import metrics, passes
+from mcq_jax import metrics
 from mcq_jax.experiments.behaviour import Columns
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.node_effects import (
@@ -22,10 +26,22 @@ from mcq_jax.experiments.node_effects import (
     per_node,
 )
 from mcq_jax.experiments.prompt_options import check_at_least
+from mcq_jax.experiments.set_patches import (
+    NEXT_BEST_ALONE,
+    SELECTED_ALONE,
+    TestSets,
+    make_sets,
+    patch_sets,
+)
 from mcq_jax.experiments.study import Study
 from mcq_jax.interventions import Node
-from mcq_jax.results import JointFound, JointTestsFindings, SelectionFound
-from mcq_jax.sweeps import Direction, patched_logits, sweep_identity
+from mcq_jax.results import (
+    JointFound,
+    JointTestsFindings,
+    ScreenedFound,
+    ScreeningFound,
+    SelectionFound,
+)
 
 if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
@@ -65,20 +81,12 @@ class JointTests(Experiment):
             random_sets=self.random_sets,
             seed=lab.config.seed,
         )
+        patched = patch_sets(lab, sets)
         return JointTestsFindings(
             selection=describe_selection(study, selection, model.heads),
-            sets=describe(study, bank, sets, patch_sets(lab, sets)),
+            sets=describe(study, bank, sets, patched),
+            screening=screen_off(study, bank, sets, patched),
         )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TestSets:
-    """The sets to be tested: one kind and one mask `[layer, node]` each."""
-
-    __test__ = False  # not a test case, whatever pytest thinks of its name
-
-    kinds: tuple[str, ...]
-    masks: np.ndarray  # [set, layer, node]
 
 
 def choose_nodes(
@@ -96,104 +104,19 @@ def source_difference(study: Study, bank: Bank) -> np.ndarray:
     return clean - source
 
 
-def make_sets(
-    selection: metrics.Selection,
-    shape: tuple[int, int],
-    *,
-    random_sets: int,
-    seed: int,
-) -> TestSets:
-    """Returns the selected set, its rivals, and the prefixes of the ranking."""
-    size = len(selection.nodes)
-    random = metrics.random_sets(
-        selection.nodes, shape=shape, sets=random_sets, seed=seed
-    )
-    sizes = sorted({1, 2, size // 4, size // 2, size, 2 * size, 4 * size} - {0})
-    sizes = tuple(s for s in sizes if s < len(selection.ranking))
-    named = [
-        ("selected", selection.nodes),
-        ("next_best", metrics.next_best(selection)),
-        ("all", selection.ranking),
-        *(("random", found.nodes) for found in random),
-        *(("cumulative", s) for s in metrics.cumulative_sets(selection.ranking, sizes)),
-    ]
-    masks = [metrics.node_mask(nodes, shape) for _, nodes in named]
-    return TestSets(kinds=tuple(kind for kind, _ in named), masks=np.stack(masks))
-
-
-def patch_sets(lab: "Lab", sets: TestSets) -> Columns:
-    """Returns every test prompt × set, patched both ways."""
-    prompts, enough = _patch_all(lab, sets.masks, Direction.DENOISE)
-    _, needed = _patch_all(lab, sets.masks, Direction.NOISE)
-    return {
-        "prompt": np.repeat(prompts, len(sets.masks)),
-        "set": np.tile(np.arange(len(sets.masks)), len(prompts)),
-        "sufficiency_logits": enough.reshape(-1, enough.shape[-1]),
-        "necessity_logits": needed.reshape(-1, needed.shape[-1]),
-    }
-
-
-def _patch_all(
-    lab: "Lab", masks: np.ndarray, direction: Direction
-) -> tuple[np.ndarray, np.ndarray]:
-    """The test prompts, and their answers under each set, `[prompt, set, choice]`.
-
-    Sets are known by their nodes: those that another sweep patched are read from its
-    table, and only new ones are patched.
-    """
-    study = lab.studied
-    chunks = [chunk[~study.choosing[chunk]] for chunk in study.chunks]
-    chunks = [chunk for chunk in chunks if len(chunk)]
-    sources = study.sources.first_kind()
-    how: dict[str, Any] = dict(
-        metrics={"logits": patched_logits}, direction=direction, full_vocabulary=False
-    )
-    identity = sweep_identity(
-        lab.checkpoint.parameters, study.prompts, passes.NodeSets(masks), sources,
-        chunks, lab.checkpoint.content_hash, config=lab.checkpoint.config, **how,
-    )  # fmt: skip
-    names, prompts = identity["rows"], np.concatenate(chunks)
-    by_name: dict[str, np.ndarray] = {}
-    for kept, rows in lab.tables_apart_from("rows", "joint_tests", identity):
-        if set(rows) & set(names) and not kept.missing_parts(len(chunks)):
-            by_name |= _by_set(kept.read()["logits"], rows)
-    new = [name for name in dict.fromkeys(names) if name not in by_name]
-    if new:
-        chosen = masks[[names.index(name) for name in new]]
-        table = lab.sweep(
-            "joint_tests", passes.NodeSets(chosen), sources, chunks=chunks,
-            bank=bank_of(lab).held, track=lab.track("testing sets"), **how,
-        )  # fmt: skip
-        by_name |= _by_set(table.values["logits"], new)
-    return prompts, np.stack([by_name[name] for name in names], axis=1)
-
-
-def _by_set(logits: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Answers `[prompt, choice]` of each set of a table, whose sets are called so."""
-    by_row = logits.reshape(-1, len(names), logits.shape[-1])
-    return {name: by_row[:, number] for number, name in enumerate(names)}
-
-
 def describe(
     study: Study, bank: Bank, sets: TestSets, table: Columns
 ) -> tuple[JointFound, ...]:
     """Returns recovery per set with intervals; all random sets are pooled."""
-    clean, source = _outcomes(study, bank)
+    groups = [
+        (kind, [place])
+        for place, kind in enumerate(sets.kinds)
+        if kind not in ("random", NEXT_BEST_ALONE, SELECTED_ALONE)
+    ]
     found = []
-    groups = [(k, s) for s, k in enumerate(sets.kinds) if k != "random"]
-    for kind, members in [*((k, [s]) for k, s in groups), ("random", _random(sets))]:
-        rows = np.isin(table["set"], members)
-        prompt = table["prompt"][rows]
-        gold = study.gold[prompt]
-        before = (clean[prompt], source[prompt])
-        question = study.question[prompt]
-        sufficiency, necessity = (
-            recovery(*before, metrics.nets(table[way][rows], gold), question)
-            for way, recovery in (
-                ("sufficiency_logits", metrics.sufficiency),
-                ("necessity_logits", metrics.necessity),
-            )
-        )
+    for kind, members in [*groups, ("random", sets.of_kind("random"))]:
+        outcome = _outcome(study, bank, table, members)
+        sufficiency, necessity = outcome.sufficiency(), outcome.necessity()
         found.append(
             JointFound(
                 kind=kind,
@@ -204,6 +127,34 @@ def describe(
             )
         )
     return tuple(found)
+
+
+def screen_off(
+    study: Study, bank: Bank, sets: TestSets, table: Columns
+) -> ScreeningFound | None:
+    """Returns what the set and its rivals do with the other kept; None: no rivals."""
+    if "next_best" not in sets.kinds:
+        return None
+
+    def one(kind: str, kind_alone: str) -> ScreenedFound:
+        whole, alone = (
+            _outcome(study, bank, table, sets.of_kind(each))
+            for each in (kind, kind_alone)
+        )
+        # The same ratios, of what the set does otherwise in place of the whole effect.
+        restored = dataclasses.replace(alone, clean=whole.denoised)
+        taken = dataclasses.replace(alone, source=whole.noised)
+        return ScreenedFound(
+            sufficiency=alone.sufficiency().ratio,
+            necessity=alone.necessity().ratio,
+            sufficiency_left=restored.sufficiency().ratio,
+            necessity_left=taken.necessity().ratio,
+        )
+
+    return ScreeningFound(
+        next_best=one("next_best", NEXT_BEST_ALONE),
+        selected=one("selected", SELECTED_ALONE),
+    )
 
 
 def describe_selection(
@@ -222,8 +173,37 @@ def describe_selection(
     )
 
 
-def _random(sets: TestSets) -> list[int]:
-    return [s for s, kind in enumerate(sets.kinds) if kind == "random"]
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """Net logits of the test prompts under some sets, each `[set · prompt]`."""
+
+    clean: np.ndarray
+    source: np.ndarray
+    denoised: np.ndarray  # the source's run, patched with what the prompt holds
+    noised: np.ndarray  # the prompt's run, patched with what the source holds
+    question: np.ndarray
+
+    def sufficiency(self) -> metrics.Recovery:
+        return metrics.sufficiency(
+            self.clean, self.source, self.denoised, self.question
+        )
+
+    def necessity(self) -> metrics.Recovery:
+        return metrics.necessity(self.clean, self.source, self.noised, self.question)
+
+
+def _outcome(study: Study, bank: Bank, table: Columns, members: list[int]) -> _Outcome:
+    clean, source = _outcomes(study, bank)
+    rows = np.isin(table["set"], members)
+    prompt = table["prompt"][rows]
+    gold = study.gold[prompt]
+    return _Outcome(
+        clean=clean[prompt],
+        source=source[prompt],
+        denoised=metrics.nets(table["sufficiency_logits"][rows], gold),
+        noised=metrics.nets(table["necessity_logits"][rows], gold),
+        question=study.question[prompt],
+    )
 
 
 def _outcomes(study: Study, bank: Bank) -> tuple[np.ndarray, np.ndarray]:

@@ -34,6 +34,7 @@ class EditRows:
 
     # One small site, so that sources have a shape.
     sites = (Site.MLP_OUT,)
+    takes_own = False
 
     def __post_init__(self):
         edit, rows = self.edit, len(self.layers)

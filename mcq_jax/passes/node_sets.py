@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Array, Bool, Int
 
 from mcq_jax.interventions import Edit, Site, patch
 from mcq_jax.model.config import ModelConfig
@@ -18,6 +18,7 @@ from mcq_jax.passes.plan import (
     interpolate,
     labels_of,
 )
+from mcq_jax.results.identity import ADDED_LATER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,11 @@ class NodeSets:
 
     masks: Bool[np.ndarray, "row layer node"]
     labels: Labels = dataclasses.field(default_factory=dict)
+    # Nodes that write what they write in the patched prompt's own run, whatever reaches
+    # them (screening off); None: no row keeps any.
+    kept: Bool[np.ndarray, "row layer node"] | None = dataclasses.field(
+        default=None, metadata=ADDED_LATER
+    )
 
     suffix = 1
     sites = (Site.Z, Site.MLP_OUT)
@@ -38,6 +44,23 @@ class NodeSets:
                 "row at least one."
             )
         check_labels(self.labels, len(self.masks))
+        if self.kept is None:
+            return
+        if self.kept.shape != self.masks.shape:
+            raise ValueError(
+                f"masks {self.masks.shape} of nodes to patch, and {self.kept.shape} of "
+                "nodes to keep; give both [row, layer, node]."
+            )
+        both = np.flatnonzero((self.masks & self.kept).any(axis=(1, 2)))
+        if len(both):
+            raise ValueError(
+                f"rows {both.tolist()} patch a node and keep it; give each node one of "
+                "the two."
+            )
+
+    @property
+    def takes_own(self) -> bool:
+        return self.kept is not None
 
     @property
     def births(self) -> Int[np.ndarray, " row"]:
@@ -49,13 +72,21 @@ class NodeSets:
 
     @property
     def edits(self):
-        return set_edits
+        return set_edits if self.kept is None else set_and_kept_edits
 
-    def rows_at(self, layer: int) -> Bool[np.ndarray, "1 1 row node"]:
-        return self.masks[None, None, :, layer]
+    def rows_at(self, layer: int):
+        """Masks `[1, 1, row, node]`: of what is patched, and of what is kept."""
+        patched = self.masks[None, None, :, layer]
+        return (
+            patched if self.kept is None else (patched, self.kept[None, None, :, layer])
+        )
 
     def take(self, rows: Int[np.ndarray, " row"]) -> "NodeSets":
-        return NodeSets(self.masks[rows], labels_of(self.labels, rows))
+        """Some rows; those that keep nothing are known as of a plan without `kept`."""
+        kept = None if self.kept is None else self.kept[rows]
+        if kept is not None and not kept.any():
+            kept = None
+        return NodeSets(self.masks[rows], labels_of(self.labels, rows), kept)
 
     def of(self, prompts: Int[np.ndarray, " prompt"]) -> "NodeSets":
         return self
@@ -66,7 +97,7 @@ class NodeSets:
     def all_born_first(self) -> "NodeSets":
         masks = np.zeros_like(self.masks)
         masks[:, 0, 0] = True
-        return NodeSets(masks)
+        return NodeSets(masks, kept=None if self.kept is None else self.kept & False)
 
     def differs(
         self, held: Mapping[Site, np.ndarray], prompt: int, source: int, number: int
@@ -83,23 +114,47 @@ class NodeSets:
     def full_edits(
         self, held: Held, prompt: int, source: int, length: int, config: ModelConfig
     ) -> Iterator[FullRows]:
-        masks = jnp.moveaxis(jnp.asarray(self.masks), 0, 1)[:, :, None]
-        shape = (*masks.shape[:3], config.kv_heads, config.group, 1)
-        z, mlp = (held[site][:, prompt, source][:, None] for site in self.sites)
+        kept = np.zeros_like(self.masks) if self.kept is None else self.kept
+        both = np.stack([self.masks, kept], axis=-1)  # [row, layer, node, kind]
+        both = jnp.moveaxis(jnp.asarray(both), 0, 1)[:, :, None]
+        shape = (*both.shape[:3], config.kv_heads, config.group, 1, 2)
         where = dict(layers=range(config.layers), positions=[[length - 1]])
-        heads, blocks = masks[..., : config.heads], masks[..., config.heads :]
-        edits = (
-            patch(Site.Z, z, weight=heads.reshape(shape), **where),
-            patch(Site.MLP_OUT, mlp, weight=blocks, **where),
-        )
-        yield FullRows(np.arange(len(self.masks)), edits)
+        edits = []
+        for site, nodes in (
+            (Site.Z, both[..., : config.heads, :].reshape(shape)),
+            (Site.MLP_OUT, both[..., config.heads :, :]),
+        ):
+            value = held[site][:, prompt, source][:, None]  # [layer, 1, position, …]
+            if self.kept is not None:
+                value = jnp.where(nodes[..., 1], value[:, :, :1], value[:, :, 1:])
+            edits.append(patch(site, value, weight=nodes.any(-1), **where))
+        yield FullRows(np.arange(len(self.masks)), tuple(edits))
 
 
 def set_edits(row, held: Held, here: Here, config: ModelConfig) -> tuple[Edit, ...]:
     """The nodes of a mask: heads, and the feed-forward block."""
-    heads = row[: config.heads].reshape(1, 1, config.kv_heads, config.group, 1)
-    block = row[None, None, config.heads :]
-    return (
-        interpolate(Site.Z, held[Site.Z][None], heads, here.layer[None]),
-        interpolate(Site.MLP_OUT, held[Site.MLP_OUT][None], block, here.layer[None]),
+    weights = _by_site(row, config)
+    return tuple(
+        interpolate(site, held[site][None, -1:], weights[site], here.layer[None])
+        for site in NodeSets.sites
     )
+
+
+def set_and_kept_edits(
+    row, held: Held, here: Here, config: ModelConfig
+) -> tuple[Edit, ...]:
+    """The same, and the nodes of a second mask as the prompt itself has them."""
+    patched, kept = (_by_site(mask, config) for mask in row)
+    edits = []
+    for site in NodeSets.sites:
+        own, source = held[site][None, :1], held[site][None, -1:]
+        value = jnp.where(kept[site], own, source)
+        weight = patched[site] | kept[site]
+        edits.append(interpolate(site, value, weight, here.layer[None]))
+    return tuple(edits)
+
+
+def _by_site(mask: Bool[Array, " node"], config: ModelConfig) -> dict[Site, Array]:
+    """A mask of nodes as weights of each site, `[slot, position, …]`."""
+    heads = mask[: config.heads].reshape(1, 1, config.kv_heads, config.group, 1)
+    return {Site.Z: heads, Site.MLP_OUT: mask[None, None, config.heads :]}

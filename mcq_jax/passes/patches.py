@@ -43,6 +43,8 @@ class Patches:
     readers: Bool[np.ndarray, "row kv_head group"] | None = None
     labels: Labels = dataclasses.field(default_factory=dict)
 
+    takes_own = False
+
     def __post_init__(self):
         rows = len(self.layers)
         if not rows or self.offsets.shape[1] != rows or self.offsets.max() >= 0:

@@ -60,6 +60,14 @@ class Plan(Protocol):
         ...
 
     @property
+    def takes_own(self) -> bool:
+        """Whether rows take what the patched prompt itself holds, too.
+
+        Sources then hold it in front of their own, along the axis of positions.
+        """
+        ...
+
+    @property
     def births(self) -> Int[np.ndarray, " row"]:
         """The first layer that each row changes."""
         ...

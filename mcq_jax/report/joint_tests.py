@@ -15,7 +15,16 @@ from mcq_jax.report.claims import (
 )
 from mcq_jax.report.section import Plate, Section
 from mcq_jax.report.table import Cell, Row, Table
-from mcq_jax.results import JointFound, RunResults
+from mcq_jax.results import (
+    RULE,
+    JointFound,
+    JointTestsFindings,
+    RunResults,
+    ScreenedFound,
+    Screening,
+    ScreeningFound,
+    judge,
+)
 
 _SCOPE = (
     "The set was chosen by direct effect, so that its direct paths carry the stated "
@@ -28,6 +37,9 @@ def section(run: RunResults) -> Section | None:
         return None
     has_ratios = any(found.sufficiency or found.necessity for found in run.sets)
     claims = [_is_enough(run, kind) for kind in ("random", "next_best")]
+    screening = run.need(JointTestsFindings).screening
+    if screening is not None:
+        claims.append(_carries(screening))
     return Section(
         anchor="set",
         short="The set",
@@ -41,6 +53,9 @@ def section(run: RunResults) -> Section | None:
             "chosen": run.selection,
             "sets": _table(run, ("selected", "next_best", "random", "all")),
             "curve": _table(run, ("cumulative",)),
+            "screening": None if screening is None else _screening_table(screening),
+            "rule": RULE,
+            "said": "" if screening is None else judge(screening).value,
         },
     )
 
@@ -78,6 +93,21 @@ def _is_enough(run: RunResults, kind: str) -> Claim:
         status = CONTRADICTED
     why = f"{words.spread(ours.sufficiency)} against {words.spread(best)}"
     return Claim(text=text, status=status, why=why)
+
+
+def _carries(found: ScreeningFound) -> Claim:
+    said = judge(found)
+    status = {Screening.SET_CARRIES: SUPPORTED, Screening.UNDECIDED: UNDECIDED}
+    left = found.next_best.sufficiency_left, found.selected.sufficiency_left
+    has_shares = None not in left
+    return Claim(
+        text="What the nodes next in rank restore, they restore through the set",
+        status=status.get(said, CONTRADICTED) if has_shares else UNTESTABLE,
+        why=f"{said.value}: {words.spread(left[0])} of it is left with the set held; "
+        f"of what the set restores, {words.spread(left[1])} with these held"
+        if has_shares
+        else "one of the two restores nothing by itself",
+    )
 
 
 def _is_needed(run: RunResults) -> Claim:
@@ -169,6 +199,29 @@ def _joint_row(found: JointFound) -> Row:
         ),
         note=f"refused: {found.refused}" if found.refused else "",
         mark="selected" if found.kind == "selected" else "",
+    )
+
+
+def _screening_table(found: ScreeningFound) -> Table:
+    """Returns both sets, each with the other held."""
+    return Table(
+        columns=("set", "held", "sufficiency", "left of it", "necessity", "left of it"),
+        rows=(
+            _screened_row("selected", "next-best", found.selected),
+            _screened_row("next-best", "selected", found.next_best),
+        ),
+    )
+
+
+def _screened_row(name: str, held: str, found: ScreenedFound) -> Row:
+    readings = (
+        found.sufficiency, found.sufficiency_left,
+        found.necessity, found.necessity_left,
+    )  # fmt: skip
+    return Row(
+        name=name,
+        cells=(Cell(text=held), *map(_ratio, readings)),
+        mark="selected" if name == "selected" else "",
     )
 
 

@@ -18,6 +18,8 @@ from mcq_jax.results.findings import (
     RouteCut,
     RoutesFindings,
     RouteSwap,
+    ScreenedFound,
+    ScreeningFound,
     SelectionFound,
     SwapForm,
 )
@@ -29,6 +31,7 @@ from mcq_jax.results.identity import (
 )
 from mcq_jax.results.run_folder import RunFolder, content_hash
 from mcq_jax.results.run_results import KINDS, Record, RunResults, findings_file
+from mcq_jax.results.screening import RULE, Screening, judge
 from mcq_jax.results.storage import Storage
 from mcq_jax.results.table import Table
 from mcq_jax.results.verdict import Verdict, verdict
@@ -37,6 +40,7 @@ from mcq_jax.results.whole_files import remove_leftovers, write_whole
 __all__ = [
     "ENGINE_VERSION",
     "KINDS",
+    "RULE",
     "About",
     "BehaviourFindings",
     "EarlierPositionsFindings",
@@ -58,6 +62,9 @@ __all__ = [
     "RoutesFindings",
     "RunFolder",
     "RunResults",
+    "ScreenedFound",
+    "Screening",
+    "ScreeningFound",
     "SelectionFound",
     "Storage",
     "Table",
@@ -65,6 +72,7 @@ __all__ = [
     "content_hash",
     "findings_file",
     "fingerprint",
+    "judge",
     "key_of",
     "remove_leftovers",
     "verdict",

@@ -125,11 +125,33 @@ class JointFound:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ScreenedFound:
+    """One of two sets patched while the other is kept at the patched run's values."""
+
+    # Shares of the whole effect, as in `JointFound`.
+    sufficiency: Interval | None
+    necessity: Interval | None
+    # Shares of what the set does with the other free. None: its interval includes 0.
+    sufficiency_left: Interval | None
+    necessity_left: Interval | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScreeningFound:
+    """Screening off: which of two sets the other one acts through, if any."""
+
+    selected: ScreenedFound
+    next_best: ScreenedFound
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class JointTestsFindings:
     """The chosen nodes as a set, beside the rivals that they are held against."""
 
     selection: SelectionFound
     sets: tuple[JointFound, ...]
+    # None: not measured, or every node was chosen.
+    screening: ScreeningFound | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -52,8 +52,7 @@ def fingerprint(value: Any) -> Json:
     if isinstance(value, np.dtype):
         return f"dtype {value}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return {"class": type(value).__qualname__, **fingerprint(fields)}
+        return {"class": type(value).__qualname__, **fingerprint(_fields(value))}
     if callable(value):
         return _of_function(value)
     raise ValueError(
@@ -71,6 +70,19 @@ def weights_fingerprint(parameters: Any) -> str:
             "checkpoint's `content_hash` as weights=."
         )
     return key_of({"structure": str(structure), "arrays": leaves})
+
+
+# A field of a later version, None of which is as before: so older tables are known.
+ADDED_LATER = types.MappingProxyType({"added later": True})
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    found = {f: getattr(value, f.name) for f in dataclasses.fields(value)}
+    return {
+        field.name: one
+        for field, one in found.items()
+        if one is not None or not ADDED_LATER.items() <= field.metadata.items()
+    }
 
 
 def _name(key: Any) -> str:

@@ -1,13 +1,17 @@
 """`verdict`: what a run comes to, in one sentence, from its findings alone."""
 
 import dataclasses
+from collections.abc import Mapping
 
+from mcq_jax.metrics import Interval
 from mcq_jax.results.findings import (
     BehaviourFindings,
     JointFound,
     JointTestsFindings,
+    ScreeningFound,
 )
 from mcq_jax.results.run_results import RunResults
+from mcq_jax.results.screening import Screening, judge
 
 # Half of the effect at least, or it is not most of it.
 _MOST = 0.5
@@ -52,41 +56,99 @@ def _too_few(run: RunResults, behaviour: BehaviourFindings) -> str:
 
 
 def _of_the_set(run: RunResults, joint: JointTestsFindings) -> Verdict:
-    """Held-out recovery against both rivals: random sets, and the next in rank."""
+    """Held-out recovery against both rivals: random sets, and the next in rank.
+
+    A circuit was found if the set restores most of the effect, more than random sets,
+    and more than the next in rank, unless these act through it (`screening`).
+    """
     by_kind = {found.kind: found for found in joint.sets}
     selected, random = by_kind["selected"], by_kind["random"]
-    next_best = by_kind.get("next_best")
     if selected.sufficiency is None or random.sufficiency is None:
         return Verdict(
             sentence=f"No set could be tested: {selected.refused}", has_circuit=False
         )
-    restored, rival = selected.sufficiency, random.sufficiency
-    asked = "pairs" if run.about.are_pairs else "questions"
-    facts = (
-        f"{selected.size} nodes restore {restored.mean:.0%} of the net logit on "
-        f"held-out {asked} ({restored.low:.0%} to {restored.high:.0%}), random sets "
-        f"like them {rival.mean:.0%}{_next_best(next_best)}{_letter_heads(run)}."
-    )
-    if restored.low <= max(rival.high, _MOST):
+    restored = selected.sufficiency
+    facts = _facts(run, joint, by_kind)
+    if restored.low <= _MOST:
         return Verdict(
             sentence=f"No set explains most of the effect: {facts}", has_circuit=False
         )
-    if next_best is not None and not _is_below(next_best, restored.low):
-        facts += (
-            " The set is not special by this test: its rivals may be upstream of it "
-            "(it was chosen by direct effect, and tested by total effect), or as good."
+    if restored.low <= random.sufficiency.high:
+        return Verdict(
+            sentence=f"No circuit was found, random sets do as well: {facts}",
+            has_circuit=False,
         )
-    return Verdict(sentence=f"A circuit was found: {facts}", has_circuit=True)
+    if not _does_as_well(by_kind.get("next_best"), restored.low):
+        return Verdict(sentence=f"A circuit was found: {facts}", has_circuit=True)
+    if joint.screening is None:
+        return Verdict(
+            sentence=f"Not decided, the nodes next in rank do as well: {facts} "
+            "Whether they act through the set was not measured; run the card again.",
+            has_circuit=None,
+        )
+    said = judge(joint.screening)
+    if said is Screening.SET_CARRIES:
+        return Verdict(sentence=f"A circuit was found: {facts}", has_circuit=True)
+    if said is Screening.UNDECIDED:
+        return Verdict(
+            sentence=f"Not decided, the nodes next in rank do as well: {facts}",
+            has_circuit=None,
+        )
+    return Verdict(
+        sentence=f"No circuit was found, the nodes next in rank do as well: {facts}",
+        has_circuit=False,
+    )
 
 
-def _next_best(found: JointFound | None) -> str:
-    if found is None or found.sufficiency is None:
+def _facts(
+    run: RunResults, joint: JointTestsFindings, by_kind: Mapping[str, JointFound]
+) -> str:
+    """What was measured: the set, its rivals, the strongest first, and screening off.
+
+    The strongest is the one whose interval reaches highest.
+    """
+    selected, next_best = by_kind["selected"], by_kind.get("next_best")
+    rivals = [(by_kind["random"].sufficiency, "random sets like it")]
+    if next_best is not None:
+        name = f"the {next_best.size} nodes next in rank"
+        rivals.append((next_best.sufficiency, name))
+    known = [(found, name) for found, name in rivals if found is not None]
+    known.sort(key=lambda rival: -rival[0].high)
+    (strongest, name), *others = known
+    weaker = "".join(f", {name} {rival.mean:.0%}" for rival, name in others)
+    assert selected.sufficiency is not None
+    asked = "pairs" if run.about.are_pairs else "questions"
+    return (
+        f"{selected.size} nodes restore {_share(selected.sufficiency)} of the net "
+        f"logit on held-out {asked}, their strongest rival, {name}, "
+        f"{_share(strongest)}{weaker}{_letter_heads(run)}."
+        f"{_screening(joint.screening)}"
+    )
+
+
+def _screening(found: ScreeningFound | None) -> str:
+    if found is None:
         return ""
-    return f", the {found.size} nodes next in rank {found.sufficiency.mean:.0%}"
+    rivals, selected = found.next_best.sufficiency_left, found.selected.sufficiency_left
+    if rivals is None or selected is None:
+        return ""
+    return (
+        f" With the set held, {_share(rivals)} of what the nodes next in rank restore "
+        f"is left; with these held, {_share(selected)} of what the set restores: "
+        f"{judge(found).value}."
+    )
 
 
-def _is_below(found: JointFound, level: float) -> bool:
-    return found.sufficiency is None or found.sufficiency.high < level
+def _share(found: Interval) -> str:
+    return f"{found.mean:.0%} ({found.low:.0%} to {found.high:.0%})"
+
+
+def _does_as_well(rival: JointFound | None, level: float) -> bool:
+    return (
+        rival is not None
+        and rival.sufficiency is not None
+        and rival.sufficiency.high >= level
+    )
 
 
 def _letter_heads(run: RunResults) -> str:

@@ -50,29 +50,41 @@ class ChunkWork:
         """Returns each metric of some prompts, `[prompt, source, row, …]`."""
         clean = batch_of([self.asked[i] for i in chunk])
         if isinstance(self.sources, Ablation):
-            held = self._constant(len(chunk))
+            held = self._with_own(self._constant(len(chunk)), chunk)
             return self._measure(clean, clean, self.plan.of(chunk), held, None, chunk)
         index = self.sources.index[chunk]
         if self.direction is Direction.NOISE:
             plan = self.plan.of(chunk).read_from(index, self.plan)
-            held = self._held(index)
+            held = self._held(index, chunk)
             return self._measure(clean, clean, plan, held, index, chunk)
         # Every source is a prompt of its own, patched from the one clean prompt.
         flat, owner = index.reshape(-1), np.repeat(chunk, index.shape[1])
         patched = batch_of([self.asked[i] for i in flat])
         owners = batch_of([self.asked[i] for i in owner])
         plan = self.plan.of(flat).read_from(owner[:, None], self.plan)
-        held = self._held(owner[:, None])
+        held = self._held(owner[:, None], flat)
         found = self._measure(patched, owners, plan, held, owner[:, None], flat)
         return {
             name: value[:, 0].reshape(*index.shape, *value.shape[2:])
             for name, value in found.items()
         }
 
-    def _held(self, index: np.ndarray):
+    def _held(self, index: np.ndarray, own: np.ndarray):
         """What other prompts hold at the patched sites, by `[prompt, source]`."""
-        held = jax.tree.map(lambda a: a[:, index], self.bank.held)
+        held = self._with_own({s: a[:, index] for s, a in self.bank.held.items()}, own)
         return sharding.place_over_data(held, axes=(1, 2))
+
+    def _with_own(self, held, own: np.ndarray):
+        """With what the patched prompts hold in front, if the plan takes it."""
+        if not self.plan.takes_own:
+            return held
+        return {
+            site: np.concatenate(
+                [np.broadcast_to(self.bank.held[site][:, own, None], a.shape), a],
+                axis=3 + site.position_axis,
+            )
+            for site, a in held.items()
+        }
 
     def _constant(self, prompts: int):
         """Zeros, or the mean of the bank, as if from one more prompt."""

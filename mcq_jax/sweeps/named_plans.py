@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from mcq_jax.interventions import Node, Site, all_nodes
 from mcq_jax.model.config import ModelConfig
@@ -11,8 +11,32 @@ from mcq_jax.passes.node_sets import NodeSets
 from mcq_jax.passes.patches import Patches
 
 
-def node_sets(sets: Sequence[Sequence[Node]], config: ModelConfig) -> NodeSets:
-    """Returns one row per set of nodes."""
+def node_sets(
+    sets: Sequence[Sequence[Node]],
+    config: ModelConfig,
+    *,
+    kept: Sequence[Sequence[Node]] | None = None,
+) -> NodeSets:
+    """Returns one row per set of nodes.
+
+    Args:
+        kept: for every set, nodes that write what they write in the patched prompt's
+            own run, whatever reaches them.
+    """
+    masks, names = _masks(sets, config), _names(sets)
+    labels = {"nodes": names, "size": masks.sum((1, 2))}
+    if kept is None:
+        return NodeSets(masks, labels)
+    if len(kept) != len(sets):
+        raise ValueError(
+            f"{len(sets)} sets to patch and {len(kept)} to keep; give one for each."
+        )
+    return NodeSets(masks, {**labels, "kept": _names(kept)}, _masks(kept, config))
+
+
+def _masks(
+    sets: Sequence[Sequence[Node]], config: ModelConfig
+) -> Bool[np.ndarray, "row layer node"]:
     masks = np.zeros((len(sets), config.layers, config.nodes), bool)
     for row, nodes in enumerate(sets):
         for node in nodes:
@@ -22,8 +46,11 @@ def node_sets(sets: Sequence[Sequence[Node]], config: ModelConfig) -> NodeSets:
                     f"{config.heads} heads."
                 )
             masks[row, node.layer, node.column(config.heads)] = True
-    names = [" ".join(map(str, sorted(nodes))) for nodes in sets]
-    return NodeSets(masks, {"nodes": np.array(names), "size": masks.sum((1, 2))})
+    return masks
+
+
+def _names(sets: Sequence[Sequence[Node]]) -> np.ndarray:
+    return np.array([" ".join(map(str, sorted(nodes))) for nodes in sets])
 
 
 def every_node(config: ModelConfig) -> NodeSets:

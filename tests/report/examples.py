@@ -19,6 +19,8 @@ from mcq_jax.results import (
     PlantedTruthFindings,
     Record,
     RunResults,
+    ScreenedFound,
+    ScreeningFound,
     SelectionFound,
 )
 
@@ -41,6 +43,7 @@ def changed(run: RunResults, **changes: Any) -> RunResults:
         "nodes": ("node_effects", "nodes"),
         "selection": ("joint_tests", "selection"),
         "sets": ("joint_tests", "sets"),
+        "screening": ("joint_tests", "screening"),
         "heads": ("head_classes", "heads"),
     }
     seconds = changes.pop("seconds", None)
@@ -91,6 +94,7 @@ def open_gate(
         "joint_tests": JointTestsFindings(
             selection=selection,
             sets=_joint(len(chosen), layers * (heads + 1), questions // 2),
+            screening=_screening(questions // 2),
         ),
         "head_classes": HeadClassesFindings(
             heads=tuple(_heads(generator, nodes, choices))
@@ -299,6 +303,20 @@ def _joint(size: int, every: int, questions: int) -> tuple[JointFound, ...]:
         joint("all", every, 1.0, 0.0),
         *curve,
     )
+
+
+def _screening(questions: int) -> ScreeningFound:
+    """What the next in rank do, they do through the set."""
+
+    def one(whole: float, left: float) -> ScreenedFound:
+        shares = (left * whole, 0.93 * left * whole, left, left)
+        found = [estimate(share, 0.04, questions) for share in shares]
+        return ScreenedFound(
+            sufficiency=found[0], necessity=found[1], sufficiency_left=found[2],
+            necessity_left=found[3],
+        )  # fmt: skip
+
+    return ScreeningFound(selected=one(0.84, 0.98), next_best=one(0.21, 0.04))
 
 
 def _heads(generator: np.random.Generator, nodes: tuple[NodeFound, ...], choices: int):

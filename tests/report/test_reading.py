@@ -94,7 +94,7 @@ def cards(run) -> list:
 
 
 def test_a_clear_run_supports_what_it_tested_and_no_more():
-    assert statuses(examples.open_gate()) == ["supported"] * 5
+    assert statuses(examples.open_gate()) == ["supported"] * 6
 
 
 def test_a_run_at_chance_finds_no_effect():
