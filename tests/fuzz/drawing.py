@@ -47,9 +47,25 @@ class Space:
         return int(np.prod([self.size(axis) for axis in named])) if named else 0
 
 
-def draw_changes(space: Space, shape: Random, data: Random) -> list[Change]:
-    count = pick(shape, 1, 1, 2, 3)
-    changes = [_draw_change(space, shape, data) for _ in range(count)]
+def draw_changes(
+    space: Space, shape: Random, data: Random, *, at_one_site: bool = False
+) -> list[Change]:
+    """Returns one to three changes.
+
+    Args:
+        at_one_site: two or three of one site; behind the first mostly such as build on
+            what they find, since patches that meet are refused.
+    """
+    if at_one_site:
+        sites = [str(shape.choice(space.sites))] * pick(shape, 2, 3)
+        builds_on = [False] + [pick(shape, True, True, True, False) for _ in sites[1:]]
+    else:
+        sites = [None] * pick(shape, 1, 1, 2, 3)
+        builds_on = [False] * len(sites)
+    changes = [
+        _draw_change(space, shape, data, site, builds)
+        for site, builds in zip(sites, builds_on, strict=True)
+    ]
     with_readers = [change for change in changes if change.readers is not None]
     return [c for c in changes if c.readers is None] + with_readers[:1]
 
@@ -71,13 +87,17 @@ def _draw_look(space: Space, site: str, shape: Random, data: Random) -> Look:
     )
 
 
-def _draw_change(space: Space, shape: Random, data: Random) -> Change:
-    site = str(shape.choice(space.sites))
+def _draw_change(
+    space: Space, shape: Random, data: Random, site: str | None, builds_on: bool
+) -> Change:
+    site = site or str(shape.choice(space.sites))
     axes, rows = AXES[site], len(space.lengths)
     layers = None if site in WITHOUT_LAYER else _layers(space, shape)
     slots = 1 if layers is None else len(layers)
     positions = _positions(space, shape, data)
-    kind = str(shape.choice(_kinds(space, site)))
+    replaces = ("patch", "mean", "resample") if builds_on else ()
+    kinds = [kind for kind in _kinds(space, site) if kind not in replaces]
+    kind = str(shape.choice(kinds))
     if kind in ("mean", "resample"):
         if layers is None and site not in WITHOUT_LAYER:
             layers = tuple(range(space.config.layers))

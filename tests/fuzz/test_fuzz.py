@@ -13,12 +13,12 @@ pytestmark = pytest.mark.parity
 
 SEED = 15
 FAMILIES = list(enumerate(models.FAMILIES))
-# Of the last three structures (a pass, a resumed one, a sweep) the first two draws.
-SOME = [
-    structure * cases.DRAWS + draw
-    for structure in range(len(cases.KINDS) - 3, len(cases.KINDS))
-    for draw in range(2)
-]
+
+
+def _some(structures: int, draws: int) -> list[int]:
+    """Cases of a block: of its last structures, the first draws of each."""
+    last = range(len(cases.KINDS) - structures, len(cases.KINDS))
+    return [s * cases.DRAWS + draw for s in last for draw in range(draws)]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -30,18 +30,19 @@ def programs_that_compile_fast():
 
 @pytest.mark.parametrize("block, family", FAMILIES)
 def test_random_edits_and_sweeps_equal_the_reference(block: int, family: str):
-    _check([block * cases.BLOCK + number for number in SOME], family)
+    # A resumed pass, a sweep, and several edits of one site.
+    _check(block, _some(structures=3, draws=2), family)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("block, family", FAMILIES)
 def test_many_more_do(block: int, family: str):
-    start = (block + len(FAMILIES)) * cases.BLOCK
-    _check(list(range(start, start + cases.BLOCK)), family)
+    _check(block + len(FAMILIES), _some(structures=6, draws=4), family)
 
 
-def _check(numbers: list[int], family: str) -> None:
-    found = list(cases.run_cases(SEED, numbers))
+def _check(block: int, numbers: list[int], family: str) -> None:
+    chosen = [block * cases.BLOCK + number for number in numbers]
+    found = list(cases.run_cases(SEED, chosen))
     assert {case.family for case in found} == {family}
     for case in found:
         assert case.outcome in (Outcome.EQUAL, Outcome.REFUSED), case
