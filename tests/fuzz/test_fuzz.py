@@ -1,13 +1,19 @@
 """Some cases of the fuzz against `transformers`; `python -m tests.fuzz` runs more."""
 
 import jax
+import numpy as np
 import pytest
+
+from mcq_jax.model import sites_of
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from tests.checkpoints import files  # noqa: E402
 from tests.fuzz import cases, models  # noqa: E402
 from tests.fuzz.cases import Outcome  # noqa: E402
+from tests.fuzz.changes import AXES  # noqa: E402
+from tests.fuzz.reference import Watched  # noqa: E402
 
 pytestmark = pytest.mark.parity
 
@@ -26,6 +32,26 @@ def programs_that_compile_fast():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_the_oracle_is_the_reference_where_nothing_is_changed(family: str, tmp_path):
+    torch = pytest.importorskip("torch")
+    generator = np.random.default_rng(SEED)
+    pair = models.draw(family, generator, tmp_path)
+    reference = pair.reference
+    tokens = generator.integers(files.VOCABULARY, size=(2, 12))
+    with torch.no_grad():
+        expected = reference(torch.tensor(tokens)).logits.numpy()
+    seen = set()
+
+    def visit(site, layer, x):
+        seen.add(site)
+        return x
+
+    found = Watched(family, reference).run(tokens, visit, wanted=frozenset(AXES))
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    assert {site.label for site in sites_of(pair.ours.config)} == seen
 
 
 @pytest.mark.parametrize("block, family", FAMILIES)
