@@ -247,6 +247,11 @@ def _check_captures(
         for name, indices, size in _selections(wish, _sizes(shape, config)):
             _check_rows(f"{name} of {what}", indices.shape[0], shape[0])
             _check_range(f"{name} of {what}", indices, size, f"{wish.site}")
+        if not wish.site.per_layer and wish.layers not in (None, (0,)):
+            raise ValueError(
+                f"{what} in layers {list(wish.layers or ())}; it is in none of them: "
+                "leave layers out."
+            )
         bad = [i for i in wish.layers or () if not 0 <= i < config.layers]
         if bad or wish.layers == ():
             raise ValueError(

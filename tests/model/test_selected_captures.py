@@ -133,3 +133,10 @@ def test_layers_come_in_the_order_in_which_they_are_named(is_scan: bool):
     whole = _whole(CASES[0], sizes).activations[Site.MLP_OUT]
     np.testing.assert_allclose(found, np.asarray(whole)[named], atol=1e-5)
     assert np.abs(whole[0] - whole[-1]).max() > 0.1
+
+
+def test_a_site_without_a_layer_is_in_none():
+    config = tiny.CASES[CASES[0]]
+    wish = Capture.of(Site.LOGITS, layers=[1])
+    with pytest.raises(ValueError, match="in none of them: leave layers out"):
+        forward(*_inputs(CASES[0], None), config=config, capture=wish)
