@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mcq_jax.interventions import Capture, Site
+from mcq_jax.interventions import Capture, Site, patch
 from mcq_jax.model import forward
 from tests import tiny
 
@@ -55,10 +55,15 @@ def test_some_layers_and_positions_are_a_slice_of_all(sizes: tuple[int, ...]):
         np.testing.assert_array_equal(some[site], jnp.stack(expected, axis=1))
 
 
-def test_layers_come_in_forward_order_however_they_are_asked_for():
-    everything = _everything((3,))[Site.Z]
-    some = _captured([Capture(site=Site.Z, layers=(2, 0))], (3,))[Site.Z]
-    np.testing.assert_array_equal(some, everything[jnp.array([0, 2])])
+def test_a_capture_of_layers_is_a_source_for_the_same_layers():
+    # Both count layers as they are named; sorted, the two would be interchanged.
+    named = (2, 0)
+    parameters = tiny.random_parameters(CONFIG)
+    clean = forward(parameters, TOKENS, config=CONFIG)
+    (kept,) = _captured([Capture(site=Site.Z, layers=named)], (3,)).values()
+    edit = patch(Site.Z, kept, layers=named)
+    again = forward(parameters, TOKENS, edit, config=CONFIG)
+    np.testing.assert_allclose(again.logits, clean.logits, atol=1e-5)
 
 
 def test_positions_shared_by_all_rows():
