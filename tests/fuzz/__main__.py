@@ -13,6 +13,7 @@ import pathlib
 import sys
 
 import jax
+import numpy as np
 
 from tests.fuzz import cases
 from tests.fuzz.cases import Case, Outcome
@@ -26,8 +27,9 @@ def main() -> None:
     parser.add_argument("--until-fault", action="store_true", help="stop at the first")
     parser.add_argument("--out", type=pathlib.Path)
     options = parser.parse_args()
+    np.set_printoptions(threshold=20, precision=3)  # of what was asked, to read it
     jax.config.update("jax_disable_most_optimizations", True)  # compiles faster
-    done = _done(options.out)
+    done = _done(options.out, options.seed)
     found = [case for case in done if case.number >= options.first]
     first = max([options.first, *(case.number + 1 for case in done)])
     for case in cases.run_cases(
@@ -37,6 +39,7 @@ def main() -> None:
         if options.out:
             with options.out.open("a") as file:
                 words = dataclasses.asdict(case) | {"outcome": case.outcome.name}
+                words["seed"] = options.seed
                 file.write(json.dumps(words) + "\n")
         if case.outcome in (Outcome.WRONG, Outcome.CRASHED):
             print(f"{case.number} {case.family} {case.kind}: {case.outcome.value}")
@@ -66,10 +69,13 @@ def table(found: list[Case]) -> str:
     return "\n".join(lines)
 
 
-def _done(path: pathlib.Path | None) -> list[Case]:
+def _done(path: pathlib.Path | None, seed: int) -> list[Case]:
     if path is None or not path.exists():
         return []
     rows = [json.loads(line) for line in path.read_text().splitlines()]
+    others = {row.pop("seed") for row in rows} - {seed}
+    if others:
+        sys.exit(f"{path} has cases of seed {others.pop()}; give another file.")
     return [Case(**row | {"outcome": Outcome[row["outcome"]]}) for row in rows]
 
 
