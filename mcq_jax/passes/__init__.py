@@ -10,7 +10,7 @@ from mcq_jax.passes.anatomy import (
 )
 from mcq_jax.passes.answers import answer_prompts, read_answers
 from mcq_jax.passes.edit_rows import EditRows
-from mcq_jax.passes.full_pass import run_fully
+from mcq_jax.passes.full_pass import run_fully, see_fully
 from mcq_jax.passes.head_views import Frame, SeenByHeads, seen_by_heads
 from mcq_jax.passes.node_sets import NodeSets
 from mcq_jax.passes.patches import Patches
@@ -45,5 +45,6 @@ __all__ = [
     "resume_edited",
     "run_fully",
     "run_prefix",
+    "see_fully",
     "seen_by_heads",
 ]

@@ -1,7 +1,7 @@
 """`NodeSets`: rows that patch sets of nodes at the answer position, as masks."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -102,7 +102,8 @@ class NodeSets:
     def differs(
         self, held: Mapping[Site, np.ndarray], prompt: int, source: int, number: int
     ) -> Bool[np.ndarray, " row"]:
-        z, mlp = held[Site.Z], held[Site.MLP_OUT][:, :, :, None]
+        z, mlp = (held[site][:, :, -1:] for site in self.sites)
+        mlp = mlp[:, :, :, None]
         by_node = [
             (a[:, prompt] != a[:, source]).reshape(len(a), -1, a.shape[-1]).any(-1)
             for a in (z, mlp)
@@ -124,9 +125,11 @@ class NodeSets:
             (Site.Z, both[..., : config.heads, :].reshape(shape)),
             (Site.MLP_OUT, both[..., config.heads :, :]),
         ):
-            value = held[site][:, prompt, source][:, None]  # [layer, 1, position, …]
+            both_hold = held[site][:, prompt, source][:, None]
+            value = both_hold[:, :, -1:]  # [layer, 1, position, …]
             if self.kept is not None:
-                value = jnp.where(nodes[..., 1], value[:, :, :1], value[:, :, 1:])
+                own = both_hold.shape[2] // 2 - 1
+                value = jnp.where(nodes[..., 1], both_hold[:, :, own : own + 1], value)
             edits.append(patch(site, value, weight=nodes.any(-1), **where))
         yield FullRows(np.arange(len(self.masks)), tuple(edits))
 
@@ -134,10 +137,11 @@ class NodeSets:
 def set_edits(row, held: Held, here: Here, config: ModelConfig) -> tuple[Edit, ...]:
     """The nodes of a mask: heads, and the feed-forward block."""
     weights = _by_site(row, config)
-    return tuple(
+    edits = [
         interpolate(site, held[site][None, -1:], weights[site], here.layer[None])
         for site in NodeSets.sites
-    )
+    ]
+    return _at_answer(edits, here)
 
 
 def set_and_kept_edits(
@@ -147,11 +151,20 @@ def set_and_kept_edits(
     patched, kept = (_by_site(mask, config) for mask in row)
     edits = []
     for site in NodeSets.sites:
-        own, source = held[site][None, :1], held[site][None, -1:]
+        answer = len(held[site]) // 2 - 1  # of the prompt's own, in front
+        own, source = held[site][None, answer : answer + 1], held[site][None, -1:]
         value = jnp.where(kept[site], own, source)
         weight = patched[site] | kept[site]
         edits.append(interpolate(site, value, weight, here.layer[None]))
-    return tuple(edits)
+    return _at_answer(edits, here)
+
+
+def _at_answer(edits: Sequence[Edit], here: Here) -> tuple[Edit, ...]:
+    """The edits at the answer position, also of rows that run over more tokens."""
+    if len(here.positions) == 1:
+        return tuple(edits)
+    last = jnp.array([len(here.positions) - 1])
+    return tuple(dataclasses.replace(edit, positions=last) for edit in edits)
 
 
 def _by_site(mask: Bool[Array, " node"], config: ModelConfig) -> dict[Site, Array]:

@@ -81,9 +81,10 @@ class Plan(Protocol):
     def edits(self) -> RowEdits: ...
 
     def rows_at(self, layer: int) -> Any:
-        """The rows in a layer as arrays `[#prompt, #source, row, …]`.
+        """The rows in a layer as arrays `[#prompt, #source, #row, …]`.
 
-        Their shapes are the same in every layer.
+        Their shapes are the same in every layer. What all rows share has a row axis of
+        size 1, and is not copied for each.
         """
         ...
 

@@ -28,8 +28,16 @@ from mcq_jax.model.parameters import Parameters
 from mcq_jax.model.positions import Places, places_of
 from mcq_jax.passes.plan import Held, Here, Plan, RowEdits
 from mcq_jax.passes.prompt_pass import Prefill
+from mcq_jax.passes.row_captures import (
+    as_a_row_sees,
+    by_prompt,
+    check_row_captures,
+    watched,
+)
 from mcq_jax.passes.row_groups import RowGroup, row_groups
 from mcq_jax.passes.row_shares import RowShares
+
+_NODES = (Site.Z, Site.MLP_OUT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +46,11 @@ class Resumed:
 
     # The residual stream after the last layer.
     final: Float[Array, "prompt source row width"]
+    # What was captured, in the order asked for: `[layer, prompt, source, row, *site
+    # axes]`, of the layers asked for.
+    seen: tuple[Array, ...] = ()
     # What every node writes, `[layer, prompt, source, row, …]`; None if not kept.
-    nodes: dict[Site, Array] | None
+    nodes: dict[Site, Array] | None = None
 
 
 def resume(
@@ -49,6 +60,7 @@ def resume(
     plan: Plan,
     *,
     config: ModelConfig,
+    capture: Sequence[Capture] = (),
     keep_nodes: bool = False,
     rows_at_once: int | None = None,
     repeats: int = 1,
@@ -60,21 +72,36 @@ def resume(
         sources: what the plan's sites hold instead, `[layer, prompt, source, *site
             axes]` over the same suffix as `start`.
         plan: what each row patches.
-        keep_nodes: whether to return what all nodes write in the patched runs. Rows
-            then all run from the first layer (this is for a few rows at the answer
-            position).
+        capture: what to keep of the patched runs, at positions (and keys) that count
+            from the first token of the sequence, `[prompt, selected]` or the same for
+            all. Rows then run from the first layer and token captured.
+        keep_nodes: whether to return what all nodes write at the answer position.
         rows_at_once: rows of a prompt and source that advance together, fewer where
             memory is short. A row that runs over n tokens counts as n.
         repeats: how often a pass like this will be run, as for every chunk of a sweep:
             the more, the more programs pay for compiling them.
     """
     prompts, per_prompt = jax.tree.leaves(sources)[0].shape[1:3]
+    capture = tuple(capture)
+    if capture or keep_nodes:
+        before_all = 0 if start.prefix is None else start.prefix.length
+        ends = before_all + np.asarray(start.answer_position) + 1
+        at_answer = jnp.asarray(ends[:, None] - 1)
+        at_nodes = [Capture(site=site, positions=at_answer) for site in _NODES]
+        capture += tuple(at_nodes * keep_nodes)
+        check_row_captures(capture, ends, config, kept=start.suffix)
+        plan = watched(plan, capture, ends)
     groups = row_groups(
         plan, (prompts, per_prompt), config, repeats=repeats, rows_at_once=rows_at_once
     )
-    return run_groups(
-        parameters, start, sources, plan, groups, config=config, keep_nodes=keep_nodes
+    run = run_groups(
+        parameters, start, sources, plan, groups, config=config, capture=capture
     )
+    if not keep_nodes:
+        return run
+    seen, kept = run.seen[: -len(_NODES)], run.seen[-len(_NODES) :]
+    nodes = {s: a[:, :, :, :, 0] for s, a in zip(_NODES, kept, strict=True)}
+    return Resumed(run.final, seen, nodes)
 
 
 def run_groups(
@@ -85,9 +112,9 @@ def run_groups(
     groups: Sequence[RowGroup],
     *,
     config: ModelConfig,
-    keep_nodes: bool = False,
+    capture: Sequence[Capture] = (),
 ) -> Resumed:
-    """Does the same with rows cut into groups beforehand."""
+    """Does the same with rows cut into groups beforehand; the plan is `watched`."""
     _check_sources(sources, plan)
     longest = max(group.suffix for group in groups)
     if longest > start.suffix:
@@ -95,24 +122,24 @@ def run_groups(
             f"patches begin {longest} tokens from the end, and the pass kept "
             f"{start.suffix}; ask `prefill` for suffix={longest}."
         )
-    if keep_nodes:
-        groups = [dataclasses.replace(g, births=np.zeros(1, int)) for g in groups]
     copies = jax.tree.leaves(sources)[0].shape[1:3]
-    finals, nodes, dealt = [], [], []
+    finals, dealt = [], []
+    # By capture and layer, the batches.
+    seen = [[[] for i in range(config.layers) if c.keeps(i)] for c in capture]
     for group in groups:
         shares = RowShares.that_fill(copies, rows=group.batch)
-        batches, kept = _run_group(
+        batches = _run_group(
             parameters, start, shares.repeat_sources(sources), plan.take(group.rows),
-            group, shares, config=config, keep_nodes=keep_nodes,
+            group, shares, capture, seen, config=config,
         )  # fmt: skip
         finals += batches
-        nodes += [kept] * keep_nodes
         dealt += [shares] * len(batches)
     order = np.concatenate([group.rows for group in groups])
     places = np.unique(order, return_index=True)[1]
+    found = [_seen_of(layers, places, shares=tuple(dealt)) for layers in seen]
     return Resumed(
         _final_of(finals, places, shares=tuple(dealt)),
-        _nodes_of(nodes, places, shares=tuple(dealt)) if keep_nodes else None,
+        tuple(c.as_asked(whole) for c, whole in zip(capture, found, strict=True)),
     )
 
 
@@ -133,13 +160,12 @@ def _check_sources(sources: Held, plan: Plan) -> None:
 
 
 def _run_group(
-    parameters, start, sources, plan, group: RowGroup, shares, *, config, keep_nodes
+    parameters, start, sources, plan, group: RowGroup, shares, capture, seen, *, config
 ):
-    """Rows in order of birth: the residuals of each batch, and what nodes wrote."""
+    """Rows in order of birth: the residuals of each batch. Adds to what is seen."""
     births = plan.births.reshape(-1, group.batch)
     births = np.stack([shares.earliest(of_batch) for of_batch in births])
-    if keep_nodes:
-        births = np.zeros_like(births)
+    wishes = by_prompt(capture, len(start.answer_position))
     begin = functools.partial(
         _begin,
         start.resid_pre,
@@ -151,27 +177,31 @@ def _run_group(
     )
     batches, (places, *_) = zip(*map(begin, births), strict=True)
     batches, constants = list(batches), layer_constants(config)
-    kept, layer = [], 0
+    layer, last_seen = 0, [-1] * len(capture)
     for segment, blocks in zip(parameters.layers, _pasts(start), strict=True):
         for index in range(jax.tree.leaves(segment)[0].shape[0]):
             calls = group.calls(layer)
             rows = plan.rows_at(layer) if calls else None
+            here = [n for n, wish in enumerate(capture) if wish.keeps(layer)]
+            for number in here:
+                last_seen[number] += 1
             for call in calls:
                 some = slice(call.start, call.stop)
-                batches[some], nodes = _advance(
+                batches[some], captured = _advance(
                     (segment, blocks, np.int32(index)),
                     (constants, sources, np.int32(layer)),
                     batches[some],
                     places,
                     shares.deal_batches(rows, call),
                     births[some].reshape(-1) <= layer,
+                    [wishes[number] for number in here],
                     edits_of=plan.edits,
                     config=config,
-                    keep_nodes=keep_nodes,
                 )
-                kept.append(nodes)
+                for number, found in zip(here, captured, strict=True):
+                    seen[number][last_seen[number]] += found
             layer += 1
-    return batches, jax.tree.map(lambda *n: jnp.stack(n), *kept)
+    return batches
 
 
 def _pasts(start: Prefill) -> list[tuple[Block, ...]]:
@@ -201,7 +231,7 @@ def _begin(
     return sharding.rows_over_data(born, leading=2), places
 
 
-@functools.partial(jax.jit, static_argnames=("edits_of", "config", "keep_nodes"))
+@functools.partial(jax.jit, static_argnames=("edits_of", "config"))
 def _advance(
     segment,
     model,
@@ -209,10 +239,10 @@ def _advance(
     places,
     rows,
     is_born,
+    wishes=(),
     *,
     edits_of: RowEdits,
     config,
-    keep_nodes,
 ):
     """One layer for batches `[prompt, source, row, suffix, width]`; unborn rows stay.
 
@@ -223,9 +253,9 @@ def _advance(
         segment: parameters and blocks (of any prefix, of the prompts) of a segment, and
             which of its layers this is.
         model: constants and sources of all layers, and which of those.
+        wishes: captures of this layer, by prompt; what they saw is returned for each
+            of them in a list of batches.
     """
-    kept = (Site.Z, Site.MLP_OUT) if keep_nodes else ()
-    wishes = tuple(Capture(site=site) for site in kept)
     group, (*shared, blocks) = _of_layer(*segment)
     shared = [jax.tree.map(lambda a: a[0], block) for block in shared]
     before_all = sum(block.keys.shape[0] for block in shared)
@@ -235,24 +265,25 @@ def _advance(
     suffix = x.shape[3]
     # The keys that the longest prompt has before its suffix; shorter ones mask some.
     earlier = blocks.keys.shape[1] - suffix
-    # Masks and indices that all prompts or sources share are not copied for each.
-    of_prompts, of_sources = (
+    # What all prompts, sources or rows share is not copied for each.
+    of_prompts, of_sources, of_rows = (
         jax.tree.map(lambda a: 0 if a.shape[axis] > 1 else None, rows)  # noqa: B023
-        for axis in (0, 1)
+        for axis in (0, 1, 2)
     )
     rows = jax.tree.map(
-        lambda a: a.reshape(*(n for n in a.shape[:2] if n > 1), *a.shape[2:]), rows
+        lambda a: a.reshape(*(n for n in a.shape[:3] if n > 1), *a.shape[3:]), rows
     )
 
-    def run(x, row, source, past, places):
+    def run(x, row, source, past, places, wishes):
         here = Here(constants.layer, places.positions, before_all + earlier)
         edits = edits_of(row, source, here, config)
         past = past._replace(length=places.positions[0] - before_all)
         past = (*shared, *((past,) if earlier else ()))
+        wishes = as_a_row_sees(wishes, places.positions, before_all + earlier)
         out, _, captured = transformer.layer.apply(
             group, x, past, places, constants, edits, wishes, config
         )
-        return out, [c[-1] for c in captured]
+        return out, captured
 
     past = Block(
         keys=blocks.keys[:, :earlier],
@@ -260,13 +291,13 @@ def _advance(
         positions=blocks.positions[:, :earlier],
         length=blocks.length,
     )
-    over_rows = jax.vmap(run, in_axes=(0, 0, None, None, None))
-    over_sources = jax.vmap(over_rows, in_axes=(0, of_sources, 0, None, None))
-    over_prompts = jax.vmap(over_sources, in_axes=(0, of_prompts, 0, 0, 0))
-    moved, captured = over_prompts(x, rows, sources, past, places)
-    nodes = dict(zip(kept, captured, strict=True)) if keep_nodes else None
+    over_rows = jax.vmap(run, in_axes=(0, of_rows, None, None, None, None))
+    over_sources = jax.vmap(over_rows, in_axes=(0, of_sources, 0, None, None, None))
+    over_prompts = jax.vmap(over_sources, in_axes=(0, of_prompts, 0, 0, 0, 0))
+    moved, captured = over_prompts(x, rows, sources, past, places, wishes)
     x = jnp.where(is_born[None, None, :, None, None], moved, x)
-    return jnp.split(x, len(batches), axis=2), nodes
+    by_batch = functools.partial(jnp.split, indices_or_sections=len(batches), axis=2)
+    return by_batch(x), [by_batch(found) for found in captured]
 
 
 @functools.partial(jax.jit, static_argnames="shares")
@@ -277,8 +308,9 @@ def _final_of(batches, places, *, shares: tuple[RowShares, ...]):
 
 
 @functools.partial(jax.jit, static_argnames="shares")
-def _nodes_of(nodes: list[dict[Site, Array]], places, *, shares: tuple[RowShares, ...]):
-    return jax.tree.map(lambda *n: _in_order(n, places, shares, axis=2), *nodes)
+def _seen_of(layers: list[list[Array]], places, *, shares: tuple[RowShares, ...]):
+    """What one capture saw, `[layer, prompt, source, row, …]`."""
+    return jnp.stack([_in_order(batches, places, shares, axis=1) for batches in layers])
 
 
 def _in_order(batches, places, shares, *, axis: int):

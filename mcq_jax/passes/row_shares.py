@@ -51,7 +51,7 @@ class RowShares:
         return jax.tree.map(lambda a: jnp.repeat(a, self.shares, axis=2), tree)
 
     def deal_batches(self, tree: Any, batches: range) -> Any:
-        """`[#prompt, #source, row, …]` of whole batches: some of them, each dealt.
+        """`[#prompt, #source, #row, …]` of whole batches: some of them, each dealt.
 
         With shares they are `[#prompt, source · share, row, …]`, batches side by side.
         """
@@ -59,6 +59,9 @@ class RowShares:
         places = np.moveaxis(places + self.order, 1, 0)  # [share, batch, dealt]
 
         def deal(array):
+            if array.shape[2] == 1:  # all rows share it
+                one = array.shape[1] == 1
+                return array if one else array.repeat(self.shares, axis=1)
             if self.shares == 1:
                 return array[:, :, places[0, 0, 0] : places[0, -1, -1] + 1]
             dealt = array[:, :, places.reshape(self.shares, -1)]

@@ -2,6 +2,7 @@
 
 from mcq_jax.sweeps.bank import Bank
 from mcq_jax.sweeps.forecasts import Forecast, forecast, rows_that_fit
+from mcq_jax.sweeps.identities import sweep_identity
 from mcq_jax.sweeps.named_plans import (
     cumulative,
     every_layer,
@@ -14,8 +15,10 @@ from mcq_jax.sweeps.named_plans import (
     pairs,
 )
 from mcq_jax.sweeps.outcomes import (
+    EFFECTS,
     Answers,
     Metric,
+    MetricFunction,
     Outcome,
     kl_effect,
     loss_effect,
@@ -32,7 +35,7 @@ from mcq_jax.sweeps.sources import (
     prompts_of_pairs,
 )
 from mcq_jax.sweeps.sweep_table import Summary, SweepTable
-from mcq_jax.sweeps.sweeping import EFFECTS, sweep, sweep_identity
+from mcq_jax.sweeps.sweeping import sweep
 
 __all__ = [
     "EFFECTS",
@@ -42,6 +45,7 @@ __all__ = [
     "Direction",
     "Forecast",
     "Metric",
+    "MetricFunction",
     "Outcome",
     "Sources",
     "Summary",

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from mcq_jax import sharding
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.passes.answers import read_answers
-from mcq_jax.passes.full_pass import run_fully
+from mcq_jax.passes.full_pass import run_fully, see_fully
 from mcq_jax.passes.plan import Plan
 from mcq_jax.passes.prompt_pass import prefill
 from mcq_jax.passes.resumed_pass import resume
@@ -20,7 +20,19 @@ from mcq_jax.passes.shared_prefix import Prefix
 from mcq_jax.prompts import TokenisedPrompt, batch_of
 from mcq_jax.sharding import Chunk
 from mcq_jax.sweeps.bank import Bank
-from mcq_jax.sweeps.outcomes import Answers, Metric, Outcome
+from mcq_jax.sweeps.outcomes import (
+    Answers,
+    Metric,
+    MetricFunction,
+    Outcome,
+    reads_of,
+)
+from mcq_jax.sweeps.reads import (
+    all_reads,
+    at_ends,
+    seen_unpatched,
+    seen_unpatched_fully,
+)
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources
 
 
@@ -34,7 +46,7 @@ class ChunkWork:
     sources: Sources | Ablation
     bank: Bank
     config: ModelConfig
-    metrics: tuple[tuple[str, Metric], ...]
+    metrics: tuple[tuple[str, MetricFunction], ...]
     direction: Direction
     full_vocabulary: bool
     rows_at_once: int | None
@@ -98,34 +110,10 @@ class ChunkWork:
 
     def _measure(self, patched, clean, plan, held, source, own):
         """Runs a batch and reduces it. `own` and `source` are places in the bank."""
-        if self.by_full_passes:
-            final = run_fully(
-                self.parameters,
-                patched.ids,
-                patched.lengths,
-                held,
-                plan,
-                config=self.config,
-            )
-        else:
-            start = prefill(
-                self.parameters,
-                patched.ids,
-                patched.lengths,
-                config=self.config,
-                suffix=plan.suffix,
-                prefix=self.prefix,
-                activations=self.activations,
-            )
-            final = resume(
-                self.parameters,
-                start,
-                held,
-                plan,
-                config=self.config,
-                rows_at_once=self.rows_at_once,
-                repeats=self.repeats,
-            ).final
+        before_all = 0 if self.prefix is None else self.prefix.length
+        reads = all_reads(dict(self.metrics))
+        reads = at_ends(reads, before_all + np.asarray(patched.lengths), own)
+        final, seen, unseen = self._run(patched, plan, held, reads)
         read = functools.partial(
             read_answers,
             self.parameters.unembedding,
@@ -135,26 +123,80 @@ class ChunkWork:
         )
         before = read(jnp.asarray(self.bank.final[own]))
         other = None if source is None else read(jnp.asarray(self.bank.final[source]))
-        return _reduce(read(final), before, other, clean.gold, metrics=self.metrics)
+        functions = tuple(
+            (
+                name,
+                metric.function if isinstance(metric, Metric) else metric,
+                tuple(wish.site for wish in reads_of(metric)),
+            )
+            for name, metric in self.metrics
+        )
+        return _reduce(
+            (read(final), seen), (before, unseen), other, clean.gold, metrics=functions
+        )
+
+    def _run(self, patched, plan: Plan, held, reads):
+        """The final residuals of all rows; what is read of them, and of the prompts."""
+        everything = (self.parameters, patched.ids, patched.lengths, held, plan)
+        if self.by_full_passes:
+            return (
+                run_fully(*everything, config=self.config),
+                see_fully(*everything, reads, config=self.config),
+                seen_unpatched_fully(self.parameters, patched.ids, reads, self.config),
+            )
+        start = prefill(
+            self.parameters,
+            patched.ids,
+            patched.lengths,
+            config=self.config,
+            suffix=plan.suffix,
+            prefix=self.prefix,
+            activations=self.activations,
+        )
+        run = resume(
+            self.parameters,
+            start,
+            held,
+            plan,
+            config=self.config,
+            capture=reads,
+            rows_at_once=self.rows_at_once,
+            repeats=self.repeats,
+        )
+        unseen = seen_unpatched(self.parameters, start, reads, self.config)
+        return run.final, run.seen, unseen
 
 
 @functools.partial(jax.jit, static_argnames="metrics")
 def _reduce(patched, unpatched, source, gold, *, metrics):
-    """Every metric of every row, `[prompt, source, row, …]`."""
+    """Every metric of every row, `[prompt, source, row, …]`.
+
+    Args:
+        patched: answers, and what is read of each row, `[layer, prompt, source, row,
+            …]`; unpatched: the same without sources and rows.
+        metrics: names, functions, and the sites that each of them reads.
+    """
 
     def one(patched, unpatched, source, gold):
-        outcome = Outcome(
-            patched=_answers(patched),
-            unpatched=_answers(unpatched),
-            source=None if source is None else _answers(source),
-            gold=gold,
-        )
-        return {name: metric(outcome) for name, metric in metrics}
+        (patched, seen), (unpatched, unseen) = patched, unpatched
+        found, first = {}, 0
+        for name, function, sites in metrics:
+            mine = slice(first, first + len(sites))
+            first = mine.stop
+            outcome = Outcome(
+                patched=_answers(patched, zip(sites, seen[mine], strict=True)),
+                unpatched=_answers(unpatched, zip(sites, unseen[mine], strict=True)),
+                source=None if source is None else _answers(source),
+                gold=gold,
+            )
+            found[name] = function(outcome)
+        return found
 
-    over_rows = jax.vmap(one, in_axes=(0, None, None, None))
-    over_sources = jax.vmap(over_rows, in_axes=(0, None, 0, None))
-    return jax.vmap(over_sources)(patched, unpatched, source, gold)
+    over_rows = jax.vmap(one, in_axes=((0, 1), None, None, None))
+    over_sources = jax.vmap(over_rows, in_axes=((0, 1), None, 0, None))
+    over_prompts = jax.vmap(over_sources, in_axes=((0, 1), (0, 1), 0, 0))
+    return over_prompts(patched, unpatched, source, gold)
 
 
-def _answers(read: tuple[Array, Array | None]) -> Answers:
-    return Answers(logits=read[0], log_normaliser=read[1])
+def _answers(read: tuple[Array, Array | None], seen=()) -> Answers:
+    return Answers(logits=read[0], log_normaliser=read[1], seen=dict(seen))

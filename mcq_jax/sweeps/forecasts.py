@@ -5,7 +5,8 @@ that will run, and what lives between them is added up. FLOPs are counted by for
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,13 +16,17 @@ import numpy as np
 from mcq_jax import costs, sharding
 from mcq_jax.costs.compiled import compile_all, tree_bytes
 from mcq_jax.costs.machine import flop_rate, free_bytes, machine_at_hand
+from mcq_jax.interventions import Capture
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.passes.answers import read_answers
 from mcq_jax.passes.plan import Plan
 from mcq_jax.passes.prompt_pass import prefill
 from mcq_jax.passes.resumed_pass import run_groups
+from mcq_jax.passes.row_captures import watched
 from mcq_jax.passes.row_groups import RowGroup, fullest, row_groups, work_of
 from mcq_jax.prompts import TokenisedPrompt, batch_of
+from mcq_jax.sweeps.outcomes import MetricFunction
+from mcq_jax.sweeps.reads import all_reads, at_ends
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources
 
 # Of the free memory; the rest is for what other programs do meanwhile.
@@ -71,6 +76,7 @@ def forecast(
     *,
     config: ModelConfig,
     direction: Direction = Direction.NOISE,
+    metrics: Mapping[str, MetricFunction] | None = None,
     full_vocabulary: bool = True,
     prompts_at_once: int = 4,
     rows_at_once: int | None = None,
@@ -82,6 +88,8 @@ def forecast(
     Raises:
         ValueError: if not even one row at a time fits into memory.
     """
+    reads = all_reads(metrics or {})
+    plan = watched(plan, reads, 0)
     kinds = len(sources.kinds)
     count = len(sources.index) if isinstance(sources, Sources) else len(asked)
     longest = sorted(asked, key=lambda prompt: -len(prompt.ids))
@@ -94,6 +102,7 @@ def forecast(
         choices=len(asked[0].answer_ids),
         sources=1,
         plan=plan,
+        reads=reads,
         config=config,
         full_vocabulary=full_vocabulary,
         repeats=-(-count // prompts_at_once),
@@ -156,11 +165,13 @@ def rows_that_fit(
         ValueError: if not even one row at a time fits into memory.
     """
     longest = max(len(prompt.ids) for prompt in asked)
+    reads = all_reads(how.get("metrics") or {})
 
     def is_wanted() -> bytes:
         is_short = rows_at_once is None and _may_not_fit(
             config,
-            plan,
+            watched(plan, reads, 0),
+            reads,
             prompts=sharding.prompts_run_at_once(prompts_at_once)
             // sharding.data_parts(),
             sources=len(sources.kinds),
@@ -188,6 +199,8 @@ class _Chunk:
     choices: int
     sources: int
     plan: Plan
+    # Captures of all metrics, at positions from the end.
+    reads: tuple[Capture, ...]
     config: ModelConfig
     full_vocabulary: bool
     # How many chunks there are in all.
@@ -218,11 +231,17 @@ class _Chunk:
 
         def run(parameters, tokens, held, answer_ids):
             start = self._prefill(parameters, tokens)
-            final = run_groups(
-                parameters, start, held, plan, [group], config=self.config
-            ).final
+            run = run_groups(
+                parameters, start, held, plan, [group], config=self.config,
+                capture=self._capture,
+            )  # fmt: skip
+            rows = self._rows / len(plan.births)
             everything = jnp.zeros((*self._copies, self._rows, self.config.width))
-            return final, read_answers(
+            seen = [  # of all rows
+                jnp.zeros((math.ceil(rows * array.size),), array.dtype)
+                for array in run.seen
+            ]
+            return run.final, run.seen, seen, read_answers(
                 parameters.unembedding, everything, answer_ids, config=self.config,
                 full_vocabulary=self.full_vocabulary,
             )  # fmt: skip
@@ -230,6 +249,11 @@ class _Chunk:
         held = jax.tree.map(self._with_sources, self.held())
         ids = jax.ShapeDtypeStruct((self.shape[0], self.choices), jnp.int32)
         return compile_all(run, self.parameters, self._tokens, held, ids).peak_bytes
+
+    @property
+    def _capture(self) -> list[Capture]:
+        prompts, width = self.shape
+        return at_ends(self.reads, np.full(prompts, width), np.zeros(prompts, int))
 
     @property
     def _rows(self) -> int:
@@ -286,7 +310,13 @@ def _flops(chunk: _Chunk, runs: int, lengths: Sequence[int]) -> float:
 
 
 def _may_not_fit(
-    config: ModelConfig, plan: Plan, *, prompts: int, sources: int, tokens: int
+    config: ModelConfig,
+    plan: Plan,
+    reads: Sequence[Capture],
+    *,
+    prompts: int,
+    sources: int,
+    tokens: int,
 ) -> bool:
     """Whether a chunk could need more than is free, by a formula that compiles nothing.
 
@@ -297,8 +327,25 @@ def _may_not_fit(
         return False
     rows = prompts * sources * int(plan.starts.sum())
     needed = costs.node_sweep_bytes(config, rows=rows, tokens=tokens)
+    runs = prompts * sources * len(plan.births)
+    needed += 4.0 * runs * sum(_numbers_of(read, config) for read in reads)
     needed += costs.prompt_pass_bytes(config, prompts=prompts, tokens=tokens)
     return needed > free / 4
+
+
+def _numbers_of(read: Capture, config: ModelConfig) -> int:
+    """How many numbers a capture has of one row."""
+    sizes = {
+        "kv_head": config.kv_heads, "group": config.group, "neuron": config.neurons,
+        "head_width": config.head_width, "width": config.width,
+    }  # fmt: skip
+    for name, places in (("position", read.positions), ("key", read.keys)):
+        sizes[name] = 1 if places is None else places.shape[1]
+    axes = [sizes.get(axis, 1) for axis in read.site.axes]
+    if read.units is not None:
+        axes = [n for i, n in enumerate(axes) if i not in read.site.unit_axes]
+        axes.append(read.units.shape[1])
+    return math.prod(axes) * len(read.layers or range(config.layers))
 
 
 def _shape_of(array) -> jax.ShapeDtypeStruct:

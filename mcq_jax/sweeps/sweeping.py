@@ -9,9 +9,7 @@ given, and a sweep that was stopped does only what is missing.
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-import jax
 import numpy as np
 
 from mcq_jax import prompts, sharding
@@ -20,28 +18,23 @@ from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.passes.answers import check_finite
 from mcq_jax.passes.patches import Patches
 from mcq_jax.passes.plan import Plan
+from mcq_jax.passes.row_captures import watched
 from mcq_jax.passes.shared_prefix import without_common_prefix
 from mcq_jax.prompts import TokenisedPrompt, question_names
-from mcq_jax.results import ENGINE_VERSION, RunFolder, key_of, weights_fingerprint
+from mcq_jax.results import RunFolder
 from mcq_jax.sweeps.bank import Bank, fill_bank
 from mcq_jax.sweeps.chunk_work import ChunkWork
 from mcq_jax.sweeps.forecasts import rows_that_fit
+from mcq_jax.sweeps.identities import sweep_identity, under_other_labels
 from mcq_jax.sweeps.moved import check_that_patches_move, moved
 from mcq_jax.sweeps.near_ties import RERUN, WithReruns
 from mcq_jax.sweeps.outcomes import (
-    Metric,
-    kl_effect,
-    loss_effect,
-    net_effect,
+    EFFECTS,
+    MetricFunction,
 )
+from mcq_jax.sweeps.reads import all_reads, check_reads
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources
 from mcq_jax.sweeps.sweep_table import MOVED, SweepTable
-
-EFFECTS: Mapping[str, Metric] = {
-    "net": net_effect,
-    "loss": loss_effect,
-    "kl": kl_effect,
-}
 
 
 def sweep(
@@ -51,7 +44,7 @@ def sweep(
     sources: Sources | Ablation,
     *,
     config: ModelConfig,
-    metrics: Mapping[str, Metric] = EFFECTS,
+    metrics: Mapping[str, MetricFunction] = EFFECTS,
     direction: Direction = Direction.NOISE,
     full_vocabulary: bool = True,
     prompts_at_once: int = 4,
@@ -71,7 +64,8 @@ def sweep(
         asked: prompts, those that only serve as sources last.
         sources: which prompt each one is patched from; its rows are the prompts that
             are patched.
-        metrics: pure module-level functions of an `Outcome`, by name.
+        metrics: pure module-level functions of an `Outcome`, by name, or a `Metric` of
+            such a function and of the activations that it reads.
         full_vocabulary: whether losses can be asked for; without, only the answers'
             logits are computed.
         prompts_at_once: prompts of a chunk, side by side.
@@ -95,6 +89,7 @@ def sweep(
     """
     count = len(sources.index) if isinstance(sources, Sources) else len(asked)
     _check(asked, plan, sources, direction, count)
+    check_reads(metrics, asked, config)
     if chunks is None:
         starts = range(0, count, prompts_at_once)
         chunks = [np.arange(i, min(i + prompts_at_once, count)) for i in starts]
@@ -108,9 +103,11 @@ def sweep(
                 parameters, asked, plan, sources, say=say, config=config,
                 direction=direction, full_vocabulary=full_vocabulary,
                 prompts_at_once=prompts_at_once, rows_at_once=rows_at_once,
+                metrics=metrics,
             )  # fmt: skip
+        seen = watched(plan, all_reads(metrics), 0)
         return _prepare(
-            parameters, asked, plan, sources, prompts_at_once, bank, config=config,
+            parameters, asked, seen, sources, prompts_at_once, bank, config=config,
             metrics=tuple(metrics.items()), direction=direction,
             full_vocabulary=full_vocabulary, rows_at_once=rows, repeats=len(chunks),
             by_full_passes=by_full_passes,
@@ -120,6 +117,11 @@ def sweep(
 
     def work(chunk: sharding.Chunk) -> Mapping:
         return prepared()(chunk)  # a sweep that is finished needs no preparation
+
+    def by_prompt(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        shape = (len(patched), len(sources.kinds), len(plan.births))
+        numbers = {*metrics, RERUN, MOVED} & set(columns)
+        return {m: columns[m].reshape(*shape, *columns[m].shape[1:]) for m in numbers}
 
     def table(chunk: sharding.Chunk, found: Mapping) -> SweepTable:
         return _table(asked, plan, sources, tuple(metrics), chunk, found)
@@ -133,47 +135,28 @@ def sweep(
             metrics=metrics, direction=direction, full_vocabulary=full_vocabulary,
             by_full_passes=by_full_passes,
         )  # fmt: skip
-        columns = folder.table(name, identity).complete(
-            chunks, work, lambda *part: table(*part).columns(), track=track
+        kept, do = folder.table(name, identity), work
+        if kept.missing_parts(len(chunks)):
+            same = under_other_labels(folder, name, identity, len(chunks))
+            do = work if same is None else _read_from(by_prompt(same), patched)
+        columns = kept.complete(
+            chunks, do, lambda *part: table(*part).columns(), track=track
         )
-        shape = (len(patched), len(sources.kinds), len(plan.births))
-        found = {m: c.reshape(*shape, *c.shape[1:]) for m, c in columns.items()}
+        found = by_prompt(columns)
     return table(patched, found)
 
 
-def sweep_identity(
-    parameters: Parameters,
-    asked: Sequence[TokenisedPrompt],
-    plan: Plan,
-    sources: Sources | Ablation,
-    chunks: Sequence[sharding.Chunk],
-    weights: str | None = None,
-    *,
-    config: ModelConfig,
-    metrics: Mapping[str, Metric] = EFFECTS,
-    direction: Direction = Direction.NOISE,
-    full_vocabulary: bool = True,
-    by_full_passes: bool = False,
-) -> dict[str, Any]:
-    """Returns everything that a sweep's numbers depend on, for `RunFolder.table`.
+def _read_from(
+    columns: Mapping[str, np.ndarray], prompts: np.ndarray
+) -> Callable[[sharding.Chunk], Mapping]:
+    """A chunk's work where all numbers are there, `[prompt, source, row, …]`."""
+    place = {prompt: number for number, prompt in enumerate(prompts.tolist())}
 
-    Rows of the plan are listed one by one: so tables that hold some of them are known.
-    """
-    rows = [plan.take(np.array([row])) for row in range(len(plan.births))]
-    return {
-        "engine": ENGINE_VERSION,
-        "weights": weights or weights_fingerprint(parameters),
-        "dtype": str(jax.tree.leaves(parameters.layers)[0].dtype),
-        "config": config,
-        "prompts": [prompt.identity for prompt in asked],
-        "rows": [key_of({"row": row}) for row in rows],
-        "sources": sources,
-        "metrics": dict(metrics),
-        "chunks": list(chunks),
-        "direction": direction,
-        "full_vocabulary": full_vocabulary,
-        "by_full_passes": by_full_passes,
-    }
+    def read(chunk: sharding.Chunk) -> Mapping:
+        mine = [place[prompt] for prompt in np.asarray(chunk).tolist()]
+        return {name: column[mine] for name, column in columns.items()}
+
+    return read
 
 
 def _prepare(

@@ -270,7 +270,7 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
             (placed.layers[0], (start.blocks[0],), np.int32(0)),
             (constants, sources, np.int32(0)), [batch], places_of_rows, rows,
             np.ones(config.nodes, bool),
-            edits_of=plan.edits, config=config, keep_nodes=False,
+            edits_of=plan.edits, config=config,
         )  # fmt: skip
         answers = passes.read_answers.lower(
             placed.unembedding, batch, np.zeros((PROMPTS, CHOICES), np.int32),

@@ -202,6 +202,33 @@ def test_a_finished_sweep_is_read_and_runs_no_prompt(tmp_path, monkeypatch):
         np.testing.assert_array_equal(again.columns()[column], value, err_msg=column)
 
 
+def test_rows_under_other_labels_are_another_table_of_the_same_numbers(
+    tmp_path, monkeypatch
+):
+    folder = RunFolder.open(tmp_path, {"identity": {}})
+    plan = every_unit(Site.Z, CONFIG)
+    whole = _sweep(plan, prompts_at_once=3, folder=folder)
+
+    def run(*_, **__):
+        raise AssertionError("a prompt was run")
+
+    monkeypatch.setattr(sweeping, "fill_bank", run)
+    names = np.array([f"row {row}" for row in range(len(plan.layers))])
+    renamed = dataclasses.replace(plan, labels={"name": names})
+    found = _sweep(renamed, prompts_at_once=3, folder=folder)
+    for name, value in whole.values.items():
+        np.testing.assert_array_equal(found.values[name], value, err_msg=name)
+    np.testing.assert_array_equal(found.moved, whole.moved)
+    assert list(found.rows) == ["name"] and list(whole.rows) == ["layer", "head"]
+    keys = folder.tables()["sweep"]
+    kept = [set(folder.read("sweep", key)) & {"name", "layer"} for key in keys]
+    assert sorted(kept, key=list) == [{"layer"}, {"name"}]
+    # Other rows under the same labels are other numbers.
+    with pytest.raises(AssertionError, match="a prompt was run"):
+        other = dataclasses.replace(plan, layers=plan.layers[::-1].copy())
+        _sweep(other, prompts_at_once=3, folder=folder)
+
+
 def _first_net(outcome):
     return outcome.patched.logits[0]
 
