@@ -19,6 +19,8 @@ from mcq_jax.passes.prompt_pass import Prefill, prefill
 from mcq_jax.passes.resumed_edits import EditedRows, resume_edited
 from mcq_jax.passes.resumed_pass import Resumed, resume
 from mcq_jax.passes.shared_prefix import Prefix, run_prefix
+from mcq_jax.passes.subspaces import Subspaces
+from mcq_jax.passes.unit_sets import UnitSets
 
 __all__ = [
     "EditRows",
@@ -35,6 +37,8 @@ __all__ = [
     "Readout",
     "Resumed",
     "SeenByHeads",
+    "Subspaces",
+    "UnitSets",
     "answer_prompts",
     "answer_readout",
     "contributions",

@@ -21,6 +21,7 @@ from mcq_jax.passes.plan import (
     interpolate,
     labels_of,
 )
+from mcq_jax.passes.row_places import units_that_differ
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,7 +131,7 @@ class Patches:
     def differs(
         self, held: Mapping[Site, np.ndarray], prompt: int, source: int, number: int
     ) -> Bool[np.ndarray, " row"]:
-        axis, values = self.site.position_axis, held[self.site]
+        values = held[self.site]
         own = self.offsets[prompt % len(self.offsets)]
         other = self.offsets[source % len(self.offsets)]
         if self.source_offsets is not None:
@@ -139,28 +140,12 @@ class Patches:
         found = np.zeros(len(self.layers), bool)
         for layer in np.unique(self.layers):
             rows = np.flatnonzero(self.layers == layer)
-            at = [values[layer, p] for p in (prompt, source)]
-            size = at[0].shape[axis]
-            first, second = (
-                np.take(a, where[rows] + size, axis=axis)
-                for a, where in zip(at, (own, other), strict=True)
-            )
-            # [row, selected, …]
-            differs = np.moveaxis(first != second, (axis, axis + 1), (0, 1))
-            found[rows] = self._in_units(differs, rows)
+            first, second = (values[layer, p] for p in (prompt, source))
+            units = units_that_differ(self.site, first, second, own[rows], other[rows])
+            if self.units is not None:
+                units = np.take_along_axis(units, self.units[rows], axis=1)
+            found[rows] = units.any(axis=1)
         return found
-
-    def _in_units(self, differs, rows) -> Bool[np.ndarray, " row"]:
-        """Any difference, within the heads or neurons that each row patches."""
-        if self.units is None:
-            return differs.reshape(len(rows), -1).any(axis=1)
-        # Behind row and selected position stand the site's axes but its position.
-        axis = self.site.position_axis
-        names = [i for i in range(len(self.site.axes)) if i != axis]
-        kept = [2 + names.index(unit) for unit in self.site.unit_axes]
-        others = tuple(i for i in range(1, differs.ndim) if i not in kept)
-        by_unit = np.any(differs, axis=others).reshape(len(rows), -1)
-        return np.any(np.take_along_axis(by_unit, self.units[rows], axis=1), axis=1)
 
     def full_edits(
         self, held: Held, prompt: int, source: int, length: int, config: ModelConfig
@@ -218,7 +203,7 @@ class SiteEdits:
         axis, source = self.site.position_axis, held[self.site]
         value = jnp.take(source, row.source_offsets + source.shape[axis], axis=axis)
         if self.site is Site.PATTERN:
-            value = _as_keys_stand(value, here)
+            value = as_keys_stand(value, here)
         edit = interpolate(self.site, value[None], None, jnp.asarray(row.layers)[None])
         units = None if row.units is None else row.units[None]
         positions = row.offsets + len(here.positions)
@@ -232,7 +217,7 @@ class SiteEdits:
         )
 
 
-def _as_keys_stand(pattern, here: Here):
+def as_keys_stand(pattern, here: Here):
     """A pattern `[…, key]` over a padded prompt, as the keys of a resumed row stand.
 
     These are the prompt's first keys, of which those in the suffix are masked, and then

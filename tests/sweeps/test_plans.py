@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from mcq_jax.interventions import Node, Site, add, project_out, scale, zero_ablate
-from mcq_jax.passes import EditRows, NodeSets, Patches, prefill, resume, run_fully
+from mcq_jax.interventions.projections import orthonormal
+from mcq_jax.passes import (
+    EditRows,
+    NodeSets,
+    Patches,
+    Subspaces,
+    UnitSets,
+    prefill,
+    resume,
+    run_fully,
+)
 from mcq_jax.sweeps import (
     cumulative,
     every_layer,
@@ -61,16 +71,17 @@ def _model(sizes=(1, 1, 1)):
     return tiny.random_parameters(CONFIG, sizes=sizes)
 
 
-def _sources(site: Site) -> dict[Site, jax.Array]:
+@functools.cache
+def _sources(*sites: Site) -> dict[Site, jax.Array]:
     """`[layer, prompt, source, *axes]`: two other prompts of the same lengths."""
     found = []
     for seed in (5, 6):
         tokens, lengths = prompts(CONFIG, seed=seed)
         run = prefill(
-            _model(), tokens, lengths, config=CONFIG, suffix=LONG, sites=[site]
+            _model(), tokens, lengths, config=CONFIG, suffix=LONG, sites=sites
         )
-        found.append(run.activations[site])
-    return {site: jnp.stack(found, axis=2)}
+        found.append(run.activations)
+    return jax.tree.map(lambda *a: jnp.stack(a, axis=2), *found)
 
 
 def _assert_equal(plan, sources, **options):
@@ -143,6 +154,100 @@ def test_keys_and_values_as_some_heads_read_them_equal_full_passes(site: Site):
     plan = dataclasses.replace(every, readers=readers)
     found = _assert_equal(plan, _sources(site))
     assert (found != _assert_equal(every, _sources(site))).any()
+
+
+def _masks(units: dict[Site, int], rows: int = 4) -> dict[Site, np.ndarray]:
+    """About a third of the units of several sites, in every row other ones."""
+    generator = np.random.default_rng(2)
+    shape = (rows, CONFIG.layers)
+    return {s: generator.random((*shape, n)) < 0.3 for s, n in units.items()}
+
+
+# One of every class of sites: whole streams, query heads, kv heads, neurons, patterns.
+TOGETHER = _masks(
+    {
+        Site.RESID_PRE: 1,
+        Site.Q: CONFIG.heads,
+        Site.K: CONFIG.kv_heads,
+        Site.V: CONFIG.kv_heads,
+        Site.PATTERN: CONFIG.heads,
+        Site.Z: CONFIG.heads,
+        Site.MLP_POST: CONFIG.neurons,
+        Site.MLP_OUT: 1,
+    }
+)
+
+
+def test_units_of_many_sites_and_layers_resumed_equal_full_passes():
+    offsets = np.array([[-1, -1], [-2, -1], [-3, -2], [-1, -3]])
+    plan = UnitSets(masks=TOGETHER, offsets=offsets)
+    _assert_equal(plan, _sources(*TOGETHER))
+    # As a plan of every prompt's own places, each source read where its prompt has it.
+    own = np.stack([offsets, offsets - [[0, 1]], offsets])
+    places = UnitSets(masks=TOGETHER, offsets=own, source_offsets=own[:, None] + 0)
+    _assert_equal(places, _sources(*TOGETHER))
+
+
+def test_sets_of_nodes_are_sets_of_units():
+    nodes = [Node(2), Node(0, 3), Node(1, 5), Node(1)]
+    sets = cumulative(nodes, CONFIG)
+    heads, blocks = np.split(sets.masks, [CONFIG.heads], axis=2)
+    units = UnitSets(masks={Site.Z: heads, Site.MLP_OUT: blocks})
+    sources = _sources(Site.Z, Site.MLP_OUT)
+    at_end = {s: a[:, :, :, -1:] for s, a in sources.items()}
+    found, expected = _assert_equal(units, sources), _assert_equal(sets, at_end)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    assert (units.births == sets.births).all()
+
+
+def _subspaces(site: Site, units: int, last: int, **options) -> Subspaces:
+    """Rows: a direction, three in one head, all but three in one, everything; both."""
+    vectors = np.random.default_rng(4).normal(size=(CONFIG.layers, units, 1, 3, last))
+    gates = np.zeros((5, CONFIG.layers, units, 3), np.float32)
+    outside = np.zeros(gates.shape[:3], np.float32)
+    gates[0, 1, :, 0] = gates[1, 2, -1] = gates[3, 1] = gates[4] = 1
+    outside[2, 1, :1] = outside[3, 1] = 1
+    return Subspaces(
+        site=site, basis=np.asarray(orthonormal(vectors)), gates=gates,
+        outside=outside, **options,
+    )  # fmt: skip
+
+
+DIRECTIONS_OF = {
+    "the stream": (Site.RESID_MID, 1, CONFIG.width, {"offsets": np.array([-1, -2])}),
+    "queries": (Site.Q, CONFIG.heads, CONFIG.head_width, {}),
+    "values, one basis for all": (
+        Site.V,
+        1,
+        CONFIG.head_width,
+        {"offsets": np.array([-2])},
+    ),
+    "neurons": (Site.MLP_POST, 1, CONFIG.neurons, {}),
+}
+READERS = np.arange(5 * CONFIG.heads).reshape(5, CONFIG.kv_heads, -1) % 7 < 3
+
+
+@pytest.mark.parametrize("name", DIRECTIONS_OF)
+def test_subspaces_resumed_equal_full_passes(name: str):
+    site, units, last, options = DIRECTIONS_OF[name]
+    _assert_equal(_subspaces(site, units, last, **options), _sources(site))
+
+
+@pytest.mark.parametrize("site", [Site.V, Site.ROT_K])
+def test_subspaces_of_keys_and_values_as_some_heads_read_them(site: Site):
+    offsets = np.array([[-1], [-2], [-3], [-4], [-2]])
+    plan = _subspaces(
+        site, CONFIG.kv_heads, CONFIG.head_width, readers=READERS, offsets=offsets
+    )
+    assert (plan.starts == 1).all() and plan.suffix == 4
+    _assert_equal(plan, _sources(site))
+
+
+def test_all_gates_open_is_a_patch_of_the_whole_site():
+    plan = _subspaces(Site.Q, CONFIG.heads, CONFIG.head_width).take(np.array([3]))
+    whole = every_layer(Site.Q, CONFIG).take(np.array([1]))
+    found, expected = (_assert_equal(p, _sources(Site.Q)) for p in (plan, whole))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
 def test_sources_may_stand_elsewhere_than_what_they_patch():
@@ -220,3 +325,45 @@ def test_plans_that_cannot_be_are_refused():
         every_unit(Site.SCORES, CONFIG)
     with pytest.raises(ValueError, match="3 labels 'layer' for 1 rows"):
         NodeSets(np.ones((1, 3, 9), bool), {"layer": np.arange(3)})
+
+
+def test_sets_and_subspaces_that_cannot_be_are_refused():
+    masks = TOGETHER[Site.Z]
+    with pytest.raises(ValueError, match="with the same rows and layers"):
+        UnitSets(masks={Site.Z: masks, Site.MLP_OUT: masks[:2]})
+    with pytest.raises(ValueError, match=r"rows \[1\] of 2 patch no unit"):
+        UnitSets(masks={Site.Z: np.stack([masks[0], 0 * masks[0]]) > 0})
+    with pytest.raises(ValueError, match="for scores Site.PATTERN"):
+        UnitSets(masks={Site.SCORES: masks})
+    with pytest.raises(ValueError, match="-1 is the answer position"):
+        UnitSets(masks={Site.Z: masks}, offsets=np.array([0]))
+    tokens, lengths = prompts(CONFIG)
+    start = prefill(_model(), tokens, lengths, config=CONFIG)
+    resumed = functools.partial(resume, _model(), start, _sources(Site.Z))
+    with pytest.raises(ValueError, match=r"have 3 units; the model has 8 \(head"):
+        resumed(UnitSets(masks={Site.Z: masks[:, :, :3] | True}), config=CONFIG)
+    with pytest.raises(ValueError, match="masks of 2 layers; the model has 3"):
+        resumed(UnitSets(masks={Site.Z: masks[:, :2] | True}), config=CONFIG)
+    good = _subspaces(Site.Z, CONFIG.heads, CONFIG.head_width)
+    few = dataclasses.replace(
+        good, basis=good.basis[:, :2], gates=good.gates[:, :, :2] + 1, outside=None
+    )
+    with pytest.raises(ValueError, match="has 3 layers and 8 units"):
+        resumed(few, config=CONFIG)
+    for match, changes in {
+        "orthonormal": {"basis": 2 * good.basis},
+        r"rows \[0, 1, 2, 3, 4\] of 5 have no gate": {
+            "gates": 0 * good.gates,
+            "outside": None,
+        },
+        "no scores or pattern": {"site": Site.PATTERN},
+        "are kept for others to read": {"readers": READERS},
+        "names a position twice": {"offsets": np.array([-1, -1])},
+        r"give \[layer, unit, selected": {"gates": good.gates[:, :2]},
+    }.items():
+        with pytest.raises(ValueError, match=match):
+            dataclasses.replace(good, **changes)
+    with pytest.raises(ValueError, match="a row of its own"):
+        dataclasses.replace(
+            good, site=Site.V, readers=READERS, offsets=np.array([-1, -2])
+        )
