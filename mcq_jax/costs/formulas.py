@@ -39,9 +39,14 @@ def node_sweep_flops(config: ModelConfig, *, tokens: int, sources: int) -> float
 
 
 def prompt_pass_bytes(config: ModelConfig, *, prompts: int, tokens: int) -> float:
-    """Returns the float32 bytes of a pass that keeps every layer's keys and values."""
+    """Returns the float32 bytes of a pass that keeps every layer's keys and values.
+
+    Where prompts begin alike, the pass has fewer temporaries and holds the beginnings
+    beside what is joined of them: never more than all keys and values twice.
+    """
     kept = 2 * config.layers * config.kv_heads * config.head_width
-    return 4.0 * prompts * tokens * (kept + _temporaries(config, keys=tokens))
+    besides = max(_temporaries(config, keys=tokens), kept)
+    return 4.0 * prompts * tokens * (kept + besides)
 
 
 def node_sweep_bytes(config: ModelConfig, *, rows: int, tokens: int) -> float:

@@ -89,6 +89,7 @@ def _ask(lab: "Lab") -> Columns:
             here.lengths,
             here.answer_ids,
             config=checkpoint.config,
+            repeats=len(chunks),
         )
 
     def columns(chunk, found):

@@ -159,7 +159,10 @@ def _resampled_direct_effect(lab: "Lab", mask: np.ndarray) -> np.ndarray:
 
     def resample(chunk):
         batch = batch_of([study.prompts[i] for i in chunk])
-        start = passes.prefill(parameters, batch.ids, batch.lengths, config=config)
+        start = passes.prefill(
+            parameters, batch.ids, batch.lengths, config=config,
+            repeats=len(study.chunks),
+        )  # fmt: skip
         sources = bank.sources(study.sources.index[chunk, :1])
         run = passes.resume(
             parameters, start, sources, node_sets, config=config, keep_nodes=True

@@ -217,7 +217,9 @@ def _take_apart(checkpoint: Checkpoint, study: Study, chunk: np.ndarray):
     """What a bank has of some prompts, each array `[prompt, …]`."""
     parameters, config = checkpoint.parameters, checkpoint.config
     batch = batch_of([study.prompts[i] for i in chunk])
-    run = passes.prefill(parameters, batch.ids, batch.lengths, config=config)
+    run = passes.prefill(
+        parameters, batch.ids, batch.lengths, config=config, repeats=len(study.chunks)
+    )
     readout = passes.answer_readout(parameters, run, batch.answer_ids, config=config)
     is_content = np.isin(batch.key_class, (KeyClass.OPTION, KeyClass.LINE_END))
     keys = passes.Keys(

@@ -6,7 +6,7 @@ layers run in a host loop over one compiled program, longer segments under a sca
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -136,7 +136,7 @@ def run_layers(
     config: ModelConfig,
     capture: Captures = (),
     keep_blocks: bool = False,
-    past: Sequence[tuple[Block, ...]] | None = None,
+    past: Iterable[tuple[Block, ...]] | None = None,
     first_layer: int = 0,
 ) -> LayersRun:
     """Runs all segments; keeps keys and values only if asked to.

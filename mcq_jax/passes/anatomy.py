@@ -117,19 +117,21 @@ def dissect(
     key_classes: int,
     config: ModelConfig,
 ) -> Anatomy:
-    """Returns the anatomy of prompts that have been run."""
-    if run.prefix is not None:
-        raise ValueError(
-            "prompts are taken apart by all that they look at, and these were run "
-            "behind a shared prefix; run them whole."
-        )
+    """Returns the anatomy of prompts that have been run.
+
+    Args:
+        keys: of whole prompts, also where a prefix that all share was run by itself.
+    """
     nodes, rest = contributions(
         parameters, run.nodes, readout, embedding=run.embedding, config=config
     )
+    before = [()] * len(run.blocks)
+    if run.prefix is not None:
+        before = [(block.values,) for block in run.prefix.blocks]
     values = [
-        (blocks.values, index)
-        for blocks in run.blocks
-        for index in range(blocks.values.shape[0])
+        (shared, own.values)
+        for shared, own in zip(before, run.blocks, strict=True)
+        for _ in range(len(own.values))
     ]
     looks = [
         _attention(
@@ -189,8 +191,8 @@ def _contributions(
 def _attention(
     group: Group,
     index: Int[ArrayLike, ""],
-    values: Float[Array, "layer prompt key kv_head head_width"],
-    value_index: Int[ArrayLike, ""],
+    shared: tuple[Float[Array, "layer 1 _ kv_head head_width"], ...],
+    values: Float[Array, "layer prompt _ kv_head head_width"],
     pattern: Float[Array, "prompt kv_head group key"],
     scale: Float[Array, " prompt"],
     directions: Float[Array, "prompt choice width"],
@@ -198,12 +200,18 @@ def _attention(
     key_classes: int,
     config: ModelConfig,
 ) -> list[Float[Array, "prompt head ..."]]:
-    """Shares on labels, on options' content, on classes of keys; what values write."""
+    """Shares on labels, on options' content, on classes of keys; what values write.
+
+    Args:
+        shared: values of a prefix, if there is one.
+    """
     output, _ = _output_weights(group, index, config)
-    values = values[value_index]
+    before = [a[index, 0] for a in shared]
+    norms_before = [metrics.value_output_norms(a, output) for a in before]
 
     def one(values, pattern, scale, directions, keys):
-        norms = metrics.value_output_norms(values, output)
+        norms = [*norms_before, metrics.value_output_norms(values, output)]
+        norms, values = jnp.concatenate(norms, -1), jnp.concatenate([*before, values])
         shares = metrics.value_weighted_attention(pattern, norms)
         label_values = values[keys.label_positions]
         writes = contract(
@@ -223,4 +231,4 @@ def _attention(
         )
         return [a.reshape(-1, *a.shape[2:]) for a in by_head]
 
-    return jax.vmap(one)(values, pattern, scale, directions, keys)
+    return jax.vmap(one)(values[index], pattern, scale, directions, keys)

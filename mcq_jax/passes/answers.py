@@ -15,7 +15,8 @@ from mcq_jax.model import first_nonfinite, transformer
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.direct import answers_only
 from mcq_jax.model.parameters import Group, Parameters
-from mcq_jax.model.run import run_embed, run_layers
+from mcq_jax.passes.prefix_tree import levels_of
+from mcq_jax.passes.tree_pass import run_tree
 
 
 def answer_prompts(
@@ -25,19 +26,23 @@ def answer_prompts(
     answer_ids: Int[AnyArray, "prompt choice"],
     *,
     config: ModelConfig,
+    repeats: int = 1,
 ) -> tuple[Float[Array, "prompt choice"], Float[Array, " prompt"]]:
     """Returns answer logits and log-sum-exp of plain prompts; nothing is kept.
 
-    Where they are not finite, the error says in which layer and at which site they
-    first were not.
+    What prompts have in common is run once where that pays (`prefix_tree`). Where
+    answers are not finite, the error says in which layer and at which site they first
+    were not.
+
+    Args:
+        repeats: how often a pass like this will be run.
     """
-    tokens, last = jnp.asarray(tokens), jnp.asarray(lengths) - 1
-    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    x, _ = run_embed(parameters.embed, tokens, positions, config=config)
-    x = run_layers(parameters, x, positions, config=config).residual
+    levels = levels_of(tokens, lengths, config, repeats=repeats)
+    run = run_tree(parameters, levels, config=config)
+    last = jnp.asarray(levels[-1].lengths) - 1
     logits, normaliser = read_answers(
         parameters.unembedding,
-        pick_position(x, last),
+        pick_position(run.layers.residual, last),
         jnp.asarray(answer_ids),
         config=config,
     )

@@ -13,9 +13,13 @@ from mcq_jax.interventions import Capture, Site
 from mcq_jax.model.attention import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.parameters import Parameters
-from mcq_jax.model.run import run_embed, run_layers
 from mcq_jax.passes.answers import pick_position
+from mcq_jax.passes.prefix_tree import levels_of
 from mcq_jax.passes.shared_prefix import Prefix
+from mcq_jax.passes.tree_pass import run_tree
+
+# What a key that is out of sight has.
+_UNSEEN = {Site.SCORES: -jnp.inf, Site.PATTERN: 0.0}
 
 
 @jax.tree_util.register_dataclass
@@ -85,8 +89,12 @@ def prefill(
     sites: Sequence[Site] = (),
     prefix: Prefix | None = None,
     activations: jnp.dtype | None = None,
+    repeats: int = 1,
 ) -> Prefill:
     """Runs right-padded prompts and keeps what rows are resumed and patched from.
+
+    What prompts have in common, such as a question's rotations, is run once where that
+    pays (`prefix_tree`); what is returned is the same.
 
     Args:
         suffix: how many tokens at the end of each prompt to keep; none may be shorter.
@@ -95,48 +103,45 @@ def prefill(
             are those behind it.
         activations: type of everything that flows between weights, if not theirs; rows
             resumed from this pass have it too.
+        repeats: how often a pass like this will be run.
     """
     if suffix > 1 and suffix > int(np.min(lengths)):
         raise ValueError(
             f"the last {suffix} tokens of every prompt are to be kept, and one has "
             f"{int(np.min(lengths))}; patch fewer positions, or leave it out."
         )
-    tokens, answer_position = jnp.asarray(tokens), jnp.asarray(lengths) - 1
-    at_answer = answer_position[:, None]
+    levels = levels_of(tokens, lengths, config, own=suffix, repeats=repeats)
+    # Within the last level, which holds the suffix of every prompt.
+    at_answer = jnp.asarray(levels[-1].lengths)[:, None] - 1
     in_suffix = at_answer - jnp.arange(suffix)[None, ::-1]
     last = (Site.Z, Site.MLP_OUT, Site.PATTERN)
     last += (Site.ATTN_OUT_SCALE,) * config.post_norm
     kept = (Site.RESID_PRE, *sites)
     capture = [Capture(site=site, positions=in_suffix) for site in kept]
     capture += [Capture(site=site, positions=at_answer) for site in last]
-    before_all = 0 if prefix is None else prefix.length
-    positions = before_all + jnp.arange(tokens.shape[1])
-    positions = jnp.broadcast_to(positions, tokens.shape)
-    x, _ = run_embed(parameters.embed, tokens, positions, config=config)
-    x = x.astype(activations or x.dtype)
-    run = run_layers(
-        parameters,
-        x,
-        positions,
-        config=config,
-        capture=capture,
-        keep_blocks=True,
-        past=None if prefix is None else [(block,) for block in prefix.blocks],
-    )
-    before = dict(zip(kept, run.captured, strict=False))
-    at_end = dict(zip(last, run.captured[len(kept) :], strict=True))
-    scale = jnp.ones((config.layers, tokens.shape[0]))
+    run = run_tree(
+        parameters, levels, config=config, capture=capture, keep_blocks=True,
+        prefix=prefix, activations=activations,
+    )  # fmt: skip
+    prompts, width = tokens.shape
+    captured = [
+        run.by_key(array, width, _UNSEEN[site]) if site.key_axes else array
+        for site, array in zip((*kept, *last), run.layers.captured, strict=True)
+    ]
+    before = dict(zip(kept, captured, strict=False))
+    at_end = dict(zip(last, captured[len(kept) :], strict=True))
+    scale = jnp.ones((config.layers, prompts))
     if config.post_norm:
         scale = at_end[Site.ATTN_OUT_SCALE][:, :, 0, 0]
     return Prefill(
-        blocks=run.blocks,
-        answer_position=answer_position,
+        blocks=run.blocks(width),
+        answer_position=jnp.asarray(lengths) - 1,
         resid_pre=before[Site.RESID_PRE],
         activations={site: before[site] for site in sites},
-        embedding=pick_position(x, answer_position),
+        embedding=pick_position(run.embedded, at_answer[:, 0]),
         nodes={site: at_end[site][:, :, 0] for site in (Site.Z, Site.MLP_OUT)},
         pattern=at_end[Site.PATTERN][:, :, :, :, 0],
         head_scale=scale,
-        final=pick_position(run.residual, answer_position),
+        final=pick_position(run.layers.residual, at_answer[:, 0]),
         prefix=prefix,
     )

@@ -41,7 +41,7 @@ def fill_bank(
         run = prefill(
             parameters, batch.ids, batch.lengths, config=config,
             suffix=plan.suffix, sites=plan.sites, prefix=prefix,
-            activations=activations,
+            activations=activations, repeats=-(-len(asked) // at_once),
         )  # fmt: skip
         one, last = sharding.on_every_host((run.activations, run.final))
         held.append(jax.tree.map(lambda a: a[:, : len(chunk)], one))  # noqa: B023

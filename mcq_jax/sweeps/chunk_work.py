@@ -152,6 +152,7 @@ class ChunkWork:
             suffix=plan.suffix,
             prefix=self.prefix,
             activations=self.activations,
+            repeats=self.repeats,
         )
         run = resume(
             self.parameters,

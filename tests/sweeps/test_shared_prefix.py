@@ -1,14 +1,17 @@
 """Prompts behind a prefix that was run once are what they are when run whole."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
 import pytest
 
+from mcq_jax.costs.machine import CPU
 from mcq_jax.interventions import Site
 from mcq_jax.model import initialise
-from mcq_jax.passes import prefill, run_prefix, shared_prefix
+from mcq_jax.passes import prefill, prefix_tree, run_prefix, shared_prefix
+from mcq_jax.prompts import batch_of
 from mcq_jax.sweeps import (
     Sources,
     every_node,
@@ -69,6 +72,30 @@ def test_a_sweep_behind_a_prefix_equals_full_passes_over_the_whole(name, site):
     tolerance = 1e-5 * max(1, largest)
     assert largest > 30 * tolerance
     np.testing.assert_allclose(fast, slow, atol=tolerance)
+
+
+@pytest.mark.parametrize("site", [None, Site.PATTERN])
+def test_a_sweep_of_questions_that_begin_alike_equals_full_passes(site, monkeypatch):
+    config = KINDS["rotary positions"]
+    parameters = initialise(config, jax.random.key(3))
+    plan = every_unit(site, config) if site else every_node(config)
+    stems = np.random.default_rng(8).integers(config.vocabulary, size=(2, 20))
+    asked = [
+        dataclasses.replace(
+            p, ids=np.concatenate([stems[i // 2], p.ids]).astype("int32")
+        )
+        for i, p in enumerate(PROMPTS)
+    ]
+    run = functools.partial(sweep, parameters, asked, plan, SOURCES, config=config)
+    slow = run(by_full_passes=True).values["net"]
+    free = dataclasses.replace(CPU, program=0.0, reading=0)
+    monkeypatch.setattr(prefix_tree, "machine_at_hand", lambda: free)
+    whole = batch_of(asked)
+    levels = prefix_tree.prefix_tree(whole.ids, whole.lengths, config, own=plan.suffix)
+    assert [len(level.tokens) for level in levels] == [2, 4]
+    np.testing.assert_allclose(
+        run().values["net"], slow, atol=1e-5 * max(1, np.abs(slow).max())
+    )
 
 
 def test_keys_of_a_prefix_are_held_once_for_all_prompts():
