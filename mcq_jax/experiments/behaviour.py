@@ -1,6 +1,7 @@
 """Does the model do the task? Every prompt once, answers and loss, and the gate."""
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from mcq_jax import metrics, passes, prompts
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.study import Study, split_in_two, study_pairs, study_questions
 from mcq_jax.metrics import Gate
+from mcq_jax.passes.shared_prefix import common_prefix
 from mcq_jax.results import BehaviourFindings
 from mcq_jax.sweeps.sources import choose_sources
 
@@ -81,14 +83,23 @@ def _ask(lab: "Lab") -> Columns:
         "tokens": asked.length,
     }
 
+    @functools.cache
+    def prefix() -> passes.Prefix | None:  # a table that is finished needs none
+        return common_prefix(
+            checkpoint.parameters, asked.prompts, config=checkpoint.config
+        )
+
     def answer(chunk):
         here = prompts.batch_of([asked.prompts[i] for i in chunk])
+        before = prefix()
+        behind = 0 if before is None else before.length
         return passes.answer_prompts(
             checkpoint.parameters,
-            here.ids,
-            here.lengths,
+            here.ids[:, behind:],
+            here.lengths - behind,
             here.answer_ids,
             config=checkpoint.config,
+            prefix=before,
             repeats=len(chunks),
         )
 

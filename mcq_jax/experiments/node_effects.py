@@ -6,7 +6,7 @@ of each kind. A chunk that is finished is on disk.
 """
 
 import dataclasses
-import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import jax
@@ -21,7 +21,8 @@ from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.study import Study
 from mcq_jax.interventions import Site, all_nodes
 from mcq_jax.model.arithmetic import soft_cap
-from mcq_jax.prompts import KeyClass, batch_of
+from mcq_jax.passes.shared_prefix import common_prefix
+from mcq_jax.prompts import KeyClass, TokenisedPrompt, batch_of
 from mcq_jax.results import NodeEffectsFindings, NodeFound
 
 if TYPE_CHECKING:
@@ -115,11 +116,16 @@ def _fill_bank(lab: "Lab") -> Bank:
     rest = np.arange(len(study.gold), len(study.prompts))
     chunks = [*study.chunks, *np.array_split(rest, -(-len(rest) // 4) or 1)]
     chunks = [chunk for chunk in chunks if len(chunk)]
-    parts = sharding.run_chunks(
-        chunks,
-        functools.partial(_take_apart, checkpoint, study),
-        track=lab.track("taking prompts apart"),
+    prefix = common_prefix(
+        checkpoint.parameters, study.prompts, config=checkpoint.config
     )
+
+    def work(chunk: np.ndarray):
+        asked = [study.prompts[i] for i in chunk]
+        return take_apart(checkpoint, asked, prefix=prefix, repeats=len(chunks))
+
+    track = lab.track("taking prompts apart")
+    parts = sharding.run_chunks(chunks, work, track=track)
     order = np.argsort(np.concatenate(chunks))
     nodes, anatomy, readout, final, logits, normaliser = jax.tree.map(
         lambda *a: np.concatenate(a)[order], *parts
@@ -213,13 +219,25 @@ def per_node(effect: AnyArray) -> Float[np.ndarray, "prompt layer node"]:
     return np.asarray(effect)[:, 0]
 
 
-def _take_apart(checkpoint: Checkpoint, study: Study, chunk: np.ndarray):
-    """What a bank has of some prompts, each array `[prompt, …]`."""
+def take_apart(
+    checkpoint: Checkpoint,
+    asked: Sequence[TokenisedPrompt],
+    *,
+    prefix: passes.Prefix | None = None,
+    repeats: int = 1,
+):
+    """Returns what a bank has of some prompts, each array `[prompt, …]`.
+
+    Args:
+        prefix: what all of them begin with, if it was run already.
+        repeats: how often this will be done with others.
+    """
     parameters, config = checkpoint.parameters, checkpoint.config
-    batch = batch_of([study.prompts[i] for i in chunk])
+    batch, behind = batch_of(asked), 0 if prefix is None else prefix.length
     run = passes.prefill(
-        parameters, batch.ids, batch.lengths, config=config, repeats=len(study.chunks)
-    )
+        parameters, batch.ids[:, behind:], batch.lengths - behind, config=config,
+        prefix=prefix, repeats=repeats,
+    )  # fmt: skip
     readout = passes.answer_readout(parameters, run, batch.answer_ids, config=config)
     is_content = np.isin(batch.key_class, (KeyClass.OPTION, KeyClass.LINE_END))
     keys = passes.Keys(

@@ -16,6 +16,7 @@ from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.direct import answers_only
 from mcq_jax.model.parameters import Group, Parameters
 from mcq_jax.passes.prefix_tree import levels_of
+from mcq_jax.passes.shared_prefix import Prefix
 from mcq_jax.passes.tree_pass import run_tree
 
 
@@ -26,6 +27,7 @@ def answer_prompts(
     answer_ids: Int[AnyArray, "prompt choice"],
     *,
     config: ModelConfig,
+    prefix: Prefix | None = None,
     repeats: int = 1,
 ) -> tuple[Float[Array, "prompt choice"], Float[Array, " prompt"]]:
     """Returns answer logits and log-sum-exp of plain prompts; nothing is kept.
@@ -35,10 +37,12 @@ def answer_prompts(
     were not.
 
     Args:
+        prefix: what comes before all prompts and was run already; tokens and lengths
+            are those behind it.
         repeats: how often a pass like this will be run.
     """
     levels = levels_of(tokens, lengths, config, repeats=repeats)
-    run = run_tree(parameters, levels, config=config)
+    run = run_tree(parameters, levels, config=config, prefix=prefix)
     last = jnp.asarray(levels[-1].lengths) - 1
     logits, normaliser = read_answers(
         parameters.unembedding,
@@ -48,8 +52,12 @@ def answer_prompts(
     )
     if not isinstance(logits, Tracer):
         are_finite = jnp.isfinite(logits).all(-1) & jnp.isfinite(normaliser)
-        whole = sharding.on_every_host(are_finite)
-        check_finite(parameters, tokens, lengths, whole, config)
+        everywhere = sharding.on_every_host(are_finite)
+        if not everywhere.all() and prefix is not None:
+            before = jnp.tile(prefix.tokens, (len(tokens), 1))
+            tokens = jnp.concatenate([before, tokens], axis=1)
+            lengths = np.asarray(lengths) + prefix.length
+        check_finite(parameters, tokens, lengths, everywhere, config)
     return logits, normaliser
 
 

@@ -57,13 +57,17 @@ def levels_of(
 
     That is so while a program is traced, and where other hosts hold some of them.
     """
-    for array in (tokens, lengths):
-        if isinstance(array, Tracer) or not getattr(
-            array, "is_fully_addressable", True
-        ):
-            return (Level.whole(tokens, lengths),)
+    whole = (Level.whole(tokens, lengths),)
+    if not (_is_at_hand(tokens) and _is_at_hand(lengths)):
+        return whole
     ids, counts = np.asarray(tokens), np.asarray(lengths)
-    return prefix_tree(ids, counts, config, own=own, repeats=repeats)
+    levels = prefix_tree(ids, counts, config, own=own, repeats=repeats)
+    return levels if len(levels) > 1 else whole
+
+
+def _is_at_hand(array: AnyArray) -> bool:
+    is_traced = isinstance(array, Tracer)
+    return not is_traced and getattr(array, "is_fully_addressable", True)
 
 
 def prefix_tree(

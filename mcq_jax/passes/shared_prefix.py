@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Array, Int
 
 from mcq_jax.axes import AnyArray
 from mcq_jax.model.blocks import Block
@@ -25,6 +25,7 @@ SHORTEST = 64
 class Prefix:
     """What later tokens read of a prefix; all prompts share one copy."""
 
+    tokens: Int[Array, " position"]
     # Keys and values, `[n, 1, key, …]` per segment.
     blocks: tuple[Block, ...]
 
@@ -42,7 +43,27 @@ def run_prefix(
     positions = jnp.arange(row.shape[1])[None]
     x, _ = run_embed(parameters.embed, row, positions, config=config)
     run = run_layers(parameters, x, positions, config=config, keep_blocks=True)
-    return Prefix(run.blocks)
+    return Prefix(tokens=row[0], blocks=run.blocks)
+
+
+def common_prefix(
+    parameters: Parameters,
+    asked: Sequence[TokenisedPrompt],
+    *,
+    config: ModelConfig,
+    suffix: int = 1,
+) -> Prefix | None:
+    """Runs the tokens that all prompts begin with; None where these are only a few.
+
+    Args:
+        suffix: how many tokens at the end of every prompt stay its own.
+    """
+    rows = [prompt.ids.tolist() for prompt in asked]
+    room = min(len(row) for row in rows) - suffix
+    length = min(len(os.path.commonprefix(rows)), room)
+    if length < SHORTEST:
+        return None
+    return run_prefix(parameters, asked[0].ids[:length], config=config)
 
 
 def without_common_prefix(
@@ -52,21 +73,15 @@ def without_common_prefix(
     config: ModelConfig,
     suffix: int,
 ) -> tuple[Prefix | None, Sequence[TokenisedPrompt]]:
-    """Runs the tokens that all prompts begin with, and returns the prompts behind them.
+    """Returns what `common_prefix` does, and the prompts behind it.
 
-    A few tokens are left where they are: (None, the prompts as they were). Spans and
-    labels, which count from a prompt's start, are dropped with the prefix.
-
-    Args:
-        suffix: how many tokens at the end of every prompt stay its own.
+    Where there is none they are left as they were. Spans and labels, which count from a
+    prompt's start, are dropped with the prefix.
     """
-    rows = [prompt.ids.tolist() for prompt in asked]
-    room = min(len(row) for row in rows) - suffix
-    length = min(len(os.path.commonprefix(rows)), room)
-    if length < SHORTEST:
+    prefix = common_prefix(parameters, asked, config=config, suffix=suffix)
+    if prefix is None:
         return None, asked
-    prefix = run_prefix(parameters, asked[0].ids[:length], config=config)
-    return prefix, [_behind(prompt, length) for prompt in asked]
+    return prefix, [_behind(prompt, prefix.length) for prompt in asked]
 
 
 def _behind(prompt: TokenisedPrompt, length: int) -> TokenisedPrompt:

@@ -23,6 +23,25 @@ class Bank:
     final: np.ndarray  # [prompt, width]
 
 
+def check_bank(bank: Bank, plan: Plan, prompts: int) -> None:
+    """Raises ValueError for a bank of other sites, prompts or last tokens."""
+    for site in plan.sites:
+        if site not in bank.held:
+            raise ValueError(
+                f"the plan takes {site.label} of sources, and the bank holds "
+                f"{', '.join(s.label for s in bank.held) or 'nothing'}; leave the bank "
+                "out, or fill one for this plan."
+            )
+        shape = bank.held[site].shape
+        found = shape[1], shape[2 + site.position_axis]
+        if found != (prompts, plan.suffix):
+            raise ValueError(
+                f"the bank holds {site.label} of {found[0]} prompts at their last "
+                f"{found[1]} tokens; the plan takes {plan.suffix} tokens of {prompts} "
+                "prompts."
+            )
+
+
 def fill_bank(
     parameters,
     asked,

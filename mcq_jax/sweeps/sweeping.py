@@ -22,7 +22,7 @@ from mcq_jax.passes.row_captures import watched
 from mcq_jax.passes.shared_prefix import without_common_prefix
 from mcq_jax.prompts import TokenisedPrompt, question_names
 from mcq_jax.results import RunFolder
-from mcq_jax.sweeps.bank import Bank, fill_bank
+from mcq_jax.sweeps.bank import Bank, check_bank, fill_bank
 from mcq_jax.sweeps.chunk_work import ChunkWork
 from mcq_jax.sweeps.forecasts import rows_that_fit
 from mcq_jax.sweeps.identities import sweep_identity, under_other_labels
@@ -71,7 +71,8 @@ def sweep(
         prompts_at_once: prompts of a chunk, side by side.
         chunks: which prompts are patched, and which of them together, such as the
             rotations of a question; all of them, a few at a time, where left out.
-        bank: what every prompt holds at the plan's sites, where it is known already.
+        bank: what every prompt holds at the plan's sites, where it is known already,
+            run whole.
         rows_at_once: rows of a prompt and source that advance together, each counted
             as the tokens that it runs over; by default as many as fit into memory.
         by_full_passes: run the oracle, one full pass per row, in place of the resumed
@@ -90,6 +91,8 @@ def sweep(
     count = len(sources.index) if isinstance(sources, Sources) else len(asked)
     _check(asked, plan, sources, direction, count)
     check_reads(metrics, asked, config)
+    if bank is not None:
+        check_bank(bank, plan, len(asked))
     if chunks is None:
         starts = range(0, count, prompts_at_once)
         chunks = [np.arange(i, min(i + prompts_at_once, count)) for i in starts]
@@ -164,7 +167,9 @@ def _prepare(
 ) -> Callable[[sharding.Chunk], Mapping]:
     """Runs every prompt once if need be; returns what is done with a chunk of them."""
     prefix, behind = None, asked
-    if not how["by_full_passes"]:
+    # Patterns of a bank that is given have the keys of whole prompts.
+    has_patterns = bank is not None and Site.PATTERN in plan.sites
+    if not how["by_full_passes"] and not has_patterns:
         prefix, behind = without_common_prefix(
             parameters, asked, config=config, suffix=plan.suffix
         )

@@ -22,7 +22,7 @@ from mcq_jax.passes import (
 from tests import tiny
 
 ROUNDING = 1e-5
-SUFFIX = 3
+ANSWERS = np.array([[1, 5], [0, 3], [12, 11]])
 SITES = (Site.V, Site.PATTERN, Site.SCORES)
 RELATIVE = "relative positions"
 CASES = [
@@ -150,11 +150,30 @@ def test_prompts_behind_a_prefix_are_taken_apart_as_whole_ones(case, request):
     shared = run_prefix(parameters, tokens[0, :18], config=config)
     behind = _taken_apart(parameters, tokens, lengths, config, prefix=shared)
     jax.tree.map(_close, behind, whole)
+    answer = functools.partial(answer_prompts, parameters, config=config)
+    answers = answer(tokens[:, 18:], lengths - 18, ANSWERS, prefix=shared)
+    jax.tree.map(_close, answers, answer(tokens, lengths, ANSWERS))
     request.getfixturevalue("free_levels")
     levels = prefix_tree.prefix_tree(tokens[:, 18:], lengths - 18, config)
     assert [len(level.tokens) for level in levels] == [2, 3]
     both = _taken_apart(parameters, tokens, lengths, config, prefix=shared)
     jax.tree.map(_close, both, whole)
+
+
+def test_what_is_not_finite_behind_a_prefix_is_named_as_in_the_whole():
+    config = dataclasses.replace(_config(RELATIVE), vocabulary=99)
+    tokens, lengths = _prompts(98)
+    tokens, lengths = tokens[:3], lengths[:3]
+    tokens[1, 40] = 98
+    parameters = tiny.random_parameters(config)
+    parameters.embed["~"]["table"] = parameters.embed["~"]["table"].at[98].set(np.inf)
+    answer = functools.partial(answer_prompts, parameters, config=config)
+    shared = run_prefix(parameters, tokens[0, :18], config=config)
+    with pytest.raises(ValueError, match="1 of 3 prompts") as whole:
+        answer(tokens, lengths, ANSWERS)
+    with pytest.raises(ValueError) as behind:
+        answer(tokens[:, 18:], lengths - 18, ANSWERS, prefix=shared)
+    assert str(behind.value) == str(whole.value)
 
 
 def _taken_apart(parameters, tokens, lengths, config, *, prefix=None):

@@ -19,6 +19,7 @@ from mcq_jax.sweeps import (
     every_unit,
     sweep,
 )
+from mcq_jax.sweeps.bank import fill_bank
 from tests import tiny
 from tests.sweeps.test_sweep import LENGTHS, PROMPTS
 
@@ -96,6 +97,39 @@ def test_a_sweep_of_questions_that_begin_alike_equals_full_passes(site, monkeypa
     np.testing.assert_allclose(
         run().values["net"], slow, atol=1e-5 * max(1, np.abs(slow).max())
     )
+
+
+@pytest.mark.parametrize("site", [Site.RESID_PRE, Site.PATTERN])
+def test_a_bank_of_whole_prompts_serves_patches_behind_a_prefix(site):
+    config = KINDS["rotary positions"]
+    parameters = initialise(config, jax.random.key(3))
+    plan = every_position(site, config, tokens=3)
+    if site is Site.PATTERN:
+        plan = every_unit(site, config)
+    asked = _prompts(config)
+    bank = fill_bank(parameters, asked, plan, config, 4)
+    run = functools.partial(sweep, parameters, asked, plan, SOURCES, config=config)
+    expected = run().values["net"]
+    assert np.abs(expected).max() > 3e-4
+    np.testing.assert_allclose(run(bank=bank).values["net"], expected, atol=1e-6)
+
+
+def test_a_bank_of_another_plan_or_of_other_prompts_is_refused():
+    config = KINDS["rotary positions"]
+    parameters = initialise(config, jax.random.key(3))
+    plan = every_position(Site.RESID_PRE, config, tokens=3)
+    asked = _prompts(config)
+    bank = fill_bank(parameters, asked, plan, config, 4)
+    run = functools.partial(sweep, parameters, bank=bank, config=config)
+    with pytest.raises(
+        ValueError, match="takes z of sources, and the bank holds resid"
+    ):
+        run(asked, every_unit(Site.Z, config), SOURCES)
+    fewer = every_position(Site.RESID_PRE, config, tokens=2)
+    with pytest.raises(ValueError, match="last 3 tokens; the plan takes 2 tokens of 4"):
+        run(asked, fewer, SOURCES)
+    with pytest.raises(ValueError, match="of 4 prompts .*of 5 prompts"):
+        run([*asked, asked[0]], plan, SOURCES)
 
 
 def test_keys_of_a_prefix_are_held_once_for_all_prompts():
