@@ -58,8 +58,27 @@ class Attributes:
         for name in names:
             self._values.pop(name, None)
 
+    def names(self) -> list[str]:
+        """Returns the names of the attributes that nobody took so far."""
+        return list(self._values)
+
+    def drop_double(self, name: str, other: str, default: Any) -> None:
+        """Drops `other`, a second name of `name`, that nobody reads; they must agree.
+
+        Args:
+            default: what `name` stands for where it is absent.
+        """
+        value, double = self._values.get(name), self._values.pop(other, None)
+        value = default if value is None else value
+        if double is not None and double != value:
+            raise ValueError(
+                f"{name} is {value!r} and {other} {double!r} in {self.source}, two "
+                "names of one thing; remove the one that does not hold."
+            )
+
     def finish(self) -> None:
-        """Refuses what is left."""
+        """Refuses what is left, but for null, which says nothing."""
+        self.ignore(*(name for name, v in list(self._values.items()) if v is None))
         if self._values:
             raise ValueError(
                 f"{self.source} has attributes that are not understood: "

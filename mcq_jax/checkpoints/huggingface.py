@@ -2,11 +2,12 @@
 
 Every attribute of `config.json` is used, checked or known to be without effect; any
 other is refused by name. A further family is a function in `huggingface_configs`, its
-tensors' names in `huggingface_names`, and its line in `_FAMILIES`.
+tensors' names in `huggingface_names`, and its line in `FAMILIES`.
 """
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Callable, Mapping
 
 from mcq_jax.checkpoints import huggingface_configs as configs
@@ -19,6 +20,7 @@ from mcq_jax.checkpoints.conversion import (
     StoredTensor,
 )
 from mcq_jax.checkpoints.safetensors import read_json, same_numbers
+from mcq_jax.checkpoints.without_effect import take_without_effect
 from mcq_jax.model import ModelConfig
 
 
@@ -33,7 +35,7 @@ class Family:
     is_tied: bool = False
 
 
-_FAMILIES = {
+FAMILIES = {
     "llama": Family(architecture="LlamaForCausalLM", config=configs.llama),
     "mistral": Family(architecture="MistralForCausalLM", config=configs.mistral),
     "qwen2": Family(architecture="Qwen2ForCausalLM", config=configs.qwen2),
@@ -100,35 +102,18 @@ def read_config(path: pathlib.Path) -> tuple[Family, ModelConfig]:
     """Returns family and config, as it stands: `describe` knows what is stored."""
     attributes = Attributes(read_json(path), str(path))
     kind = attributes.take("model_type", str)
-    if kind not in _FAMILIES:
+    if kind not in FAMILIES:
         raise ValueError(
             f"{path} describes a model of type {kind!r}; supported are "
-            f"{', '.join(_FAMILIES)}."
+            f"{', '.join(FAMILIES)}."
         )
-    family = _FAMILIES[kind]
-    attributes.expect("architectures", [family.architecture])
-    attributes.ignore(*_WITHOUT_EFFECT)
+    family = FAMILIES[kind]
     is_tied = attributes.take("tie_word_embeddings", bool, family.is_tied)
+    # Saved without a head, a model has one only if that is the embedding's table.
+    headless = [re.sub(r"(ForCausalLM|LMHeadModel)$", "Model", family.architecture)]
+    architectures = [[family.architecture], *[headless] * is_tied]
+    attributes.expect("architectures", *architectures)
     config = dataclasses.replace(family.config(attributes), tied=is_tied)
+    take_without_effect(attributes, config)
     attributes.finish()
     return family, config
-
-
-# What the model computes does not depend on these.
-_WITHOUT_EFFECT = (
-    "_attn_implementation_autoset",
-    "_name_or_path",
-    "attention_dropout",
-    "bos_token_id",
-    "dtype",
-    "eos_token_id",
-    "initializer_range",
-    "is_llama_config",
-    "pad_token_id",
-    "pretraining_tp",
-    "tokenizer_class",
-    "torch_dtype",
-    "transformers.js_config",
-    "transformers_version",
-    "use_cache",
-)

@@ -77,6 +77,7 @@ def smollm3(attributes: Attributes) -> ModelConfig:
     default = [int((i + 1) % interval != 0) for i in range(layers)]
     rotates = attributes.take("no_rope_layers", list, default)[:layers]
     unrotated = tuple(i for i, turns in enumerate(rotates) if not turns)
+    attributes.ignore("max_window_layers")  # which the reference does not read here
     uses_window = attributes.take("use_sliding_window", bool, False)
     window = attributes.take("sliding_window", int, None)
     windowed = unrotated if uses_window and window is not None else ()
@@ -111,14 +112,12 @@ def olmo2(attributes: Attributes) -> ModelConfig:
 def phi3(attributes: Attributes) -> ModelConfig:
     """Phi-3 and Phi-4-mini without longrope, which is refused by its name."""
     attributes.expect("attention_bias", False)
-    attributes.expect("mlp_bias", False)
     attributes.expect("lm_head_bias", False)
     attributes.expect("full_attn_mod", 1)
     attributes.expect("interpolate_factor", 1)
     # The code that some folders bring is that of transformers; only longrope reads
     # the original context.
-    attributes.ignore("auto_map", "embd_pdrop", "resid_pdrop")
-    attributes.ignore("original_max_position_embeddings")
+    attributes.ignore("auto_map", "original_max_position_embeddings")
     shape = _shape(attributes)
     window = attributes.take("sliding_window", int, None)
     return ModelConfig(
@@ -162,15 +161,15 @@ def gemma2(attributes: Attributes) -> ModelConfig:
 def gemma3(attributes: Attributes) -> ModelConfig:
     """Gemma 3, text only: normed heads, windows in five layers of six."""
     shape = _shape(attributes, head_width=256)
-    # The second is how transformers 5 writes the first.
     every = attributes.take("sliding_window_pattern", int, 6)
-    every = attributes.take("_sliding_window_pattern", int, every)
+    # The reference keeps the value, and its attention never uses it.
+    attributes.ignore("attn_logit_softcapping")
     return ModelConfig(
         **shape,
         **_rms(attributes),
         **_biases(attributes),
         **read_two_ropes(attributes, shape["head_width"]),
-        **_gemma(attributes, shape["width"]),
+        **_gemma(attributes, shape["width"], context=131_072),
         **_gemma2(attributes, shape["layers"], every=every, caps=(None, None)),
         query_key_norm=QueryKeyNorm.HEAD,
     )
@@ -178,11 +177,10 @@ def gemma3(attributes: Attributes) -> ModelConfig:
 
 def gpt2(attributes: Attributes) -> ModelConfig:
     """GPT-2, and models trained with it as a template."""
-    attributes.expect("add_cross_attention", False)
-    # How scores are computed, and what only other heads than the language model have.
-    attributes.ignore("reorder_and_upcast_attn", "gradient_checkpointing")
-    attributes.ignore("attn_pdrop", "embd_pdrop", "resid_pdrop", "task_specific_params")
-    attributes.ignore(*(f"summary_{name}" for name in _SUMMARY))
+    # Of the first release, which nothing reads; and in which order scores are computed.
+    attributes.ignore("n_special", "predict_special_tokens", "reorder_and_upcast_attn")
+    for name, other in _GPT2_DOUBLES:
+        attributes.drop_double(name, other, None)
     width = attributes.take("n_embd", int)
     heads = attributes.take("n_head", int)
     _check_division("n_embd", width, "n_head", heads, attributes)
@@ -215,15 +213,25 @@ def gpt2(attributes: Attributes) -> ModelConfig:
 
 def gpt_neox(attributes: Attributes) -> ModelConfig:
     """GPT-NeoX and Pythia: blocks in parallel, a quarter of each head rotates."""
-    attributes.ignore("hidden_dropout", "classifier_dropout", "is_decoder")
-    shape = _shape(attributes)
+    # Fine-tunes repeat them under Llama's names, which the reference does not read.
+    for name, other, default in _NEOX_DOUBLES:
+        attributes.drop_double(name, other, default)
+    width = attributes.take("hidden_size", int)
+    heads = attributes.take("num_attention_heads", int)
+    _check_division("hidden_size", width, "num_attention_heads", heads, attributes)
     has_bias = attributes.take("attention_bias", bool, True)
     return ModelConfig(
-        **shape,
+        layers=attributes.take("num_hidden_layers", int),
+        width=width,
+        kv_heads=heads,
+        group=1,
+        head_width=width // heads,
+        neurons=attributes.take("intermediate_size", int),
+        vocabulary=attributes.take("vocab_size", int),
         **_layer_norm(attributes, "layer_norm_eps"),
         **read_rope(
             attributes,
-            shape["head_width"],
+            width // heads,
             fraction=0.25,
             base_name="rotary_emb_base",
             fraction_name="rotary_pct",
@@ -238,9 +246,16 @@ def gpt_neox(attributes: Attributes) -> ModelConfig:
     )
 
 
-_SUMMARY = (
-    "activation", "first_dropout", "proj_to_labels", "type", "use_proj",
-)  # fmt: skip
+_NEOX_DOUBLES = (
+    ("rotary_emb_base", "rope_theta", 10_000),
+    ("rotary_pct", "partial_rotary_factor", 0.25),
+)
+_GPT2_DOUBLES = (
+    ("n_embd", "hidden_size"),
+    ("n_head", "num_attention_heads"),
+    ("n_layer", "num_hidden_layers"),
+    ("n_positions", "max_position_embeddings"),
+)
 
 
 def _shape(attributes: Attributes, head_width: int | None = None) -> dict[str, Any]:
@@ -295,10 +310,15 @@ def _biases(attributes: Attributes, *, has_mlp_bias: bool = False) -> dict[str, 
 
 _ACTIVATIONS = {
     "gelu": Activation.GELU,
+    "gelu_python": Activation.GELU,
+    "gelu_accurate": Activation.GELU_TANH,
+    "gelu_fast": Activation.GELU_TANH,
     "gelu_new": Activation.GELU_TANH,
+    "gelu_python_tanh": Activation.GELU_TANH,
     "gelu_pytorch_tanh": Activation.GELU_TANH,
     "relu": Activation.RELU,
     "silu": Activation.SILU,
+    "swish": Activation.SILU,
 }
 
 
@@ -312,11 +332,11 @@ def _activation(attributes: Attributes, name: str, default: str) -> Activation:
     return _ACTIVATIONS[chosen]
 
 
-def _gemma(attributes: Attributes, width: int) -> dict[str, Any]:
+def _gemma(attributes: Attributes, width: int, *, context=8192) -> dict[str, Any]:
     attributes.expect("use_bidirectional_attention", False)
     return {
         "embedding_scale": width**0.5,
-        "context": attributes.take("max_position_embeddings", int, 8192),
+        "context": attributes.take("max_position_embeddings", int, context),
     }
 
 
@@ -328,9 +348,8 @@ def _gemma2(
     caps: tuple[float | None, float | None],
 ) -> dict[str, Any]:
     """What Gemma 2 and 3 share; the last of `every` layers has no window."""
-    attributes.ignore("cache_implementation")
-    # Only hidden_activation counts, of the two.
-    attributes.ignore("hidden_act")
+    # Only sliding_window and hidden_activation count, of the spellings there are.
+    attributes.ignore("sliding_window_size", "hidden_act")
     window = attributes.take("sliding_window", int, 4096, null=None)
     windowed = tuple(i for i in range(layers) if (i + 1) % every)
     scalar = attributes.take("query_pre_attn_scalar", float, 256.0)

@@ -15,37 +15,41 @@ Tensors = Mapping[str, StoredTensor]
 
 def llama(config: ModelConfig, tensors: Tensors) -> Names:
     """Llama's names, which most families have taken over."""
-    return Names(stored=_LLAMA, ignored=(_FREQUENCIES,))
+    return Names(stored=_llama(tensors), ignored=(_FREQUENCIES,))
 
 
 def gemma(config: ModelConfig, tensors: Tensors) -> Names:
     """Llama's names; gains are stored as their difference from 1."""
-    return Names(stored=_LLAMA, views=_raised_gains(config))
+    stored = _llama(tensors)
+    return Names(stored=stored, views=_raised_gains(config), ignored=(_FREQUENCIES,))
 
 
 def gemma2(config: ModelConfig, tensors: Tensors) -> Names:
     """Gemma 2 and 3: four norms per layer, gains as before."""
-    stored = _LLAMA | _in_layers(
+    stored = _llama(
+        tensors,
         ("attention", "post_norm_gain", "post_attention_layernorm.weight"),
         ("feedforward", "norm_gain", "pre_feedforward_layernorm.weight"),
         ("feedforward", "post_norm_gain", "post_feedforward_layernorm.weight"),
     )
-    return Names(stored=stored, views=_raised_gains(config))
+    return Names(stored=stored, views=_raised_gains(config), ignored=(_FREQUENCIES,))
 
 
 def olmo2(config: ModelConfig, tensors: Tensors) -> Names:
     """OLMo 2: the norms stand behind the blocks."""
-    stored = _LLAMA | _in_layers(
+    stored = _llama(
+        tensors,
         ("attention", "post_norm_gain", "post_attention_layernorm.weight"),
         ("feedforward", "post_norm_gain", "post_feedforward_layernorm.weight"),
     )
-    return Names(stored=stored)
+    return Names(stored=stored, ignored=(_FREQUENCIES,))
 
 
 def phi3(config: ModelConfig, tensors: Tensors) -> Names:
     """Phi-3: queries, keys and values in one tensor, gate and up in another."""
     qkv, up = "self_attn.qkv_proj.weight", "mlp.gate_up_proj.weight"
-    stored = _LLAMA | _in_layers(
+    stored = _llama(
+        tensors,
         *(("attention", name, qkv) for name in _QKV),
         *(("feedforward", name, up) for name in ("gate", "up")),
     )
@@ -53,7 +57,7 @@ def phi3(config: ModelConfig, tensors: Tensors) -> Names:
     neurons = one_after_another(config.neurons, config.neurons)
     views = dict(zip(_leaves("attention", *_QKV), heads, strict=True))
     views |= dict(zip((_GATE, _UP), neurons, strict=True))
-    return Names(stored=stored, views=views)
+    return Names(stored=stored, views=views, ignored=(_FREQUENCIES,))
 
 
 def gpt2(config: ModelConfig, tensors: Tensors) -> Names:
@@ -84,10 +88,11 @@ def gpt2(config: ModelConfig, tensors: Tensors) -> Names:
 def gpt_neox(config: ModelConfig, tensors: Tensors) -> Names:
     """Pythia: every head's query, key and value follow one another."""
     is_old = "embed_out.weight" in tensors
+    start = "" if "embed_in.weight" in tensors else "gpt_neox."
     stored = {
-        ("embed", "~", "table"): "gpt_neox.embed_in.weight",
-        ("unembed", "~", "norm_gain"): "gpt_neox.final_layer_norm.weight",
-        ("unembed", "~", "norm_bias"): "gpt_neox.final_layer_norm.bias",
+        ("embed", "~", "table"): start + "embed_in.weight",
+        ("unembed", "~", "norm_gain"): start + "final_layer_norm.weight",
+        ("unembed", "~", "norm_bias"): start + "final_layer_norm.bias",
         UNEMBED_TABLE: "embed_out.weight" if is_old else "lm_head.weight",
     } | _in_layers(
         *_layer_norms("input_layernorm", "post_attention_layernorm"),
@@ -95,27 +100,27 @@ def gpt_neox(config: ModelConfig, tensors: Tensors) -> Names:
         *_with_bias("attention", "output", "attention.dense"),
         *_with_bias("feedforward", "up", "mlp.dense_h_to_4h"),
         *_with_bias("feedforward", "down", "mlp.dense_4h_to_h"),
-        start="gpt_neox.layers.{layer}.",
+        start=start + "layers.{layer}.",
     )
     outputs = np.arange(3 * config.heads * config.head_width)
     by_head = outputs.reshape(config.heads, 3, config.head_width).swapaxes(0, 1)
     parts = [View(outputs=part.ravel(), of=len(outputs)) for part in by_head]
-    buffers = (
-        r"gpt_neox\.layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)"
-    )
-    return Names(stored=stored, views=_views_of_fused(parts), ignored=(buffers,))
+    masks = re.escape(start) + r"layers\.\d+\.attention\.(masked_)?bias"
+    ignored = (masks, _FREQUENCIES)
+    return Names(stored=stored, views=_views_of_fused(parts), ignored=ignored)
 
 
-_FREQUENCIES = r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq"
+# Of rotary positions: what the config says is computed instead.
+_FREQUENCIES = (
+    r"((model|gpt_neox)\.)?(layers\.\d+\.(self_attn|attention)\.)?rotary_emb\.inv_freq"
+)
 _QKV = ("query", "key", "value")
 _GATE: Leaf = ("layers", "feedforward", "gate")
 _UP: Leaf = ("layers", "feedforward", "up")
 _DOWN: Leaf = ("layers", "feedforward", "down")
 
 
-def _in_layers(
-    *names: tuple[str, str, str], start: str = "model.layers.{layer}."
-) -> dict[Leaf, str]:
+def _in_layers(*names: tuple[str, str, str], start: str) -> dict[Leaf, str]:
     return {("layers", module, name): start + stored for module, name, stored in names}
 
 
@@ -169,11 +174,19 @@ def _raised_gains(config: ModelConfig) -> dict[Leaf, View]:
     }
 
 
-_LLAMA: dict[Leaf, str] = {
-    ("embed", "~", "table"): "model.embed_tokens.weight",
-    ("unembed", "~", "norm_gain"): "model.norm.weight",
-    UNEMBED_TABLE: "lm_head.weight",
-} | _in_layers(
+def _llama(tensors: Tensors, *further: tuple[str, str, str]) -> dict[Leaf, str]:
+    """Saved without a head, names lack the `model.` in front."""
+    start = "" if "embed_tokens.weight" in tensors else "model."
+    names = {
+        ("embed", "~", "table"): start + "embed_tokens.weight",
+        ("unembed", "~", "norm_gain"): start + "norm.weight",
+        UNEMBED_TABLE: "lm_head.weight",
+    }
+    in_layers = (*_LLAMA, *further)
+    return names | _in_layers(*in_layers, start=start + "layers.{layer}.")
+
+
+_LLAMA = (
     ("attention", "norm_gain", "input_layernorm.weight"),
     *_with_bias("attention", "query", "self_attn.q_proj"),
     *_with_bias("attention", "key", "self_attn.k_proj"),

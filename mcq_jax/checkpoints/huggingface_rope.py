@@ -59,10 +59,13 @@ def read_two_ropes(attributes: Attributes, head_width: int) -> dict[str, Any]:
     source = f"{attributes.source} (rope parameters)"
     by_kind = Attributes(new, source)
     full = by_kind.take("full_attention", dict, {})
+    outside = {"rope_theta": attributes.take("rope_theta", float, None)}
     local = Attributes(by_kind.take("sliding_attention", dict, {}), source)
     by_kind.finish()
     settings = read_rope(
-        Attributes({"rope_parameters": full}, source), head_width, base=1_000_000.0
+        Attributes({"rope_parameters": full} | outside, source),
+        head_width,
+        base=1_000_000.0,
     )
     local.expect("rope_type", "default")
     settings["windowed_rope_base"] = _once("rope_theta", local, local_base, 10_000.0)
@@ -99,6 +102,15 @@ def _linear(rope: Attributes) -> dict[str, Any]:
     }
 
 
+def _dynamic(rope: Attributes) -> dict[str, Any]:
+    """Stretches only what is longer than max_position_embeddings, which is refused.
+
+    The reference does not read an original context here.
+    """
+    rope.ignore("factor", "original_max_position_embeddings")
+    return {}
+
+
 def _llama3(rope: Attributes) -> dict[str, Any]:
     return {
         "rope_scaling": RopeScaling.LLAMA3,
@@ -111,6 +123,7 @@ def _llama3(rope: Attributes) -> dict[str, Any]:
 
 _SCALINGS: dict[str, Callable[[Attributes], dict[str, Any]]] = {
     "default": lambda rope: {},
+    "dynamic": _dynamic,
     "linear": _linear,
     "llama3": _llama3,
 }

@@ -49,14 +49,21 @@ class ChatTemplate:
         messages = [{"role": "user", "content": message}]
         if self.system is not None:
             messages.insert(0, {"role": "system", "content": self.system})
-        return _compile(self.source).render(
-            messages=messages,
-            tools=None,
-            documents=None,
-            add_generation_prompt=True,
-            strftime_now=self._strftime_now,
-            **self.special_tokens,
-        )
+        template = _compile(self.source)
+        try:
+            return template.render(
+                messages=messages,
+                tools=None,
+                documents=None,
+                add_generation_prompt=True,
+                strftime_now=self._strftime_now,
+                **self.special_tokens,
+            )
+        except Exception as error:  # a template is a program, and may fail in any way
+            raise ValueError(
+                f"The chat template fails ({type(error).__name__}: {error}); ask "
+                "without the chat template."
+            ) from error
 
     def _strftime_now(self, pattern: str) -> str:
         return (self.moment or datetime.datetime.now()).strftime(pattern)
@@ -90,7 +97,7 @@ def _compile(source: str):
     import jinja2.sandbox
 
     def raise_exception(message: str):
-        raise ValueError(f"The chat template refused the conversation: {message}")
+        raise ValueError(f"it refused the conversation: {message}")
 
     def tojson(value: object, **options) -> str:
         return json.dumps(value, **{"ensure_ascii": False, **options})
@@ -118,6 +125,11 @@ def _compile(source: str):
     environment.globals["raise_exception"] = raise_exception
     try:
         return environment.from_string(source)
+    except (RecursionError, UnicodeError) as error:
+        raise ValueError(
+            f"The chat template cannot be read ({type(error).__name__}: {error}); ask "
+            "without the chat template."
+        ) from error
     except jinja2.TemplateSyntaxError as error:
         raise ValueError(
             f"The chat template cannot be read, line {error.lineno}: {error.message}; "

@@ -48,13 +48,13 @@ def read_parts(path: pathlib.Path) -> Parts:
     # Folders saved before `PREPENDED` was there are known by the model's description.
     is_old = path.with_name("mcq_jax.json").is_file() and PREPENDED not in config
     if is_old or PREPENDED in config:  # its tokenizer.json has every token
-        special = _special_tokens(config)
+        special = _special_tokens(config, path)
         first = config.get(PREPENDED)
         if is_old and config.get("add_bos_token") is True:
             first = special.get("bos_token")
     else:
         named = config | _old_names(config, path.parent)
-        special, first = _special_tokens(named), None
+        special, first = _special_tokens(named, path), None
         _add_tokens(tokenizer, config, named, path)
     return Parts(
         tokenizer=tokenizer,
@@ -114,11 +114,12 @@ def _read_object(path: pathlib.Path) -> dict:
     return content
 
 
-def _special_tokens(named: Mapping) -> dict[str, str]:
+def _special_tokens(named: Mapping, path: pathlib.Path) -> dict[str, str]:
     found = {}
     for name, value in named.items():
         text = value.get("content") if isinstance(value, Mapping) else value
         if name.endswith("_token") and isinstance(text, str):
+            _check_whole(text, path)
             found[name] = text
     return found
 
@@ -191,6 +192,7 @@ def _token(
     content = entry.get("content") if isinstance(entry, Mapping) else entry
     if not isinstance(content, str) or (special is None and entry is content):
         raise ValueError(f"{where} lists the token {entry!r}; give one with a content.")
+    _check_whole(content, where)
     flags = {name: False for name in ("single_word", "lstrip", "rstrip", "special")}
     if isinstance(entry, Mapping):
         flags |= {n: v for n, v in entry.items() if n in flags or n == "normalized"}
@@ -199,6 +201,13 @@ def _token(
     if not all(isinstance(flag, bool) for flag in flags.values()):
         raise ValueError(f"{where} lists {entry!r}; what is said of a token is a bool.")
     return AddedToken(content, **flags)
+
+
+def _check_whole(text: str, where: pathlib.Path) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where} holds half a character in {text[:60]!r}.") from error
 
 
 def _number(value: object, entry: object, where: pathlib.Path) -> int:
@@ -225,4 +234,6 @@ def _chat_template(folder: pathlib.Path, config: Mapping) -> str | None:
         raise ValueError(
             f"chat_template in {folder / _CONFIG} is no text; fetch the file again."
         )
+    if template is not None:
+        _check_whole(template, folder / _CONFIG)
     return template

@@ -157,7 +157,7 @@ class RunFolder:
         path = f"{self.path}/{_MANIFEST}"
         try:
             found = json.loads(self.storage.read(_MANIFEST))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{path} is damaged ({error}); nothing says what the tables beside it "
                 "are of. Give the run another folder (--out), or delete that one."

@@ -3,10 +3,13 @@
     tables/<name>/<key>/identity.json      everything that the numbers depend on
     tables/<name>/<key>/part-00000.parquet one finished chunk
 
-A part counts if its footer can be read; `Storage` writes whole files only.
+A part counts if its footer can be read; `Storage` writes whole files only. When it is
+read, its columns must have the digest that was written with them: a flipped bit in a
+compressed number is another number, not a damaged file.
 """
 
 import functools
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,7 +71,14 @@ class Table:
         try:
             with self._storage.open(self._part(part)) as file:
                 pq.read_metadata(file)
-        except (FileNotFoundError, pa.ArrowInvalid):
+            return True
+        except (FileNotFoundError, pa.ArrowException, UnicodeDecodeError):
+            return False
+        except OSError:  # of the disk or the network, or of what stands in the footer
+            content = self._storage.read(self._part(part))
+        try:
+            pq.read_metadata(pa.BufferReader(content))
+        except (pa.ArrowException, UnicodeDecodeError, OSError):
             return False
         return True
 
@@ -78,8 +88,9 @@ class Table:
             return
         self._say_what_made_it()
         arrow = pa.table({name: _to_arrow(array) for name, array in columns.items()})
+        arrow = arrow.replace_schema_metadata({_DIGEST: _digest(arrow)})
         content = io.BytesIO()
-        pq.write_table(arrow, content, compression="zstd")
+        pq.write_table(arrow, content, compression="zstd", write_page_checksum=True)
         self._storage.write(self._part(part), content.getvalue())
 
     def read(self) -> dict[str, np.ndarray]:
@@ -90,11 +101,26 @@ class Table:
                 f"table {self.name!r} of {self._storage.path} has no parts; run the "
                 "experiment that makes it first."
             )
-        arrow = pa.concat_tables(
-            pq.ParquetFile(pa.BufferReader(content)).read()
-            for content in self._contents(parts)
-        )
+        contents = zip(parts, self._contents(parts), strict=True)
+        arrow = pa.concat_tables(self._opened(*part) for part in contents)
         return {name: _to_numpy(arrow[name]) for name in arrow.column_names}
+
+    def _opened(self, name: str, content: bytes) -> pa.Table:
+        file = pa.BufferReader(content)
+        try:
+            found = pq.ParquetFile(file, page_checksum_verification=True).read()
+            written = (found.schema.metadata or {}).get(_DIGEST)  # None: of before
+            is_damaged = written is not None and written != _digest(found)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            is_damaged, said = True, f" ({error})"
+        else:
+            said = ""
+        if is_damaged:
+            raise ValueError(
+                f"{self._storage.path}/{name} is damaged{said}; delete it and start "
+                "the run again: only this part is made anew."
+            )
+        return found.replace_schema_metadata(None)
 
     def _say_what_made_it(self) -> None:
         name = f"{self._folder}/identity.json"
@@ -126,6 +152,19 @@ class Table:
             ahead = pool.map(self._storage.read, mine)
             for _ in names:
                 yield sharding.on_first_host(functools.partial(next, ahead))
+
+
+_DIGEST = b"mcq_jax.digest"
+
+
+def _digest(table: pa.Table) -> bytes:
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        array = _to_numpy(table[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        is_text = array.dtype == object
+        digest.update(repr(array.tolist()).encode() if is_text else array.tobytes())
+    return digest.hexdigest().encode()
 
 
 def told(look: Callable[[], Any]) -> Any:

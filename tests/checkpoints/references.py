@@ -29,6 +29,8 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 16,
 }
+# The reference stretches only beyond max_position_embeddings.
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 500.0, "factor": 3.0}
 LINEAR = {"rope_type": "linear", "rope_theta": 500.0, "factor": 3.0}
 PARTIAL = {"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.75}
 LOCAL = {
@@ -49,6 +51,7 @@ CASES: dict[str, Case] = {
         "Llama", 4, 2, 6, 24, 20, {"attention_bias": True, "mlp_bias": True},
     ),
     "llama, rope of Llama 3": ("Llama", 6, 3, 16, 24, 13, {"rope_parameters": LLAMA3}),
+    "llama, dynamic rope": ("Llama", 2, 1, 8, 18, 7, {"rope_parameters": DYNAMIC}),
     "llama, linear rope": ("Llama", 2, 1, 8, 18, 7, {"rope_parameters": LINEAR}),
     "mistral, window": ("Mistral", 6, 2, 10, 18, 9, {"sliding_window": 7}),
     "mistral, no window": ("Mistral", 4, 1, 8, 20, 13, {"sliding_window": None}),
@@ -85,7 +88,9 @@ CASES: dict[str, Case] = {
         {"sliding_window": 6, "layer_types": WINDOWS, "rope_parameters": LOCAL},
     ),
     "gemma3, one key head, pattern by default": (
-        "Gemma3Text", 4, 1, 8, 20, 9, {"sliding_window": 3},
+        "Gemma3Text", 4, 1, 8, 20, 9,
+        # Stored by the reference, and not used.
+        {"sliding_window": 3, "attn_logit_softcapping": 1.5},
     ),
     "olmo2, every head its own keys": ("Olmo2", 4, 4, None, 24, 9, {}),
     "olmo2, grouped, tied": (
@@ -112,7 +117,9 @@ CASES: dict[str, Case] = {
         "GPT2", 3, 3, None, 18, 11,
         {"tie_word_embeddings": False, "scale_attn_by_inverse_layer_idx": True},
     ),
-    "gpt_neox, parallel": ("GPTNeoX", 4, 4, None, 32, 17, {"rotary_pct": 0.25}),
+    "gpt_neox, parallel": (
+        "GPTNeoX", 4, 4, None, 32, 17, {"rotary_pct": 0.25, "hidden_act": "gelu_fast"},
+    ),
     "gpt_neox, one after the other, no biases": (
         "GPTNeoX", 3, 3, None, 24, 11,
         {"use_parallel_residual": False, "attention_bias": False, "rotary_pct": 1.0},
