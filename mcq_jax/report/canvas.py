@@ -6,11 +6,11 @@ carry a title that a browser shows when the pointer rests on them.
 """
 
 import functools
-import html
 import io
 import pathlib
 import re
 import typing
+from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.artist import Artist
@@ -25,6 +25,11 @@ PIXELS_PER_INCH = 96  # of CSS: an inch of a figure is an inch of the page
 PNG_DOTS_PER_INCH = 160
 
 _TIP = "tip:"
+# Characters that a name may hold and no XML: control characters, half a character.
+_NOT_IN_XML = re.compile("[^\\t\\n\\r\\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Where one element names another: `url(#name)`, `href="#name"`.
+_REFERENCE = re.compile(r"(?:^|url\()#([^)]+)")
+_COLOUR = re.compile(r"((?:fill|stroke): )(#[0-9a-fA-F]{6})")
 _STYLE: dict[typing.Any, typing.Any] = {
     "font.size": 9,
     "font.family": "sans-serif",
@@ -112,33 +117,51 @@ def to_svg(figure: Figure, name: str) -> str:
     # Ticks are made while drawing, so the style must hold here too.
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata=nothing)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="tip:([^"]*)">', _titled, text)
-    text = _without_idle_names(text)
+    drawing = _parsed(buffer.getvalue())
+    for metadata in drawing.findall("metadata"):
+        drawing.remove(metadata)
+    _title_marks(drawing)
+    _drop_idle_names(drawing)
+    _exchange_colours(drawing)
     width = figure.get_figwidth() * PIXELS_PER_INCH
-    opening = re.search(r'viewBox="[^"]*"', text)
-    assert opening is not None
-    start = f'<svg class="drawing" {opening[0]} style="--natural:{width:.0f}px">'
-    text = re.sub(r"<svg[^>]*>", start, text, count=1)
-    return _themed(text)
+    box = drawing.attrib["viewBox"]
+    style = f"--natural:{width:.0f}px"
+    drawing.attrib = {"class": "drawing", "viewBox": box, "style": style}
+    return ElementTree.tostring(drawing, encoding="unicode")
 
 
-def _titled(match: re.Match) -> str:
-    title = html.escape(html.unescape(match[1]))
-    return f'<g class="tip"><title>{title}</title>'
+def _parsed(text: str) -> ElementTree.Element:
+    """The drawing as elements whose names are those of HTML, without namespaces."""
+    drawing = ElementTree.fromstring(_NOT_IN_XML.sub("\ufffd", text))
+    for element in drawing.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        element.attrib = {
+            name.rpartition("}")[2]: value for name, value in element.attrib.items()
+        }
+    return drawing
 
 
-def _without_idle_names(text: str) -> str:
+def _title_marks(drawing: ElementTree.Element) -> None:
+    """What a mark says stands in its identifier, for there is no other place."""
+    for mark in drawing.iter("g"):
+        name = mark.get("id", "")
+        if name.startswith(_TIP):
+            mark.attrib = {"class": "tip"}
+            title = ElementTree.Element("title")
+            title.text = name.removeprefix(_TIP)
+            mark.insert(0, title)
+
+
+def _drop_idle_names(drawing: ElementTree.Element) -> None:
     """Drops identifiers that nothing refers to: the same ones are in every figure."""
-    used = {*re.findall(r'(?:url\(|href=")#([^")]*)', text)}
-    return re.sub(
-        r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text
-    )
+    values = [value for each in drawing.iter() for value in each.attrib.values()]
+    used = {name for value in values for name in _REFERENCE.findall(value)}
+    for element in drawing.iter():
+        if element.get("id", "") not in used:
+            element.attrib.pop("id", None)
 
 
-def _themed(text: str) -> str:
+def _exchange_colours(drawing: ElementTree.Element) -> None:
     """Exchanges the light colours for the variables that hold either version."""
     roles = {pair[0]: name for name, pair in palette.VARIABLES.items()}
 
@@ -146,5 +169,8 @@ def _themed(text: str) -> str:
         role = roles.get(match[2].lower())
         return f"{match[1]}var(--{role})" if role else match[0]
 
-    text = text.replace("stroke: #000000; stroke-opacity: 0;", "stroke: none;")
-    return re.sub(r"((?:fill|stroke): )(#[0-9a-fA-F]{6})", exchange, text)
+    for element in drawing.iter():
+        if "style" in element.attrib:
+            style = element.attrib["style"]
+            style = style.replace("stroke: #000000; stroke-opacity: 0", "stroke: none")
+            element.attrib["style"] = _COLOUR.sub(exchange, style)

@@ -5,7 +5,7 @@ from typing import Any
 
 from mcq_jax import json_values
 from mcq_jax.report import words
-from mcq_jax.report.section import Section, Titled
+from mcq_jax.report.section import Section, Titled, as_name
 from mcq_jax.report.table import Cell, Row, Table
 from mcq_jax.results import Record
 
@@ -28,7 +28,7 @@ def section(name: str, record: Record) -> Section:
         if key not in single and value
     ]
     return Section(
-        anchor=f"experiment-{name}".replace(" ", "-"),
+        anchor=f"experiment-{as_name(name)}",
         short=words.readable(name).capitalize(),
         title=words.readable(name).capitalize(),
         tables=tuple(tables),

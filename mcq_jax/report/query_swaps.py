@@ -28,7 +28,11 @@ def section(run: RunResults) -> Section | None:
         "stream, are taken from another question whose right option stands on another "
         "line and carries another label. Follow-D is 1 where the choice always goes "
         "where the source points, and 0 where it does not depend on it.",
-        figures=tuple(_plate(form) for form in found.forms if _by_layer(form)),
+        figures=tuple(
+            _plate(form, number)
+            for number, form in enumerate(found.forms, 1)
+            if _by_layer(form)
+        ),
         tables=tuple(
             Titled(
                 table=_table(form),
@@ -53,9 +57,9 @@ def _by_layer(form: SwapForm) -> list[tuple[int, Followed]]:
     return [(f.layer, f) for f in form.followed if f.layer is not None]
 
 
-def _plate(form: SwapForm) -> Plate:
+def _plate(form: SwapForm, number: int) -> Plate:
     return Plate(
-        name=f"swaps-{form.base}-{form.source}",
+        name=f"swaps-{number}",
         title=f"Where a place turns into a letter ({_title(form).lower()})",
         caption="The last token's residual stream enters from the source in front of "
         "a layer. Follow-D of the source's place and letter, and how often the base "

@@ -38,7 +38,7 @@ def section(run: RunResults) -> Section | None:
         text=_text(found),
         figures=(
             Plate(
-                name="routes",
+                name="route_cuts",
                 title="What is left without a route",
                 caption="The last token's attention to some tokens is cut, in all "
                 "layers and in stretches of them; share of the right letter's net "

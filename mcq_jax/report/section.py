@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,9 @@ class Plate:
     caption: str
     sample: str  # "n = ..."
     draw: Callable[[RunResults], Figure]
+
+    def __post_init__(self):
+        check_name("a figure", self.name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,23 @@ class Section:
     # How it is laid out, and what that template reads beyond the fields above.
     template: str = "section.html"
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        check_name("the anchor of a section", self.anchor)
+
+
+def check_name(what: str, name: str) -> None:
+    """Raises ValueError unless a name can be that of a file and of an anchor."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or name.startswith("."):
+        raise ValueError(
+            f"{what} is called {name!r}; give a name of letters, digits, '_', '-' and "
+            "'.', for it names a file and a place in the page."
+        )
+
+
+def as_name(text: str) -> str:
+    """Returns such a name for any text: what cannot stand in one, by its number."""
+    return re.sub(r"[^A-Za-z0-9_-]", lambda found: f".{ord(found[0]):x}", text)
 
 
 def draw(plate: Plate, run: RunResults, folder: pathlib.Path) -> Drawing:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from mcq_jax.report import (
     about,
     behaviour,
+    earlier_positions,
     generic,
     head_classes,
     head_kinds,
@@ -18,6 +19,9 @@ from mcq_jax.report import (
 from mcq_jax.report.section import Section
 from mcq_jax.results import KINDS, RunResults
 
+# Of the box at the end, which says how sure all this is.
+LAST_ANCHOR = "sure"
+
 MakeSection = Callable[[RunResults], Section | None]
 
 SECTIONS: tuple[MakeSection, ...] = (
@@ -30,6 +34,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     head_kinds.section,
     routes.section,
     query_swaps.section,
+    earlier_positions.section,
 )
 
 
@@ -46,4 +51,20 @@ def sections(run: RunResults, extra: Sequence[MakeSection] = ()) -> tuple[Sectio
         if name not in shown
     ]
     last = timing.section(run)
-    return (*own, *others, *((last,) if last else ()))
+    found = (*own, *others, *((last,) if last else ()))
+    _check_names(found)
+    return found
+
+
+def _check_names(found: Sequence[Section]) -> None:
+    """Refuses two sections or figures of one name: one would hide the other."""
+    owners = {LAST_ANCHOR: "the page itself"}
+    for section in found:
+        for name in (section.anchor, *(plate.name for plate in section.figures)):
+            owner = f"the section {section.title!r}"
+            if name in owners:
+                raise ValueError(
+                    f"{owners[name]} and {owner} have a place called {name!r}; give "
+                    "every section an anchor and every figure a name of its own."
+                )
+            owners[name] = owner

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from mcq_jax.metrics import Interval
-from mcq_jax.report import words
+from mcq_jax.report import palette, words
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,13 @@ class Row:
     mark: str = ""
     # The role whose colour stands before the name.
     role: str = ""
+
+    def __post_init__(self):
+        if self.role and self.role not in palette.ROLES:
+            raise ValueError(
+                f"the row {self.name!r} has the role {self.role!r}, which is no colour "
+                f"of the page; the roles are {', '.join(palette.ROLES)}."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -168,17 +168,30 @@ class RunResults:
 
     @functools.cached_property
     def stale(self) -> dict[str, str]:
-        """Experiments whose findings stand on others than those that are there now."""
+        """Experiments whose findings stand on others than those that are there now.
+
+        Either on findings of another key, or on tables that these no longer come from.
+        """
         found = {}
         for name, record in self.records.items():
             changed = [
                 need
                 for need, key in record.needs.items()
-                if need not in self.records or self.records[need].key != key
+                if not self._stands(need, key, record.tables)
             ]
             if changed:
                 found[name] = f"{', '.join(changed)} changed since; run it again."
         return found
+
+    def _stands(
+        self, need: str, key: str, tables: Mapping[str, tuple[str, ...]]
+    ) -> bool:
+        """Whether findings still have this key, and come from the tables read then."""
+        there = self.records.get(need)
+        if there is None or there.key != key:
+            return False
+        both = there.tables.keys() & tables.keys()
+        return all(set(there.tables[one]) & set(tables[one]) for one in both)
 
     @property
     def seconds(self) -> dict[str, float]:

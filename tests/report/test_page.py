@@ -10,45 +10,10 @@ from mcq_jax import report
 from mcq_jax.report import sections
 from mcq_jax.results import (
     BehaviourFindings,
-    PlantedTruthFindings,
     RunResults,
     verdict,
 )
 from tests.report import examples, pages
-
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> & \"'$x^2$ </pre>"
-
-
-def hostile() -> RunResults:
-    """A run in which every text is an attack."""
-    found = examples.planted()
-    node = dataclasses.replace(found.nodes[0], name=HOSTILE)
-    node = dataclasses.replace(
-        node, direct={kind: examples.estimate(3.0) for kind in examples.KINDS}
-    )
-    head = dataclasses.replace(found.heads[0], name=HOSTILE, reason=HOSTILE)
-    assert found.selection is not None and found.gate is not None
-    planted = found.need(PlantedTruthFindings)
-    return examples.changed(
-        found,
-        about=dataclasses.replace(
-            found.about,
-            title=HOSTILE,
-            model=HOSTILE,
-            template=HOSTILE,
-            device=HOSTILE,
-            example_prompt=HOSTILE,
-            questions_from=HOSTILE,
-            labels=(HOSTILE, "B", "C", "D"),
-        ),
-        gate=dataclasses.replace(found.gate, reason=HOSTILE, null=HOSTILE),
-        nodes=(node, *found.nodes[1:]),
-        heads=(head, *found.heads[1:]),
-        selection=dataclasses.replace(found.selection, nodes=(HOSTILE,)),
-        planted_truth=dataclasses.replace(planted, found={HOSTILE: (HOSTILE,)}),
-        somebodys={HOSTILE: HOSTILE, "list": [HOSTILE], "rows": [{HOSTILE: HOSTILE}]},
-        seconds={HOSTILE: 1.0},
-    )
 
 
 def _plates(run: RunResults) -> list:
@@ -159,15 +124,6 @@ def test_a_closed_gate_tells_of_no_node(closed_page):
     assert "No circuit to find: D lies inside its null" in closed_page.text("main")
 
 
-def test_hostile_text_stays_text_in_every_part(tmp_path):
-    page = pages.written(hostile(), tmp_path)
-    assert not {"script", "img"} & {tag for tag, _ in page.elements}
-    assert not any(name.startswith("on") for _, has in page.elements for name in has)
-    assert "0 of 4" in page.text("section") and "2.4 × 10⁻⁶" in page.text("section")
-    for within in ("h1", "pre", "li", "table", "svg"):
-        assert HOSTILE in page.text(within)
-
-
 @pytest.mark.parametrize("choices", [2, 10])
 def test_any_number_of_choices_has_a_page(choices, tmp_path):
     found = examples.open_gate(layers=3, heads=2, choices=choices)
@@ -275,6 +231,24 @@ def test_findings_that_stand_on_others_than_are_there_are_marked(tmp_path):
     run = dataclasses.replace(run, records={**run.records, "joint_tests": record})
     page = pages.written(run, tmp_path)
     assert "node_effects changed since" in page.text("p")
+
+
+def test_findings_from_tables_that_were_made_anew_are_marked():
+    def run(read: str, stands_on: str) -> RunResults:
+        whole = examples.open_gate()
+        records = dict(whole.records)
+        for name, needs, table in (
+            ("node_effects", {}, stands_on), ("joint_tests", {"node_effects": ""}, read)
+        ):  # fmt: skip
+            records[name] = dataclasses.replace(
+                records[name], needs=needs, tables={"node_effects": (table,)}
+            )
+        return dataclasses.replace(whole, records=records)
+
+    assert run("a key", "a key").stale == {}
+    assert run("a key", "another").stale == {
+        "joint_tests": "node_effects changed since; run it again."
+    }
 
 
 def test_a_gate_that_could_not_measure_d_is_drawn_with_its_reason(tmp_path):

@@ -33,7 +33,7 @@ FILLERS = {
 }
 
 
-def _filled(kind, **known):
+def filled(kind, **known):
     """An instance with something in every field."""
     values = dict(known)
     for field in dataclasses.fields(kind):
@@ -44,16 +44,16 @@ def _filled(kind, **known):
         if wanted in FILLERS:
             values[field.name] = FILLERS[wanted]
         elif many:
-            values[field.name] = (_filled(typing.get_args(wanted)[0]),)
+            values[field.name] = (filled(typing.get_args(wanted)[0]),)
         else:
             first, *_ = typing.get_args(wanted) or (wanted,)
-            values[field.name] = FILLERS.get(first) or _filled(first)
+            values[field.name] = FILLERS.get(first) or filled(first)
     return kind(**values)
 
 
 def _record(kind: type) -> Record:
     return Record(
-        values=_filled(kind),
+        values=filled(kind),
         key="0f",
         needs={"behaviour": "1e"},
         tables={"joint_tests": ("2d", "3c")},
@@ -84,13 +84,13 @@ def test_read_back_findings_have_the_classes_they_were_written_from():
 
 
 def test_what_was_not_measured_stays_none():
-    found = _filled(JointFound, sufficiency=None)
+    found = filled(JointFound, sufficiency=None)
     said = json_values.to_json(found)
     assert json_values.from_json(JointFound, said).sufficiency is None
 
 
 def test_unknown_fields_are_refused_of_configs_and_passed_over_in_findings():
-    said = json_values.to_json(_filled(Interval)) | {"later": 1}
+    said = json_values.to_json(filled(Interval)) | {"later": 1}
     assert json_values.from_json(Interval, said, ignore_unknown=True)
     with pytest.raises(ValueError, match="later of the saved Interval is not known"):
         json_values.from_json(Interval, said)

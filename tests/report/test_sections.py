@@ -1,0 +1,94 @@
+"""The page of any findings: its sections, and the names of their places."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable
+
+import pytest
+
+from mcq_jax.report import behaviour_figures, section, sections
+from mcq_jax.report.section import Drawing, Plate, Section
+from mcq_jax.report.table import Row
+from mcq_jax.results import KINDS, RunResults
+from tests.report import attacks, examples, pages
+
+EVERY = attacks.every_experiment()
+ALONE = [(name,) for name in KINDS]
+BUT_ONE = list(itertools.combinations(KINDS, len(KINDS) - 1))
+
+
+def _run_of(names: Iterable[str]) -> RunResults:
+    values = {name: EVERY.records[name].values for name in names}
+    return examples.results(EVERY.about, values, {})
+
+
+def test_any_of_the_experiments_together_have_sections():
+    for size in range(len(KINDS) + 1):
+        for names in itertools.combinations(KINDS, size):
+            found = sections.sections(_run_of(names))
+            shown = {each.anchor for each in found}
+            # What tells of nodes waits for an open gate.
+            waits = {"behaviour", "earlier_positions"} <= set(names)
+            assert ("earlier_positions" in shown) == waits
+            assert ("routes" in shown) == ("routes" in names)
+
+
+def test_without_any_one_of_the_experiments_the_page_is_whole(tmp_path, monkeypatch):
+    def draw(plate, run, folder):
+        """In no time; the figures of these findings are drawn by other tests."""
+        return Drawing(plate=plate, svg="<svg></svg>", width=1)
+
+    monkeypatch.setattr(section, "draw", draw)
+    for names in ((), *BUT_ONE, tuple(KINDS)):
+        page = pages.written(_run_of(names), tmp_path)
+        assert page.open == [] and {"asked", "sure"} <= page.ids()
+
+
+@pytest.mark.parametrize("names", ALONE, ids=str)
+def test_any_one_of_the_experiments_alone_has_a_page_with_its_figures(names, tmp_path):
+    page = pages.written(_run_of(names), tmp_path)
+    assert page.open == [] and "asked" in page.ids()
+
+
+def test_two_places_of_one_name_are_refused():
+    run = examples.open_gate()
+    shown = sections.sections(run)
+    names = [plate.name for each in shown for plate in each.figures]
+    (again,) = (each for each in shown if each.anchor == "behaviour")
+    for changes in (
+        dict(anchor="behaviour", figures=()),
+        dict(anchor="another", figures=again.figures[:1]),
+        dict(anchor=names[0], figures=()),
+        dict(anchor="sure", figures=()),
+    ):
+        other = dataclasses.replace(again, title="Another", **changes)
+        with pytest.raises(ValueError, match="'Another'.* have a place called"):
+            sections.sections(run, [lambda run: other])  # noqa: B023
+
+
+def test_a_name_that_is_no_name_of_a_file_is_refused():
+    for name in ("../x", "a b", '"', "", ".."):
+        with pytest.raises(ValueError, match="names a file and a place"):
+            Plate(
+                name=name,
+                title="",
+                caption="",
+                sample="",
+                draw=behaviour_figures.gold_by_letter,
+            )
+        with pytest.raises(ValueError, match="names a file and a place"):
+            Section(anchor=name, short="", title="")
+
+
+def test_experiments_whose_names_differ_little_have_places_of_their_own():
+    values = {
+        name: {"share": 0.5} for name in ("my one", "my-one", "my.one", "my.20one")
+    }
+    run = examples.changed(examples.open_gate(), **values)
+    anchors = [each.anchor for each in sections.sections(run)]
+    assert len(anchors) == len(set(anchors)) >= len(values)
+
+
+def test_a_colour_that_is_none_of_ours_is_refused():
+    with pytest.raises(ValueError, match="no colour"):
+        Row(name="x", cells=(), role="x);background:url(//somewhere)")
