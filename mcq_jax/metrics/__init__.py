@@ -68,6 +68,12 @@ from mcq_jax.metrics.letters import (
     selectivity_of_sets,
 )
 from mcq_jax.metrics.recovery import Recovery, necessity, sufficiency
+from mcq_jax.metrics.score_parts import ScoreParts, score_parts
+from mcq_jax.metrics.score_subspaces import (
+    score_lost,
+    score_optimal,
+    score_spectrum,
+)
 from mcq_jax.metrics.selection import (
     NodeIndex,
     RandomSet,
@@ -92,21 +98,36 @@ from mcq_jax.metrics.statistics import (
     question_sums,
     ratio_interval,
 )
+from mcq_jax.metrics.subspaces import (
+    Basis,
+    class_means,
+    contrastive_covariance,
+    feature_direction,
+    random_directions,
+    rank_for,
+    singular_vectors,
+    vector_gates,
+    with_directions,
+)
 
 __all__ = [
     "accuracy_drop",
     "answer_directions",
     "answer_mass",
+    "Basis",
     "Behaviour",
     "centred",
+    "class_means",
     "classify_heads",
     "conservation_error",
+    "contrastive_covariance",
     "Contributions",
     "cumulative_sets",
     "direct_effect",
+    "feature_direction",
     "follow_d",
-    "followed_letters",
     "FollowD",
+    "followed_letters",
     "Following",
     "following",
     "Gate",
@@ -145,13 +166,20 @@ __all__ = [
     "predictions",
     "proto_index",
     "question_sums",
+    "random_directions",
     "random_sets",
     "RandomSet",
     "rank",
+    "rank_for",
     "ratio_interval",
     "Readings",
     "readings",
     "Recovery",
+    "score_lost",
+    "score_optimal",
+    "score_parts",
+    "score_spectrum",
+    "ScoreParts",
     "select",
     "Selection",
     "selectivity",
@@ -161,6 +189,7 @@ __all__ = [
     "share_on_labels",
     "share_two_way",
     "sign_flip_p",
+    "singular_vectors",
     "split_by_question",
     "split_by_subject",
     "sufficiency",
@@ -168,4 +197,6 @@ __all__ = [
     "total_effect",
     "value_output_norms",
     "value_weighted_attention",
+    "vector_gates",
+    "with_directions",
 ]

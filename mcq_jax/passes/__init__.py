@@ -19,6 +19,7 @@ from mcq_jax.passes.prompt_pass import Prefill, prefill
 from mcq_jax.passes.resumed_edits import EditedRows, resume_edited
 from mcq_jax.passes.resumed_pass import Resumed, resume
 from mcq_jax.passes.shared_prefix import Prefix, run_prefix
+from mcq_jax.passes.subspace_edits import Part, subspace_edit
 from mcq_jax.passes.subspaces import Subspaces
 from mcq_jax.passes.unit_sets import UnitSets
 
@@ -30,6 +31,7 @@ __all__ = [
     "Frame",
     "Keys",
     "NodeSets",
+    "Part",
     "Patches",
     "Plan",
     "Prefill",
@@ -51,4 +53,5 @@ __all__ = [
     "run_prefix",
     "see_fully",
     "seen_by_heads",
+    "subspace_edit",
 ]

@@ -100,11 +100,11 @@ def seen_by_heads(
     rows = []
     for index, head in enumerate(heads):
         frequencies = layer_frequencies(config)[head.layer]
-        query = _turned(raw[Site.ROT_Q][:, index], -last, frequencies)
-        key = _turned(raw[Site.ROT_K][:, index], -positions, frequencies)
+        query = turned(raw[Site.ROT_Q][:, index], -last, frequencies)
+        key = turned(raw[Site.ROT_K][:, index], -positions, frequencies)
         bias = np.zeros(positions.shape, np.float32)
         if frame is not Frame.PRE_ROTATION:
-            key = _turned(key, -shown, frequencies)
+            key = turned(key, -shown, frequencies)
         if config.relative_positions:
             weights = attention_weights(parameters, head, _RELATIVE, config)
             key, bias = _with_relative(key, frame, shown, weights)
@@ -144,7 +144,7 @@ def _with_relative(
     return keys + directions, bias + directions @ weights["position_bias"]
 
 
-def _turned(
+def turned(
     x: Float[np.ndarray, "*rows head_width"],
     by: np.ndarray,
     frequencies: Float[np.ndarray, " half"],

@@ -46,6 +46,14 @@ from mcq_jax.prompts.rendering import (
 )
 from mcq_jax.prompts.rewording import with_template
 from mcq_jax.prompts.span_positions import span_positions
+from mcq_jax.prompts.swap_pairs import (
+    SWAP_FORMS,
+    SwapForm,
+    SwapPair,
+    ask_for,
+    lines_of,
+    swap_pairs,
+)
 from mcq_jax.prompts.synthetic import category_member, copy_colour, word_copy
 from mcq_jax.prompts.tokenizer import Encoding, Tokenizer, TokenizerFile, WordTokenizer
 from mcq_jax.prompts.tokens import (
@@ -67,6 +75,7 @@ __all__ = [
     "MUTATIONS",
     "PAPER",
     "PLAIN_PAREN",
+    "SWAP_FORMS",
     "TEMPLATES",
     "ChatTemplate",
     "Draws",
@@ -79,6 +88,8 @@ __all__ = [
     "QuestionSet",
     "RenderedPrompt",
     "Span",
+    "SwapForm",
+    "SwapPair",
     "Template",
     "TokenBatch",
     "TokenisedPair",
@@ -89,6 +100,7 @@ __all__ = [
     "Wording",
     "aligned_positions",
     "aligned_spans",
+    "ask_for",
     "batch_of",
     "batches",
     "category_member",
@@ -96,6 +108,7 @@ __all__ = [
     "copy_colour",
     "from_left_padded",
     "key_classes",
+    "lines_of",
     "load_pair_set",
     "load_question_set",
     "load_questions",
@@ -115,6 +128,7 @@ __all__ = [
     "sample",
     "shots_for",
     "span_positions",
+    "swap_pairs",
     "tokenise",
     "tokenise_pair",
     "with_template",
