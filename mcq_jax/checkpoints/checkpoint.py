@@ -17,6 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from mcq_jax import sharding
+from mcq_jax.arguments import as_path
 from mcq_jax.checkpoints import (
     conversion,
     gguf,
@@ -174,7 +175,7 @@ def _dtype(name: str) -> np.dtype:
 
 def _locate(given: str | os.PathLike) -> tuple[pathlib.Path, str]:
     """Returns the path to read and the model's name."""
-    path = pathlib.Path(given).expanduser()
+    path = as_path(given, "a checkpoint's path").expanduser()
     if not path.exists() and hub.is_name(os.fspath(given)):
         return hub.fetch(os.fspath(given)), path.name.partition("@")[0]
     return path, path.stem if path.is_file() else path.resolve().name

@@ -1,22 +1,34 @@
 """Sources for `patch`: nothing, an average, another row, the clean run itself."""
 
-from collections.abc import Mapping, Sequence
-from typing import Unpack
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike
 
-from mcq_jax.interventions.edits import Edit, Where, patch
+from mcq_jax.arguments import as_array, as_integers, as_whole_numbers, check_kind
+from mcq_jax.interventions import selection
+from mcq_jax.interventions.edits import Edit, Where, is_concrete, patch
 from mcq_jax.interventions.selection import Indices
 from mcq_jax.interventions.sites import Site
 
 
-def from_rows(site: Site, activation: ArrayLike, rows: Indices) -> Array:
+def from_rows(site: Site | str, activation: ArrayLike, rows: Indices) -> Array:
     """Returns a captured activation with its rows taken from others of the batch.
 
     As the source of a patch, row i of a batch gets what row `rows[i]` had.
     """
-    return jnp.take(jnp.asarray(activation), jnp.asarray(rows), axis=_row_axis(site))
+    array, axis = _captured(site, activation)
+    chosen, count = as_whole_numbers(rows, "rows"), array.shape[axis]
+    if chosen.ndim != 1:
+        raise ValueError(f"rows have shape {chosen.shape}; give one for each row.")
+    if is_concrete(chosen) and not np.isin(chosen, np.arange(count)).all():
+        raise ValueError(
+            f"rows {np.asarray(chosen).tolist()} of an activation of {site} with "
+            f"{count}; give some of 0 to {count - 1}."
+        )
+    return jnp.take(array, chosen, axis=axis)
 
 
 def zero_ablate(site: Site | str, **where: Unpack[Where]) -> Edit:
@@ -24,14 +36,16 @@ def zero_ablate(site: Site | str, **where: Unpack[Where]) -> Edit:
     return patch(site, 0.0, **where)
 
 
-def mean_ablate(site: Site, activation: ArrayLike, **where: Unpack[Where]) -> Edit:
+def mean_ablate(
+    site: Site | str, activation: ArrayLike, **where: Unpack[Where]
+) -> Edit:
     """Returns the edit that sets a site to its mean over the rows of a capture."""
-    mean = jnp.asarray(activation).mean(_row_axis(site), keepdims=True)
-    return patch(site, mean, **where)
+    array, axis = _captured(site, activation)
+    return patch(site, array.mean(axis, keepdims=True), **where)
 
 
 def resample_ablate(
-    site: Site,
+    site: Site | str,
     activation: ArrayLike,
     rows: Indices,
     **where: Unpack[Where],
@@ -48,8 +62,9 @@ def resample_ablate(
 def freeze(
     activations: Mapping[Site, Array],
     *,
-    layers: Sequence[int] | None = None,
+    layers: Indices | None = None,
     positions: Indices | None = None,
+    **unknown: Any,
 ) -> tuple[Edit, ...]:
     """Returns edits that hold every captured site at its captured (clean) values.
 
@@ -58,24 +73,36 @@ def freeze(
     Args:
         activations: of all layers, as `forward` returns them; at all positions or, if
             captured at some, at those of `positions`.
-        layers: the layers to hold; by default all that were captured.
+        layers: the layers to hold; by default all of them.
     """
+    selection.refuse_unknown("freeze", unknown, ("layers", "positions"))
+    check_kind(activations, Mapping, "activations", "give a dict by Site")
     edits = []
     for site, activation in activations.items():
-        if not site.per_layer:
-            edits.append(patch(site, activation, positions=positions))
+        source, axis = _captured(site, activation)
+        if layers is None or axis == 0:
+            edits.append(patch(site, source, positions=positions))
             continue
-        held = range(len(activation)) if layers is None else list(layers)
-        missing = [layer for layer in held if not 0 <= layer < len(activation)]
+        held = as_integers(layers, f"layers of {site} to freeze")
+        missing = [layer for layer in held if not 0 <= layer < len(source)]
         if missing:
             raise ValueError(
-                f"layers {missing} of {site} to freeze, with {len(activation)} layers "
+                f"layers {missing} of {site} to freeze, with {len(source)} layers "
                 "captured; capture all layers."
             )
-        source = activation[jnp.asarray(held)]
+        source = source[np.array(held, int)]
         edits.append(patch(site, source, layers=held, positions=positions))
     return tuple(edits)
 
 
-def _row_axis(site: Site) -> int:
-    return 1 if site.per_layer else 0
+def _captured(site: Site | str, activation: ArrayLike) -> tuple[Array, int]:
+    """An activation as a capture returns it, and its row axis."""
+    site, _ = selection.named(site)
+    array = as_array(activation, f"an activation of {site}")
+    axes = ("layer",) * site.per_layer + ("row", *site.axes)
+    if array.ndim != len(axes):
+        raise ValueError(
+            f"an activation of {site} has shape {array.shape}; give it as it was "
+            f"captured, with axes {axes}."
+        )
+    return array, axes.index("row")

@@ -140,8 +140,9 @@ def _refuse_different(name: str, key: str) -> None:
 def _before_activation(name: str, gated: bool | None) -> str:
     if gated is None:
         raise ValueError(
-            f"{name!r} is MLP_GATE in a model with gated feed-forward blocks and "
-            "MLP_PRE in one without; pass gated=config.gated."
+            f"{name!r} is MLP_GATE where config.gated is true and MLP_PRE where it is "
+            "not; give that Site, with its layer as layers=, or read the name with "
+            "Site.parse(name, gated=config.gated)."
         )
     return "MLP_GATE" if gated else "MLP_PRE"
 

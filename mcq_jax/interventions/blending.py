@@ -72,7 +72,15 @@ def transform(
 ) -> Array:
     """x at weight 0, `function(x, *arguments)` at weight 1; linear between."""
     idle = (weight == 0).all()
-    result = jnp.asarray(function(x, *(_harmless(a, idle) for a in arguments)))
+    try:
+        result = jnp.asarray(function(x, *(_harmless(a, idle) for a in arguments)))
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in arguments)
+        name = getattr(function, "__name__", function)
+        raise ValueError(
+            f"{name} of x, {x.dtype}{list(x.shape)}, and arguments {given or '(none)'} "
+            f"failed; mend it or give others: {error}"
+        ) from error
     fits = result.shape == x.shape and jnp.issubdtype(result.dtype, jnp.floating)
     if not fits:
         raise ValueError(

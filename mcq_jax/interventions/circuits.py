@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from mcq_jax.arguments import as_json, as_path, check_kind
 from mcq_jax.interventions.nodes import Node
 from mcq_jax.interventions.sites import Site
 
@@ -67,6 +68,7 @@ class Edge:
     @classmethod
     def parse(cls, text: str) -> "Edge":
         """Reads `L3H2 -> L5H1.q`, `embed -> L5MLP.mlp_in` or `L3H2 -> output`."""
+        check_kind(text, str, "an edge", "write 'L3H2 -> L5H1.q' or 'L3H2 -> output'")
         match = re.fullmatch(r"(\w+) -> (?:output|(\w+)\.(\w+))", text)
         if not match:
             raise ValueError(
@@ -98,6 +100,13 @@ class Circuit:
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
+        for name, kind in (("nodes", Node), ("edges", Edge)):
+            items = getattr(self, name)
+            check_kind(items, (tuple, list), name, f"give a tuple of {kind.__name__}s")
+            for item in items:
+                check_kind(
+                    item, kind, f"one of {name}", f"{kind.__name__}.parse reads text"
+                )
         ends = [end for edge in self.edges for end in (edge.sender, edge.receiver)]
         unknown = sorted({end for end in ends if end is not None} - set(self.nodes))
         if unknown:
@@ -115,6 +124,8 @@ class Circuit:
 
 def save_circuit(path: str | pathlib.Path, circuit: Circuit) -> None:
     """Writes a circuit as JSON, with nodes and edges as a person writes them."""
+    path = as_path(path, "a file's path")
+    check_kind(circuit, Circuit, "a circuit", "give Circuit(nodes=…, edges=…)")
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -122,20 +133,28 @@ def save_circuit(path: str | pathlib.Path, circuit: Circuit) -> None:
         "edges": [str(edge) for edge in circuit.edges],
         "provenance": dict(circuit.provenance),
     }
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    pathlib.Path(path).write_text(text + "\n", encoding="utf-8")
+    text = as_json(content, "a circuit's provenance", indent=2)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def load_circuit(path: str | pathlib.Path) -> Circuit:
     """Reads what `save_circuit` wrote."""
-    content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    if (content.get("format"), content.get("version")) != (FORMAT, VERSION):
+    path = as_path(path, "a file's path")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}; give a circuit.") from error
+    known = content if isinstance(content, dict) else {}
+    if (known.get("format"), known.get("version")) != (FORMAT, VERSION):
         raise ValueError(
-            f"{path} is {content.get('format')} version {content.get('version')}; "
+            f"{path} is {known.get('format')} version {known.get('version')}; "
             f"version {VERSION} of {FORMAT} is read."
         )
-    return Circuit(
-        nodes=tuple(map(Node.parse, content["nodes"])),
-        edges=tuple(map(Edge.parse, content["edges"])),
-        provenance=content["provenance"],
-    )
+    try:
+        return Circuit(
+            nodes=tuple(map(Node.parse, known["nodes"])),
+            edges=tuple(map(Edge.parse, known["edges"])),
+            provenance=known["provenance"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error!r}; save it anew.") from error

@@ -35,7 +35,8 @@ def check_conflicts(edits: Sequence[Edit], sizes: Mapping[str, int]) -> None:
 
 def _layers_of_both(one: Edit, other: Edit) -> list[int]:
     """Where two edits can meet; one layer stands for all if both are in every one."""
-    named = [np.asarray(e.layers) for e in (one, other) if e.layers is not None]
+    layers = [edit.layer_of_slot for edit in (one, other)]
+    named = [np.asarray(some) for some in layers if some is not None]
     if not named:
         return [0]
     return functools.reduce(np.intersect1d, named).tolist()
@@ -52,9 +53,8 @@ def _claimed(
     edit: Edit, layer: int, sizes: Mapping[str, int]
 ) -> Bool[np.ndarray, "..."]:
     """Where an edit has weight 1, `[row, *site axes]`; axes may have size 1."""
-    slot = 0
-    if edit.layers is not None:
-        slot = int(np.argmax(np.asarray(edit.layers) == layer))
+    layers = edit.layer_of_slot
+    slot = 0 if layers is None else int(np.argmax(np.asarray(layers) == layer))
     claimed = selected_weight(edit, slot, sizes) == 1
     if edit.positions is None:
         return claimed

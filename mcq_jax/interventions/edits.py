@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
+from mcq_jax.arguments import as_array, as_integers
 from mcq_jax.interventions import rows, selection, wording
 from mcq_jax.interventions.selection import Indices
 from mcq_jax.interventions.sites import Site
@@ -53,8 +54,8 @@ class Edit:
     kind: Kind = rows.static()
     # Of kind APPLY; module-level, so that it is the same object in every call.
     function: Callable[..., Array] | None = rows.static(default=None)
-    # Which layer each slot belongs to, [slot]; no slot, no change. None: the one slot
-    # is that of every layer.
+    # Which layer each slot belongs to, [slot]; no slot, no change. None is all: one
+    # slot for every layer alike, or one slot for each.
     layers: Array | None = rows.array(rows.NO_ROWS)
     positions: Array | None = rows.array(0)  # [row, selected]; None is all
     # The site's heads (kv heads for keys and values) or neurons; None is all.
@@ -72,7 +73,14 @@ class Edit:
     @property
     def slots(self) -> int:
         """How many layers have values of their own; 1 where all share one."""
-        return 1 if self.layers is None else self.layers.shape[0]
+        return self.weight.shape[0] if self.layers is None else self.layers.shape[0]
+
+    @property
+    def layer_of_slot(self) -> Array | np.ndarray | None:
+        """Which layer each slot belongs to, [slot]; None: the one slot is for all."""
+        if self.layers is None and self.slots > 1:
+            return np.arange(self.slots)
+        return self.layers
 
     @property
     def selectors(self) -> list[tuple[Array, tuple[int, ...]]]:
@@ -112,6 +120,7 @@ class Capture:
         heads: Indices | None = None,
         neurons: Indices | None = None,
         keys: Indices | None = None,
+        **unknown: Any,
     ) -> "Capture":
         """Returns a capture from a site or any of its names, and lists of indices.
 
@@ -119,14 +128,15 @@ class Capture:
             heads: query heads; at K, V and ROT_K the kv heads.
             keys: of SCORES and PATTERN, what is looked at; `positions` is who looks.
         """
-        given = None if layers is None else np.atleast_1d(np.asarray(layers))
-        site, found = selection.resolve(site, given)
+        known = ("layers", "positions", "heads", "neurons", "keys")
+        selection.refuse_unknown("a capture", unknown, known)
+        site, found = selection.named(site, layers)
         what = f"a capture of {site}"
         units = selection.units(what, site, heads, neurons, 1)
         chosen = None if keys is None else selection.keys(what, site, keys, 1)
         return cls(
             site=site,
-            layers=None if found is None else tuple(np.asarray(found).tolist()),
+            layers=None if found is None else as_integers(found, f"layers of {what}"),
             positions=None
             if positions is None
             else selection.indices(f"positions of {what}", positions, rank=2),
@@ -158,7 +168,8 @@ class Where(TypedDict, total=False):
     Indices are arrays: other values, same compiled program.
     """
 
-    # One per slot of what is given; every layer where they are left out.
+    # One per slot of what is given. Left out, they are all layers: one slot serves
+    # every layer, as many slots as the model has layers serve one each.
     layers: Indices | None
     # [selected], or [row, selected] where rows differ: see `last` and `from_end`.
     positions: Indices | None
@@ -176,8 +187,9 @@ def patch(site: Site | str, source: ArrayLike, **where: Unpack[Where]) -> Edit:
     """Returns the edit that replaces a site by `source` (where `weight` is 1).
 
     The source is a number or an activation as a capture returns it, `[layer, row,
-    *site axes]`: layers and positions are those selected, heads and neurons all. One
-    layer's source without `layers` goes into every layer.
+    *site axes]`: layers and positions are those selected, heads and neurons all.
+    Without `layers`, one layer's source goes into every layer, and that of all layers
+    into each its own.
     """
     return _edit(Kind.INTERPOLATE, site, source, **where)
 
@@ -208,11 +220,21 @@ def apply(
             given as `Argument(values)` with axes `[slot, row, …]`.
     """
     check_function(function)
-    edit = _edit(Kind.APPLY, site, 0.0, **where)
+    name = f"an argument of {getattr(function, '__name__', function)}"
     wrapped = tuple(
-        a if isinstance(a, Argument) else Argument(jnp.asarray(a)[None, None])
+        Argument(as_array(a.values, name, "give an array [slot, row, …]"))
+        if isinstance(a, Argument)
+        else Argument(as_array(a, name)[None, None])
         for a in arguments
     )
+    for values in (argument.values for argument in wrapped):
+        if values.ndim < 2:
+            raise ValueError(
+                f"{name} has shape {values.shape}; as an Argument it has axes [slot, "
+                "row, …], each of which may be 1."
+            )
+    slots = max((len(argument.values) for argument in wrapped), default=1)
+    edit = _edit(Kind.APPLY, site, 0.0, own_slots=slots, **where)
     return dataclasses.replace(edit, function=function, arguments=wrapped)
 
 
@@ -227,14 +249,23 @@ def _edit(
     neurons: Indices | None = None,
     keys: Indices | None = None,
     weight: ArrayLike = 1.0,
+    own_slots: int = 1,
     **unknown: Any,
 ) -> Edit:
-    if unknown:
-        raise ValueError(selection.not_a_selector(unknown, Where.__annotations__))
+    """`own_slots` are those of arguments that are added later."""
+    selection.refuse_unknown("an edit", unknown, Where.__annotations__)
     site, layers = selection.resolve(site, layers)
-    slots, what = 1 if layers is None else layers.size, f"an edit of {site}"
+    what = f"an edit of {site}"
     if positions is not None:
         positions = selection.indices(f"positions of {what}", positions, rank=2)
+    weights = _with_slots(f"weight of {what}", weight, site)
+    values = _with_slots(f"value of {what}", value, site)
+    if layers is not None:
+        slots = layers.size
+    elif site.per_layer:
+        slots = max(len(weights), len(values), own_slots)
+    else:
+        slots = 1
     if keys is not None:
         keys = selection.keys(what, site, keys, slots)
     return Edit(
@@ -244,15 +275,14 @@ def _edit(
         positions=positions,
         units=selection.units(what, site, heads, neurons, slots),
         keys=keys,
-        weight=_per_slot("weight", weight, site, slots),
-        value=_per_slot("value", value, site, slots),
+        weight=_over_slots(f"weight of {what}", weights, slots),
+        value=_over_slots(f"value of {what}", values, slots),
     )
 
 
-def _per_slot(name: str, numbers: ArrayLike, site: Site, slots: int) -> Array:
+def _with_slots(what: str, numbers: ArrayLike, site: Site) -> Array:
     """`[slot, row, *site axes]` from a number or an array."""
-    array = jnp.asarray(numbers)
-    what, rank = f"{name} of an edit of {site}", 2 + len(site.axes)
+    array, rank = as_array(numbers, what), 2 + len(site.axes)
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise ValueError(f"{what} has complex numbers; activations are real.")
     if not site.per_layer and array.ndim == rank - 1:
@@ -262,12 +292,15 @@ def _per_slot(name: str, numbers: ArrayLike, site: Site, slots: int) -> Array:
             f"{what} has shape {array.shape}; give a number "
             f"or an array with axes {('slot', 'row', *site.axes)}, any of size 1."
         )
-    if array.ndim and array.shape[0] not in (1, slots):
+    return array.astype(float).reshape((1,) * (rank - array.ndim) + array.shape)
+
+
+def _over_slots(what: str, array: Array, slots: int) -> Array:
+    if array.shape[0] not in (1, slots):
         raise ValueError(
             f"{what} has {array.shape[0]} slots for {slots} layers; name one layer per "
-            "slot (layers=range(n) for all), or give a single slot."
+            "slot, leave the layers out for all of them, or give a single slot."
         )
-    array = array.astype(float).reshape((1,) * (rank - array.ndim) + array.shape)
     return jnp.broadcast_to(array, (slots, *array.shape[1:]))
 
 

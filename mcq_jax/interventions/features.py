@@ -9,11 +9,13 @@ import dataclasses
 from typing import Unpack
 
 import jax
-import jax.core
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from mcq_jax.interventions.edits import Edit, Where, apply
+from mcq_jax.arguments import as_array, check_kind
+from mcq_jax.interventions import selection
+from mcq_jax.interventions.edits import Edit, Where, apply, is_concrete
 from mcq_jax.interventions.projections import check_directions
 from mcq_jax.interventions.selection import Indices
 from mcq_jax.interventions.sites import Site
@@ -37,6 +39,13 @@ class Dictionary:
     def activations(
         self, x: Float[Array, "*position width"]
     ) -> Float[Array, "*position feature"]:
+        _check_shapes(self)
+        x, width = as_array(x, "an activation"), len(self.decoder_bias)
+        if not x.ndim or x.shape[-1] != width:
+            raise ValueError(
+                f"an activation has shape {x.shape}, and the dictionary reads a width "
+                f"of {width}; give [position, width]."
+            )
         arguments = (self.encoder, self.encoder_bias, self.decoder_bias, self.threshold)
         return feature_activations(x, *arguments)
 
@@ -51,7 +60,7 @@ def set_features(
     """Returns the edit that gives features `[selected]` the activation `target`."""
     check_directions(site)
     arguments = _of(dictionary, features)
-    target = jnp.broadcast_to(jnp.asarray(target, float), arguments[1].shape)
+    target = _by_feature(target, arguments[1].shape, "target")
     return apply(site, with_features_set, *arguments, target, **where)
 
 
@@ -65,7 +74,7 @@ def scale_features(
     """Returns the edit that multiplies features `[selected]` by `factor`."""
     check_directions(site)
     arguments = _of(dictionary, features)
-    factor = jnp.broadcast_to(jnp.asarray(factor, float), arguments[1].shape)
+    factor = _by_feature(factor, arguments[1].shape, "factor")
     return apply(site, with_features_scaled, *arguments, factor, **where)
 
 
@@ -95,13 +104,14 @@ def with_features_scaled(x: Array, *arguments: Array) -> Array:
 
 def _of(dictionary: Dictionary, features: Indices) -> tuple[Array, ...]:
     """The chosen features' share of the dictionary; only these are computed."""
-    chosen = jnp.atleast_1d(jnp.asarray(features))
+    check_kind(dictionary, Dictionary, "a dictionary", "give a `Dictionary`")
+    _check_shapes(dictionary)
+    chosen = selection.indices("features", features, 1)
     count = dictionary.decoder.shape[0]
-    is_known = not isinstance(chosen, jax.core.Tracer)
-    if is_known and not (chosen.size and 0 <= chosen.min() and chosen.max() < count):
+    if is_concrete(chosen) and not (0 <= chosen.min() and chosen.max() < count):
         raise ValueError(
-            f"features {chosen.tolist()} of a dictionary with {count}; name at least "
-            f"one, from 0 to {count - 1}."
+            f"features {chosen.tolist()} of a dictionary with {count}; name some of 0 "
+            f"to {count - 1}."
         )
     return (
         dictionary.encoder[:, chosen],
@@ -110,3 +120,41 @@ def _of(dictionary: Dictionary, features: Indices) -> tuple[Array, ...]:
         dictionary.threshold[chosen],
         dictionary.decoder[chosen],
     )
+
+
+def _check_shapes(dictionary: Dictionary) -> None:
+    """Raises ValueError for matrices that belong together no more than a transpose."""
+    for name in ("decoder", "encoder", "encoder_bias", "decoder_bias", "threshold"):
+        what = f"{name} of a dictionary"
+        check_kind(
+            getattr(dictionary, name), (jax.Array, np.ndarray), what, "give an array"
+        )
+    if dictionary.decoder.ndim != 2:
+        raise ValueError(
+            f"decoder of a dictionary has shape {dictionary.decoder.shape}; give "
+            "[feature, width]."
+        )
+    features, width = dictionary.decoder.shape
+    expected = {
+        "encoder": (width, features),
+        "encoder_bias": (features,),
+        "decoder_bias": (width,),
+        "threshold": (features,),
+    }
+    for name, shape in expected.items():
+        found = jnp.shape(getattr(dictionary, name))
+        if found != shape:
+            raise ValueError(
+                f"{name} of a dictionary has shape {found} beside a decoder [feature, "
+                f"width] of {(features, width)}; give {shape}."
+            )
+
+
+def _by_feature(given: ArrayLike, shape: tuple[int, ...], name: str) -> Array:
+    array = as_array(given, name).astype(float)
+    if array.shape not in ((), (1,), shape):
+        raise ValueError(
+            f"{name} has shape {array.shape} for {shape[0]} features; give a number, "
+            "or one for each."
+        )
+    return jnp.broadcast_to(array, shape)

@@ -3,6 +3,8 @@
 import dataclasses
 import re
 
+from mcq_jax.arguments import as_integer, check_kind
+
 
 @dataclasses.dataclass(frozen=True)
 class Node:
@@ -28,6 +30,7 @@ class Node:
 
     @classmethod
     def parse(cls, name: str) -> "Node":
+        check_kind(name, str, "a node's name", "write L3H2 or L3MLP")
         match = re.fullmatch(r"L(\d+)(?:H(\d+)|MLP)", name)
         if not match:
             raise ValueError(f"no node is called {name!r}; write L3H2 or L3MLP.")
@@ -46,6 +49,7 @@ class Node:
 
 def all_nodes(layers: int, heads: int) -> tuple[Node, ...]:
     """Every node of a model, in the order of a flattened `[layer, node]` array."""
+    layers, heads = as_integer(layers, "layers"), as_integer(heads, "heads")
     return tuple(
         Node.at(layer, column, heads)
         for layer in range(layers)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from mcq_jax.arguments import as_array
 from mcq_jax.interventions import selection
 from mcq_jax.interventions.edits import Edit, Where, apply
 from mcq_jax.interventions.sites import Site
@@ -49,7 +50,7 @@ def project_out(
 
 def check_directions(site: Site | str) -> None:
     """Refuses the one site whose activations have no parts along directions."""
-    if selection.resolve(site, None)[0] is Site.SCORES:
+    if selection.named(site)[0] is Site.SCORES:
         raise ValueError(
             f"a direction of {Site.SCORES}: scores of keys to come are -inf, which has "
             f"no part along any direction; change {Site.PATTERN}, or queries and keys."
@@ -63,9 +64,11 @@ def orthonormal(basis: ArrayLike) -> Float[Array, "*axes vector width"]:
     left lies in the span of those before it. So the rank may be traced, and dependent
     vectors (such as centred class means) bring no direction of their own.
     """
-    vectors = jnp.asarray(basis, float)
-    if vectors.ndim < 2:
-        raise ValueError(f"a basis of shape {vectors.shape}; give [vector, width].")
+    vectors = as_array(basis, "a basis", "give vectors [vector, width]").astype(float)
+    if vectors.ndim < 2 or not vectors.size:
+        raise ValueError(
+            f"a basis of shape {vectors.shape}; give [vector, width], one or more."
+        )
     one = vectors.ndim == 2
     flat = vectors.reshape(-1, *vectors.shape[-2:])
     found = jax.vmap(_gram_schmidt)(flat)

@@ -17,8 +17,10 @@ import safetensors
 from jaxtyping import Array
 from safetensors.numpy import save_file
 
+from mcq_jax.arguments import as_json, as_path, check_kind
 from mcq_jax.interventions import features, projections
 from mcq_jax.interventions.edits import Argument, Edit, Kind, is_concrete
+from mcq_jax.interventions.lists import as_edits
 from mcq_jax.interventions.sites import Site
 
 FORMAT, VERSION = "mcq_jax.edits", 1
@@ -50,13 +52,17 @@ class EditSet:
 
 def save_edits(
     path: str | pathlib.Path,
-    edits: Sequence[Edit],
+    edits: Edit | Sequence[Edit],
     *,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes edits, in their order, to a `.safetensors` file."""
+    path, provenance = as_path(path, "a file's path"), provenance or {}
+    check_kind(provenance, Mapping, "provenance", "give a dict")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path} in a folder that is not there; make it first.")
     described, tensors = [], {}
-    for index, edit in enumerate(edits):
+    for index, edit in enumerate(as_edits(edits)):
         arrays = _arrays(edit)
         if not is_concrete(*arrays.values()):
             raise ValueError(
@@ -78,13 +84,15 @@ def save_edits(
         "format": FORMAT,
         "version": VERSION,
         "edits": described,
-        "provenance": dict(provenance or {}),
+        "provenance": dict(provenance),
     }
-    save_file(tensors, path, metadata={FORMAT: json.dumps(header)})
+    save_file(tensors, path, metadata={FORMAT: as_json(header, "provenance")})
 
 
 def load_edits(
-    path: str | pathlib.Path, *, functions: Sequence[Callable[..., Array]] = ()
+    path: str | pathlib.Path,
+    *,
+    functions: Callable[..., Array] | Sequence[Callable[..., Array]] = (),
 ) -> EditSet:
     """Reads what `save_edits` wrote.
 
@@ -92,7 +100,8 @@ def load_edits(
         functions: the users' functions that edits of the file may call; those of this
             package are known.
     """
-    header, tensors = _read(path)
+    header, tensors = _read(as_path(path, "a file's path"))
+    functions = (functions,) if callable(functions) else functions or ()
     known = {_name(function): function for function in (*_BUILT_IN, *functions)}
     edits = [
         _edit(path, index, words, tensors, known)

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Int
 
+from mcq_jax.arguments import as_whole_numbers, described
 from mcq_jax.interventions.sites import Site
 
+# The forms that index arrays have, by their number of axes.
+_FORMS = ("[selected]", "[row, selected]", "[slot, row, selected]")
 # Whole numbers as people write them: one, a list, lists by row or slot, an array.
 Indices = (
     ArrayLike
@@ -20,25 +23,28 @@ Indices = (
 def resolve(
     site: Site | str, layers: Indices | None
 ) -> tuple[Site, Int[Array, " slot"] | None]:
-    """Returns a site and the layers; a name such as TransformerLens's holds both.
+    """Returns a site and the layers as an array; None are all of them."""
+    site, layers = named(site, layers)
+    if layers is None:
+        return site, None
+    return site, indices(f"layers of an edit of {site}", layers, 1, may_be_empty=True)
 
-    No layers are None: all of them.
-    """
-    named = None
+
+def named(
+    site: Site | str, layers: Indices | None = None
+) -> tuple[Site, Indices | None]:
+    """Returns a site and the layers; a name such as TransformerLens's holds both."""
+    layer = None
     if isinstance(site, str):
-        name, (site, named) = site, Site.parse(site)
-        if named is not None and layers is not None:
+        name, (site, layer) = site, Site.parse(site)
+        if layer is not None and layers is not None:
             raise ValueError(
-                f"{name!r} is in layer {named} already, and layers are {layers}; say "
+                f"{name!r} is in layer {layer} already, and layers are {layers}; say "
                 "it once."
             )
     if not isinstance(site, Site):
-        raise ValueError(f"{site!r} as a site; give a Site, or a site's name.")
-    if layers is None:
-        if named is None:
-            return site, None
-        layers = (named,)
-    return site, indices(f"layers of an edit of {site}", layers, 1, may_be_empty=True)
+        raise ValueError(f"{described(site)} as a site; give a Site or a site's name.")
+    return site, layers if layer is None else (layer,)
 
 
 def units(
@@ -68,35 +74,33 @@ def keys(
     return _per_slot(f"keys of {what}", given, slots)
 
 
-def not_a_selector(unknown: Iterable[str], known: Iterable[str]) -> str:
-    """Says which argument there is none of, and which one may be meant."""
-    (name, *_), known = unknown, list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; is {near[0]}= meant?" if near else ""
-    return f"an edit has no {name}= (there are {', '.join(known)}){hint}"
+def refuse_unknown(what: str, unknown: Iterable[str], known: Iterable[str]) -> None:
+    """Raises ValueError for an argument that there is none of: `layer=`."""
+    known = list(known)
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; is {near[0]}= meant?" if near else ""
+        raise ValueError(f"{what} has no {name}= (there are {', '.join(known)}){hint}")
 
 
 def indices(
     what: str, given: Indices, rank: int, *, may_be_empty=False
 ) -> Int[Array, "..."]:
     """Returns whole numbers with `rank` axes; axes that are missing come first."""
-    array = jnp.asarray(given)
-    if array.size == 0:
-        if not may_be_empty:
-            raise ValueError(f"{what} are empty: it would change nothing. Name one.")
-    elif not jnp.issubdtype(array.dtype, jnp.integer):
-        is_mask = array.dtype == bool
-        hint = "that is a mask; give indices" if is_mask else "give whole numbers"
-        raise ValueError(f"{what} have type {array.dtype}; {hint}.")
-    array = array.astype(jnp.int32)
+    array = as_whole_numbers(given, what)
+    if array.size == 0 and not may_be_empty:
+        raise ValueError(f"{what} are empty: it would change nothing. Name one.")
+    if array.ndim > rank:
+        forms = " or ".join(_FORMS[:rank])
+        raise ValueError(f"{what} have shape {array.shape}; give {forms}.")
     return array.reshape((1,) * (rank - array.ndim) + array.shape)
 
 
 def _per_slot(what: str, given: Indices, slots: int) -> Array:
     array = indices(what, given, rank=3)
-    if array.ndim != 3 or array.shape[0] not in (1, slots):
+    if array.shape[0] not in (1, slots):
         raise ValueError(
-            f"{what} have shape {array.shape}; give [selected], [row, selected] or "
-            f"[slot, row, selected] with {slots} slots, one per layer."
+            f"{what} have shape {array.shape}; give {' or '.join(_FORMS)} with {slots} "
+            "slots, one per layer."
         )
     return jnp.broadcast_to(array, (slots, *array.shape[1:]))

@@ -2,6 +2,7 @@
 
 import enum
 
+from mcq_jax.arguments import check_kind
 from mcq_jax.interventions import aliases
 
 
@@ -91,6 +92,7 @@ class Site(enum.Enum):
         ("ATTNS"). `gated` says whether the model's feed-forward blocks are, for the one
         name (`hook_pre`) that depends on it.
         """
+        check_kind(name, str, "a site's name", "give text, or the Site itself")
         member, layer = aliases.resolve(name, list(cls.__members__), gated=gated)
         site = cls[member]
         if layer is not None and not site.per_layer:

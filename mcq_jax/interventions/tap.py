@@ -84,9 +84,10 @@ def slot_of(
     edit: Edit, layer: Int[Array, ""]
 ) -> tuple[Int[Array, ""], Bool[Array, ""]]:
     """Returns which slot of an edit is a layer's, and whether there is one."""
-    if edit.layers is None:
+    layers = edit.layer_of_slot
+    if layers is None:
         return jnp.int32(0), jnp.array(True)
-    here = edit.layers == layer
+    here = jnp.asarray(layers) == layer
     return jnp.argmax(here), here.any()
 
 

@@ -35,8 +35,8 @@ def describe(edit: Edit) -> str:
 
 def _places(edit: Edit):
     if edit.site.per_layer:
-        every = edit.layers is None
-        yield " of every layer" if every else f" of {_listed('layer', edit.layers)}"
+        every = " of every layer" if edit.slots == 1 else " of each layer"
+        yield every if edit.layers is None else f" of {_listed('layer', edit.layers)}"
     if edit.units is not None:
         assert edit.site.unit is not None
         kv = "kv " if edit.site.unit == "head" and len(edit.site.unit_axes) == 1 else ""

@@ -2,6 +2,13 @@
 
 import dataclasses
 import enum
+import functools
+import numbers
+import types
+import typing
+from typing import Any
+
+from mcq_jax.arguments import check_kind, described
 
 
 class Norm(enum.Enum):
@@ -124,10 +131,21 @@ class ModelConfig:
     logit_cap: float | None = None
 
     def __post_init__(self):
-        sizes = ("layers", "width", "kv_heads", "group", "head_width", "vocabulary")
-        for name in sizes:
+        for name, kind in _kinds().items():
+            value = getattr(self, name)
+            if not _fits(value, kind):
+                raise ValueError(
+                    f"{name} is {described(value)}; give {_in_words(kind)}."
+                )
+        for name in _SIZES:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1.")
+        for name in ("rope_base", "rope_factor", "windowed_rope_base"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}; give a number above 0.")
+        if not self.norm_epsilon >= 0:
+            raise ValueError(f"norm_epsilon is {self.norm_epsilon}; give 0 or more.")
         if self.rotary_width % 2 or not 0 <= self.rotary_width <= self.head_width:
             raise ValueError(
                 f"rotary_width is {self.rotary_width}; give an even number between 0 "
@@ -170,3 +188,42 @@ class ModelConfig:
     def nodes(self) -> int:
         """Nodes of a layer: its query heads and its feed-forward block."""
         return self.heads + 1
+
+
+_SIZES = (
+    "layers", "width", "kv_heads", "group", "head_width", "neurons", "vocabulary",
+    "context",
+)  # fmt: skip
+
+
+def check_config(config: Any) -> None:
+    """Raises ValueError for what is no config."""
+    check_kind(config, ModelConfig, "config", "`load(path).config` is one")
+
+
+@functools.cache
+def _kinds() -> dict[str, Any]:
+    return typing.get_type_hints(ModelConfig)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a field's value is what the field is annotated as."""
+    if isinstance(kind, types.UnionType):
+        return any(_fits(value, one) for one in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_fits(one, int) for one in value)
+    if kind in (int, float):
+        number = numbers.Integral if kind is int else numbers.Real
+        return isinstance(value, number) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _in_words(kind: Any) -> str:
+    if isinstance(kind, types.UnionType):
+        return " or ".join(map(_in_words, typing.get_args(kind)))
+    if typing.get_origin(kind) is tuple:
+        return "a tuple of whole numbers"
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return f"one of {', '.join(map(str, kind))}"
+    words = {int: "a whole number", float: "a number", bool: "True or False"}
+    return words.get(kind, "None")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
 
-from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.config import ModelConfig, check_config
 from mcq_jax.model.positions import distinct_rotations
 
 
@@ -24,6 +24,7 @@ class LayerConstants(NamedTuple):
 
 def layer_constants(config: ModelConfig) -> LayerConstants:
     """Returns the constants of all layers, stacked `[layer, …]`."""
+    check_config(config)
     return LayerConstants(
         layer=np.arange(config.layers, dtype=np.int32),
         rotation=distinct_rotations(config)[1],

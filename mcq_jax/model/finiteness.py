@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float
 from mcq_jax import axes, sharding
 from mcq_jax.interventions import Capture, Site
 from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.inputs import as_tokens, check_model
 from mcq_jax.model.parameters import Parameters
 from mcq_jax.model.presence import sites_of
 from mcq_jax.model.run import run_embed, run_layers, run_unembed
@@ -56,6 +57,8 @@ def first_nonfinite(
 
     Layers run one by one: the activations of one are in memory at a time.
     """
+    check_model(parameters, config)
+    tokens = as_tokens(tokens)
     for layer, dtype, activations in _in_order(parameters, tokens, config):
         for site, activation in activations.items():
             found = _not_finite(activation, axis=1 + site.position_axis)

@@ -7,6 +7,7 @@ row, reading both; all steps are one compiled loop.
 
 import dataclasses
 import functools
+import numbers
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,11 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from mcq_jax.arguments import as_integer, as_integers, check_key, described
 from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Edit
+from mcq_jax.interventions.lists import as_edits
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
-from mcq_jax.model.inputs import as_edits, as_tokens
+from mcq_jax.model.inputs import as_lengths, as_tokens, check_model
 from mcq_jax.model.parameters import Parameters
 from mcq_jax.model.readers import check_readers, placed
 from mcq_jax.model.run import run_embed, run_layers, run_unembed
@@ -43,12 +46,12 @@ class Generated:
 
 def generate(
     parameters: Parameters,
-    tokens: Int[AnyArray, "row position"],
-    lengths: Int[AnyArray, " row"],
+    tokens: Int[AnyArray, "row position"] | Sequence[Sequence[int]],
+    lengths: Int[AnyArray, " row"] | Sequence[int],
     *,
     config: ModelConfig,
     steps: int,
-    edits: Sequence[Edit] = (),
+    edits: Edit | Sequence[Edit] = (),
     key: Array | None = None,
     temperature: float = 0.0,
     stop_ids: Sequence[int] = (),
@@ -69,8 +72,10 @@ def generate(
         temperature: of sampling; 0 takes the likeliest token.
         stop_ids: tokens that end a row; the loop ends when every row has.
     """
-    edits = as_edits(edits)
-    tokens, lengths = jnp.asarray(as_tokens(tokens)), jnp.asarray(lengths)
+    check_model(parameters, config)
+    edits, tokens = as_edits(edits), jnp.asarray(as_tokens(tokens))
+    lengths, steps = as_lengths(lengths, len(tokens)), as_integer(steps, "steps")
+    stop_ids = as_integers(stop_ids, "stop_ids")
     _check_prompts(tokens, lengths, steps, config)
     _check_choice(key, temperature, stop_ids, config)
     _check_edits(edits, tokens.shape, steps, config)
@@ -83,7 +88,7 @@ def generate(
         *choice,
         config=config,
         steps=steps,
-        stop_ids=tuple(stop_ids),
+        stop_ids=stop_ids,
         keep_logits=keep_logits,
     )
 
@@ -281,11 +286,6 @@ def _over_columns(edit: Edit, columns: int) -> Edit:
 
 def _check_prompts(tokens, lengths, steps: int, config: ModelConfig) -> None:
     check_inputs(tokens, (), (), config)
-    if lengths.shape != tokens.shape[:1]:
-        raise ValueError(
-            f"lengths have shape {lengths.shape} for tokens {tokens.shape}; give one "
-            "per row."
-        )
     if steps < 1:
         raise ValueError(f"{steps} steps; give at least 1.")
     if isinstance(lengths, jax.core.Tracer):
@@ -304,13 +304,17 @@ def _check_prompts(tokens, lengths, steps: int, config: ModelConfig) -> None:
 
 
 def _check_choice(key, temperature: float, stop_ids, config: ModelConfig) -> None:
-    if temperature < 0:
-        raise ValueError(f"temperature is {temperature}; give 0 (greedy) or more.")
+    if not isinstance(temperature, numbers.Real) or not temperature >= 0:
+        raise ValueError(
+            f"temperature is {described(temperature)}; give 0 (greedy) or more."
+        )
     if temperature > 0 and key is None:
         raise ValueError(
             f"temperature is {temperature} without a key; give one (jax.random.key), "
             "or temperature 0."
         )
+    if key is not None:
+        check_key(key)
     bad = [token for token in stop_ids if not 0 <= token < config.vocabulary]
     if bad:
         raise ValueError(

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from mcq_jax.arguments import as_integer, as_integers, check_key
 from mcq_jax.model import transformer
-from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.config import ModelConfig, check_config
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.positions import places_of
 
@@ -38,7 +39,7 @@ class Parameters(NamedTuple):
 
     def of_layer(self, layer: int) -> "Parameters":
         """The same with one layer only, cut out of its segment."""
-        start = 0
+        layer, start = as_integer(layer, "a layer"), 0
         for group in self.layers:
             size = jax.tree.leaves(group)[0].shape[0]
             if 0 <= layer < start + size:
@@ -57,6 +58,7 @@ def segment_sizes(config: ModelConfig) -> tuple[int, ...]:
     A scan on CPU copies each layer's weights out of the stack; on accelerators it
     saves compile time and keeps shards together.
     """
+    check_config(config)
     if jax.default_backend() == "cpu":
         return (1,) * config.layers
     return (config.layers,)
@@ -64,7 +66,8 @@ def segment_sizes(config: ModelConfig) -> tuple[int, ...]:
 
 def stack_layers(layers: Sequence[Group], sizes: Sequence[int]) -> tuple[Group, ...]:
     """Returns single layers (no layer axis) as segments of the given sizes."""
-    if sum(sizes) != len(layers):
+    sizes = as_integers(sizes, "sizes")
+    if sum(sizes) != len(layers) or min(sizes) < 1:
         raise ValueError(
             f"segments of {tuple(sizes)} layers for {len(layers)} layers; the sizes "
             "must add up to the number of layers."
@@ -77,12 +80,17 @@ def stack_layers(layers: Sequence[Group], sizes: Sequence[int]) -> tuple[Group, 
     return tuple(segments)
 
 
-@functools.lru_cache
 def parameter_shapes(config: ModelConfig) -> Parameters:
     """Returns the shapes that a model needs, with one unstacked layer in `layers`.
 
     Traced once per config, and shared: treat it as read-only.
     """
+    check_config(config)
+    return _shapes(config)
+
+
+@functools.lru_cache
+def _shapes(config: ModelConfig) -> Parameters:
     return jax.eval_shape(lambda key: _initialise(config, key, 1), jax.random.key(0))
 
 
@@ -90,6 +98,8 @@ def initialise(
     config: ModelConfig, key: Array, *, sizes: Sequence[int] | None = None
 ) -> Parameters:
     """Returns random weights (for tests and shape studies, not for training)."""
+    check_config(config)
+    check_key(key)
     draw = jax.jit(_initialise, static_argnums=(0, 2))
     parameters = draw(config, key, config.layers)
     sizes = segment_sizes(config) if sizes is None else sizes

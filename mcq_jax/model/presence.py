@@ -1,11 +1,12 @@
 """Which sites a model has: some exist only where their family's part does."""
 
 from mcq_jax.interventions import Site
-from mcq_jax.model.config import ModelConfig, QueryKeyNorm
+from mcq_jax.model.config import ModelConfig, QueryKeyNorm, check_config
 
 
 def sites_of(config: ModelConfig) -> tuple[Site, ...]:
     """Returns the sites of a model, in forward order."""
+    check_config(config)
     return tuple(site for site in Site if why_absent(site, config) is None)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Int
 
 from mcq_jax import axes
+from mcq_jax.arguments import as_array, check_kind
 from mcq_jax.interventions import Edit, Site, Tap
 from mcq_jax.interventions.tap import slot_of
 from mcq_jax.model.blocks import Block
@@ -36,12 +37,15 @@ def read_by(edit: Edit, readers: ArrayLike) -> Edit:
         readers: bool `[query position, kv_head, group]`, with slot and row in front if
             wanted; any axis may have size 1. Queries behind its end do not read.
     """
+    check_kind(
+        edit, Edit, "an edit that only some read", "`patch` and its kin make one"
+    )
     if edit.site not in READ_SITES:
         raise ValueError(
             f"an edit of {edit.site} for some readers; only keys and values are read "
             f"by others: {READ_SITES}."
         )
-    readers = jnp.asarray(readers, bool)
+    readers = as_array(readers, "readers", "give truth values").astype(bool)
     if readers.ndim not in (3, 5):
         raise ValueError(
             f"readers have shape {readers.shape}; give [query position, kv_head, "
@@ -169,20 +173,18 @@ def _check_disjoint(first: Edit, second: Edit) -> None:
     arrays = (first.layers, first.readers, second.layers, second.readers)
     if any(isinstance(array, jax.core.Tracer) for array in arrays):
         return
+    layers, others = first.layer_of_slot, second.layer_of_slot
     same_layer = np.ones((first.slots, second.slots), bool)
-    if first.layers is not None and second.layers is not None:
-        same_layer = np.asarray(first.layers)[:, None] == np.asarray(second.layers)
+    if layers is not None and others is not None:
+        same_layer = np.asarray(layers)[:, None] == np.asarray(others)
     both = np.asarray(first.readers)[:, None] & np.asarray(second.readers)
     shared = both.any(axis=(2, 3, 4, 5)) & same_layer
     if shared.any():
-        named = first if second.layers is None else second
-        layers = "every layer"
-        if named.layers is not None:
-            axis = 0 if named is second else 1
-            layers = (
-                f"layers {np.asarray(named.layers)[shared.any(axis=axis)].tolist()}"
-            )
+        named, axis = (layers, 1) if others is None else (others, 0)
+        where = "every layer"
+        if named is not None:
+            where = f"layers {np.asarray(named)[shared.any(axis=axis)].tolist()}"
         raise ValueError(
             f"edits of {first.site} and {second.site} name the same readers in "
-            f"{layers}; let one edit decide what a query reads."
+            f"{where}; let one edit decide what a query reads."
         )

@@ -17,18 +17,13 @@ from jaxtyping import Array, Float, Int
 from mcq_jax import axes, sharding
 from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Edit, Site
+from mcq_jax.interventions.lists import Wish, as_captures, as_edits
 from mcq_jax.interventions.rows import NO_ROWS, row_axes
 from mcq_jax.model import transformer
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import LayerConstants, layer_constants
-from mcq_jax.model.inputs import (
-    Wish,
-    as_captures,
-    as_edits,
-    as_tokens,
-    check_parameters,
-)
+from mcq_jax.model.inputs import as_tokens, check_model
 from mcq_jax.model.parameters import Group, Parameters
 from mcq_jax.model.positions import Places, places_of
 from mcq_jax.model.readers import check_readers
@@ -79,7 +74,7 @@ def forward(
     """
     edits, wishes = as_edits(edits), as_captures(capture)
     tokens = as_tokens(tokens)
-    check_parameters(parameters)
+    check_model(parameters, config)
     check_inputs(tokens, edits, wishes, config)
     check_readers(edits, tokens.shape, config)
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)

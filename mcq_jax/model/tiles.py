@@ -16,7 +16,8 @@ from mcq_jax import axes
 from mcq_jax.interventions import Site, Tap
 from mcq_jax.model.blocks import Block
 
-# Shorter stretches leave out more, and take longer to compile: at most so many.
+# Queries of the shortest tile, and the most tiles of a sequence: short tiles compute
+# fewer scores of keys to come, and each tile has a product of its own to compile.
 _SHORTEST, _MOST = 64, 8
 # What keys of the future have, as long as no edit has changed it.
 _UNSEEN = {Site.SCORES: -jnp.inf, Site.PATTERN: 0.0}

@@ -13,6 +13,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import checkify
+from jaxtyping import Array
 
 from mcq_jax.interventions import Capture, Edit, Kind, Site, check_conflicts
 from mcq_jax.interventions.conflicts import selected_weight
@@ -36,7 +37,6 @@ def check_wishes(
     config: ModelConfig,
 ) -> None:
     """The same for edits and captures alone, of a run of `[row, position]` tokens."""
-    _check_types(edits, capture)
     for edit in edits:
         check_edit(edit, shape, config)
         check_places_once(edit)
@@ -54,11 +54,21 @@ def check_edit(edit: Edit, shape: tuple[int, int], config: ModelConfig) -> None:
     if edit.layers is not None:
         _check_range(f"layers of {what}", edit.layers, layers, "the model")
         _check_once(f"layers of {what}", edit.layers)
+    elif edit.slots not in (1, layers):
+        raise ValueError(
+            f"{what} holds the values of {edit.slots} layers, and the model has "
+            f"{layers}; name the layers that they belong to (layers=[…])."
+        )
     for name, indices, size in _selections(edit, sizes):
         _check_rows(f"{name} of {what}", indices.shape[1], shape[0])
         _check_range(f"{name} of {what}", indices, size, f"{edit.site}")
     for argument in edit.arguments:
         _check_rows(f"an argument of {what}", argument.values.shape[1], shape[0])
+        if argument.values.shape[0] not in (1, edit.slots):
+            raise ValueError(
+                f"an argument of {what} has {argument.values.shape[0]} slots, and the "
+                f"edit {edit.slots}; give one per layer, or one for all."
+            )
     _check_numbers(what, edit, sizes)
 
 
@@ -69,7 +79,8 @@ def check_traced(
 
     Call it inside a function that is transformed by `checkify.checkify`; its error is
     thrown when the program has run. Positions, layers, heads, neurons and keys must be
-    in range, and values not NaN where the weight is not 0 (selected or not).
+    in range, positions not named twice with two values, and values not NaN where the
+    weight is not 0 (selected or not).
     """
     for edit in edits:
         check_edit(edit, shape, config)
@@ -84,19 +95,12 @@ def check_traced(
             inside = ((indices >= 0) & (indices < size)).all()
             message = f"{name} of {what} are not all from 0 to {size - 1}"
             checkify.check(inside, message)
+        if edit.positions is not None:
+            message = f"positions of {what} name one more than once, with two values"
+            checkify.check(~_two_values(edit), message)
         selected = jnp.where(edit.weight != 0, edit.value, 0)
         message = f"{what} has NaN in what it selects of its value"
         checkify.check(~jnp.isnan(selected).any(), message)
-
-
-def _check_types(edits: Sequence[Edit], capture: Sequence[Capture]) -> None:
-    for what, things, kind, hint in (
-        ("an edit", edits, Edit, "`patch` and its kin make them; unpack several by *"),
-        ("a capture", capture, Capture, "or a Site; Site.parse reads names"),
-    ):
-        wrong = [thing for thing in things if not isinstance(thing, kind)]
-        if wrong:
-            raise ValueError(f"{wrong[0]!r} as {what}; give {kind.__name__}s ({hint}).")
 
 
 def _sizes(shape: tuple[int, int], config: ModelConfig) -> dict[str, int]:
@@ -115,12 +119,6 @@ def _sizes(shape: tuple[int, int], config: ModelConfig) -> dict[str, int]:
 
 
 def _check_tokens(tokens, config: ModelConfig) -> None:
-    if tokens.ndim != 2:
-        raise ValueError(
-            f"tokens have shape {tokens.shape}; give [row, position], right-padded."
-        )
-    if not jnp.issubdtype(tokens.dtype, jnp.integer):
-        raise ValueError(f"tokens have type {tokens.dtype}; give whole numbers.")
     if tokens.shape[1] > config.context:
         raise ValueError(
             f"sequences of {tokens.shape[1]} tokens for a context of "
@@ -198,8 +196,26 @@ def _says_the_same(edit: Edit) -> bool:
     return True
 
 
+def _two_values(edit: Edit) -> Array:
+    """Whether an edit has two values for one position; as above, but traced."""
+    positions = jnp.asarray(edit.positions)
+    first = (positions[:, :, None] == positions[:, None, :]).argmax(-1)
+    if edit.kind is not Kind.INTERPOLATE:
+        return (first != jnp.arange(first.shape[1])).any()
+    differ = jnp.array(False)
+    for array in (edit.weight, edit.value):
+        here = jnp.moveaxis(array, 2 + edit.site.position_axis, 2)
+        if here.shape[2] > 1:
+            index = first.reshape(1, *first.shape, *(1,) * (here.ndim - 3))
+            there = jnp.take_along_axis(here, index, axis=2)
+            differ |= ((here != there) & ~(jnp.isnan(here) & jnp.isnan(there))).any()
+    return differ
+
+
 def _check_numbers(what: str, edit: Edit, sizes: dict[str, int]) -> None:
     """A NaN that is selected would spread to every later number."""
+    if is_concrete(edit.weight) and np.isnan(np.asarray(edit.weight)).any():
+        raise ValueError(f"{what} has NaN in its weight; give numbers.")
     if edit.kind is Kind.APPLY or not is_concrete(edit.value, edit.weight):
         return
     bad = np.isnan(np.asarray(edit.value))

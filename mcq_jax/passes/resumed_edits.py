@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Edit, Kind, Site
 from mcq_jax.interventions.edits import is_concrete
+from mcq_jax.interventions.lists import Wish, as_captures, as_edits
 from mcq_jax.interventions.rows import NO_ROWS, row_axes
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
@@ -49,12 +50,12 @@ class EditedRows:
 def resume_edited(
     parameters: Parameters,
     start: Prefill,
-    edits: Sequence[Edit] = (),
+    edits: Edit | Sequence[Edit] = (),
     *,
     of: Int[AnyArray, " row"],
     config: ModelConfig,
     first_layer: int = 0,
-    capture: Sequence[Capture | Site] = (),
+    capture: Wish | Sequence[Wish] = (),
 ) -> EditedRows:
     """Runs rows on under edits, as `forward` would run them whole.
 
@@ -72,8 +73,7 @@ def resume_edited(
     Raises:
         ValueError: for what lies before the suffix, or behind the prompt's end.
     """
-    edits = tuple(edits)
-    wishes = tuple(Capture(site=c) if isinstance(c, Site) else c for c in capture)
+    edits, wishes = as_edits(edits), as_captures(capture)
     of = np.asarray(of, np.int32)
     before_all = 0 if start.prefix is None else start.prefix.length
     keys = before_all + start.blocks[0].keys.shape[2]

@@ -41,7 +41,7 @@ class WithReruns:
     work: ChunkWork
     # The prompts with all of their tokens.
     whole: Sequence[TokenisedPrompt]
-    # How many of them the bank's passes run side by side.
+    # Prompts of one pass, where the bank is filled.
     prompts_at_once: int
 
     def __call__(self, chunk: Chunk) -> dict[str, np.ndarray]:

@@ -49,7 +49,7 @@ def test_the_name_before_the_activation_depends_on_the_model():
     name = "blocks.2.mlp.hook_pre"
     assert Site.parse(name, gated=True) == (Site.MLP_GATE, 2)
     assert Site.parse(name, gated=False) == (Site.MLP_PRE, 2)
-    with pytest.raises(ValueError, match="pass gated=config.gated"):
+    with pytest.raises(ValueError, match="give that Site.*gated=config.gated"):
         Site.parse(name)
 
 

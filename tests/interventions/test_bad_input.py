@@ -7,6 +7,8 @@ import pytest
 from jax.experimental import checkify
 
 from mcq_jax.interventions import Argument, Edit, Site, add, apply, patch, scale
+from mcq_jax.interventions.lists import as_captures, as_edits
+from mcq_jax.model.inputs import as_tokens
 from mcq_jax.model.validation import check_inputs, check_traced
 from tests import tiny
 from tests.interventions.test_kinds import bent
@@ -62,9 +64,9 @@ def test_nan_in_a_head_that_is_not_selected_is_no_error():
 def test_what_is_no_edit_or_capture_is_refused():
     edits = (patch(Site.Z, 0.0), patch(Site.K, 0.0))
     with pytest.raises(ValueError, match="as an edit; give Edits .*unpack several"):
-        check_inputs(TOKENS, [edits], (), CONFIG)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="'z' as a capture; give Captures"):
-        check_inputs(TOKENS, (), ["z"], CONFIG)  # pyright: ignore[reportArgumentType]
+        as_edits([edits])
+    with pytest.raises(ValueError, match="3 as a capture; give a Site"):
+        as_captures([3])  # pyright: ignore[reportArgumentType]
 
 
 def test_minus_infinity_is_a_score_like_any_other():
@@ -73,7 +75,7 @@ def test_minus_infinity_is_a_score_like_any_other():
 
 def test_tokens_are_whole_numbers():
     with pytest.raises(ValueError, match="tokens have type float32; give whole"):
-        check_inputs(jnp.zeros((1, 3)), (), (), CONFIG)
+        as_tokens(jnp.zeros((1, 3)))
 
 
 def _heads(*heads: int, **where) -> Edit:

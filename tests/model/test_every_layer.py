@@ -1,21 +1,28 @@
 """What is left out means all: an edit without layers is in every one of them."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mcq_jax.interventions import (
+    Argument,
+    Capture,
     Site,
     add,
     apply,
+    freeze,
     load_edits,
+    mean_ablate,
     patch,
     project_out,
     save_edits,
     scale,
     zero_ablate,
 )
+from mcq_jax.interventions.lists import as_captures, as_edits
 from mcq_jax.model import forward, generate
-from mcq_jax.model.inputs import as_captures, as_edits, as_tokens, check_parameters
+from mcq_jax.model.inputs import as_tokens, check_model
 from tests import tiny
 from tests.interventions.test_kinds import bent
 
@@ -66,10 +73,54 @@ def test_two_patches_of_every_layer_meet_where_one_names_it():
         _logits([zero_ablate(Site.Z), zero_ablate(Site.Z)])
 
 
-def test_a_source_of_several_layers_has_to_say_which():
-    source = np.zeros((2, 1, 1, 1, 1, 1))
-    with pytest.raises(ValueError, match="2 slots for 1 layers; name one layer"):
-        patch(Site.Z, source)
+@pytest.mark.parametrize("name", ["patch", "mean", "argument", "heads"])
+def test_one_slot_per_layer_needs_no_layers(name: str):
+    """What was captured in all layers goes back into each its own."""
+    seen = forward(PARAMETERS, TOKENS, config=CONFIG, capture=[Site.Z]).activations
+    source = seen[Site.Z][:, ::-1]  # the other row's
+    by_layer = np.arange(1.0, 1 + CONFIG.layers, dtype=np.float32)
+    build = {
+        "patch": lambda **where: patch(Site.Z, source, **where),
+        "mean": lambda **where: mean_ablate(Site.Z, source, heads=[3], **where),
+        "argument": lambda **where: apply(
+            Site.MLP_OUT,
+            bent,
+            Argument(jnp.ones((1, 1, CONFIG.width))),
+            Argument(jnp.asarray(by_layer).reshape(-1, 1)),
+            **where,
+        ),
+        "heads": lambda **where: patch(
+            Site.Z, source, heads=[[[0]], [[1]], [[2]]], **where
+        ),
+    }[name]
+    found, expected = build(), build(layers=EVERY)
+    assert "of each layer" in str(found) and found.layers is None
+    np.testing.assert_array_equal(_logits([found]), _logits([expected]))
+    # The law could fail: the first layer's in all of them is something else.
+    first = jax.tree.map(lambda a: a[:1], found)
+    assert np.abs(_logits(found) - _logits(first)).max() > 1e-5
+
+
+def test_slots_for_some_layers_have_to_say_which():
+    edit = patch(Site.Z, np.zeros((2, 1, 1, 1, 1, 1)))
+    with pytest.raises(ValueError, match="values of 2 layers, and the model has 3"):
+        _logits([edit])
+
+
+def test_a_capture_of_some_layers_is_not_frozen_as_the_first_ones():
+    wish = Capture.of(Site.Z, layers=[1, 2])
+    seen = forward(PARAMETERS, TOKENS, config=CONFIG, capture=[wish]).activations
+    with pytest.raises(ValueError, match="values of 2 layers, and the model has 3"):
+        _logits(freeze(seen))
+
+
+def test_patches_of_each_layer_meet_in_the_layer_that_both_claim():
+    weight = np.zeros((3, 1, 1, 1, 1, 1))
+    weight[1] = 1.0
+    each = patch(Site.Z, 0.0, weight=weight)
+    _logits([each, zero_ablate(Site.Z, layers=[0])])
+    with pytest.raises(ValueError, match="in layer 1 meet"):
+        _logits([each, zero_ablate(Site.Z, layers=[1])])
 
 
 def test_an_edit_of_every_layer_is_saved_and_read(tmp_path):
@@ -110,7 +161,7 @@ class Checkpoint:
 )
 def test_what_are_no_parameters_is_refused_in_words(parameters, said: str):
     with pytest.raises(ValueError, match=said):
-        check_parameters(parameters)
+        check_model(parameters, CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +170,7 @@ def test_what_are_no_parameters_is_refused_in_words(parameters, said: str):
         ("corn is", "tokens are text; give ids"),
         (["corn", "is"], "tokens are text; give ids"),
         ([[1, 2], [3]], "rows of different length; pad them"),
-        (3, "tokens are a int"),
+        (3, "3 as tokens; give ids"),
     ],
 )
 def test_what_are_no_tokens_is_refused_in_words(tokens, said: str):

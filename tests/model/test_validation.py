@@ -35,10 +35,6 @@ def _run(edits=(), *, tokens=TOKENS, capture=(), config=CONFIG):
             patch(Site.Z, 0.0, positions=np.arange(3)[:, None]),
             r"positions .* shape \(3, 1\); .* 2 rows",
         ),
-        (
-            patch(Site.Z, 0.0, positions=np.zeros((1, 1, 1), int)),
-            r"positions .* shape \(1, 1, 1\)",
-        ),
         (patch(Site.MLP_IN, np.zeros((1, 1, 1, 9))), r"value .* \(1, 1, 1, 9\).* 10"),
         (patch(Site.MLP_IN, np.zeros((1, 3, 1, 10))), "value of an edit of Site.MLP"),
         (
