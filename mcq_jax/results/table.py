@@ -110,16 +110,13 @@ class Table:
         try:
             found = pq.ParquetFile(file, page_checksum_verification=True).read()
             written = (found.schema.metadata or {}).get(_DIGEST)  # None: of before
-            is_damaged = written is not None and written != _digest(found)
+            if written is not None and written != _digest(found):
+                raise ValueError("its digest is another one")
         except (pa.ArrowException, OSError, ValueError) as error:
-            is_damaged, said = True, f" ({error})"
-        else:
-            said = ""
-        if is_damaged:
             raise ValueError(
-                f"{self._storage.path}/{name} is damaged{said}; delete it and start "
-                "the run again: only this part is made anew."
-            )
+                f"{self._storage.path}/{name} is damaged ({error}); delete it and "
+                "start the run again: only this part is made anew."
+            ) from error
         return found.replace_schema_metadata(None)
 
     def _say_what_made_it(self) -> None:

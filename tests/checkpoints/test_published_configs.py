@@ -154,6 +154,7 @@ def shrunk(config: dict) -> dict:
         if not key.endswith("_token_id") and key != "auto_map"
     }
     for key in ("layer_types", "no_rope_layers"):
-        if key in found:
-            found[key] = found[key][-layers:]
+        listed = found.get(key)
+        if listed is not None:
+            found[key] = listed[-layers:]
     return found

@@ -63,7 +63,7 @@ def test_four_lines_have_the_content_among_the_base_options():
     pairs = pairs_of("four_lines")
     assert len(pairs) > 12
     for pair in pairs:
-        assert sorted(pair.lines.values()) == [0, 1, 2, 3]
+        assert set(pair.lines.values()) == {0, 1, 2, 3} and len(pair.lines) == 4
         source = pair.source.question
         assert sorted(source.options) == sorted(pair.base.question.options)
         assert f'"{source.options[source.gold]}"' in source.text
