@@ -62,6 +62,8 @@ def test_a_disk_that_is_really_full_is_told_of(monkeypatch):
         (f"a.json.another-{{host}}.{NOBODY}.0123abcd.tmp", False),
         ("notes.tmp", False),
     ],
+    # Every worker of a parallel run collects the same names.
+    ids=["ended", "own", "at work", "another machine's", "somebody's"],
 )
 def test_only_what_killed_processes_left_is_removed(
     tmp_path: pathlib.Path, name: str, goes: bool
