@@ -81,7 +81,7 @@ def prefix_tree(
     """Returns the levels that cost least; a single one where nothing is worth sharing.
 
     Widths are those of a ladder with two steps per doubling, so that batches share
-    programs: of four rotations of 200 MMLU questions every fourth brings new widths.
+    programs.
 
     Args:
         own: how many tokens at the end of each prompt stay in the last level.
@@ -110,7 +110,7 @@ class _Costs:
 
     @property
     def program(self) -> float:
-        """A pass's share of a level's programs, where every fourth needs its own."""
+        """A pass's share of a level's programs, if one in four passes compiles them."""
         return machine_at_hand().program * min(1, 4 / self.repeats)
 
     def of(self, levels: tuple[Level, ...]) -> float:
