@@ -47,7 +47,10 @@ def _check_fields(wish: Capture) -> None:
     for layer in wish.layers or ():
         check_kind(layer, int, "one of the layers of a Capture", advice)
     if wish.layers is not None and not wish.site.per_layer:
-        raise ValueError(f"layers {wish.layers} of {wish.site}, which has none.")
+        raise ValueError(
+            f"a capture of {wish.site} in layers {list(wish.layers)}; it is in none of "
+            "them: leave layers out."
+        )
     for name in ("positions", "units", "keys"):
         if not hasattr(getattr(wish, name), "ndim") and getattr(wish, name) is not None:
             raise ValueError(

@@ -128,7 +128,10 @@ THINGS = {
         (lambda: _capture(layers=1), "1 as layers of a Capture; .*of` reads"),
         (lambda: _capture(layers=(1.0,)), "1.0 as one of the layers"),
         (lambda: _capture(positions=[[1]]), "a list as positions of a Capture"),
-        (lambda: _capture(site=Site.EMBED, layers=(0,)), "EMBED, which has none"),
+        (
+            lambda: _capture(site=Site.EMBED, layers=(0,)),
+            "EMBED in layers .0.; it is in none",
+        ),
         (lambda: Capture.of(Site.Z, layer=1), "no layer=.*is layers= meant"),
         (lambda: Capture.of(Site.Z, layers="all"), "'all' as layers of a capture"),
         (lambda: Capture.of(Site.Z, layers=[[1]]), "a list as one of layers"),
