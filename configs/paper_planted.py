@@ -9,6 +9,7 @@ place (follow-D 1.00), not the letter.
 
 from mcq_jax.experiments import (
     USUAL,
+    EarlierPositions,
     HeadKinds,
     PromptOptions,
     QuerySwaps,
@@ -26,6 +27,7 @@ def config() -> RunConfig:
         effect_questions=24,
         experiments=(
             *USUAL,
+            EarlierPositions(),
             HeadKinds(),
             Routes(windows=7),
             QuerySwaps(forms=(("permuted", "permuted"),)),

@@ -6,8 +6,8 @@ numbers), and permuted labels of one alphabet (place, letter and the base's own 
 on different lines). Read on questions by which no node was chosen.
 Command: mcq-jax run configs/paper_word_copy.py
          --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
-Time: 40 to 60 minutes on 2 cores.
-Expect: see docs/findings.md.
+Time: 40 to 60 minutes on 2 cores, by the estimate; resumable.
+Expect: not run to its end yet.
 """
 
 from mcq_jax.experiments import (
