@@ -7,7 +7,7 @@ where the source points, as a place, as a letter. With random letters that have 
 common, only a place can be followed; with permuted letters of one alphabet, place and
 letter fall on different lines.
 
-Fresh questions only: those by which heads were not named.
+Fresh questions only: none of those that were studied, by which heads were named.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ from mcq_jax.experiments.routes import (
 )
 from mcq_jax.interventions import Site, patch
 from mcq_jax.prompts import TokenBatch, TokenisedPrompt, batch_of
-from mcq_jax.results import Followed, QuerySwapsFindings, SwapForm
+from mcq_jax.results import Followed, QuerySwapsFindings, SwapsFound
 
 if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
@@ -108,7 +108,7 @@ class Draw:
 
 def _form(
     lab: "Lab", base_name: str, source_name: str, swaps: Swaps, per_question: int
-) -> SwapForm:
+) -> SwapsFound:
     base, source = _set(lab, base_name), _set(lab, source_name)
     draw = _draw(lab, base, source, per_question)
     table = _measure(lab, base, source, draw, swaps)
@@ -126,11 +126,15 @@ def _set(lab: "Lab", name: str) -> PromptSet:
 
 def _draw(lab: "Lab", base: PromptSet, source: PromptSet, per_question: int) -> Draw:
     """Bases of fresh questions; for each and every place a source of another one."""
-    study = lab.studied
-    used = set(study.question[study.choosing].tolist())
+    used = set(lab.studied.question.tolist())
     generator = np.random.default_rng(lab.config.seed)
     fresh = [i for i, q in enumerate(base.question.tolist()) if q not in used]
     bases: list[int] = []
+    if not fresh:
+        raise ValueError(
+            f"all {len(used)} questions were studied, and heads were named by them; "
+            "ask more (question_count) than are studied (effect_questions)."
+        )
     for question in dict.fromkeys(base.question[fresh].tolist()):
         own = [i for i in fresh if base.question[i] == question]
         size = min(per_question, len(own))
@@ -254,7 +258,7 @@ def _describe(
     draw: Draw,
     table: dict[str, np.ndarray],
     swaps: Swaps,
-) -> SwapForm:
+) -> SwapsFound:
     base, source = sets
     places, seed = source.choices, lab.config.seed
     bases = [base.prompts[i] for i in np.repeat(draw.base, places)]
@@ -297,7 +301,7 @@ def _describe(
         )
 
     groups = dict.fromkeys(swaps.titles)
-    return SwapForm(
+    return SwapsFound(
         base=names[0],
         source=names[1],
         base_accuracy=float(

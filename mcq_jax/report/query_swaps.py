@@ -7,7 +7,7 @@ from mcq_jax.metrics import Interval
 from mcq_jax.report import canvas, palette, words
 from mcq_jax.report.section import Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
-from mcq_jax.results import Followed, QuerySwapsFindings, RunResults, SwapForm
+from mcq_jax.results import Followed, QuerySwapsFindings, RunResults, SwapsFound
 
 _SCOPE = (
     "A choice that follows a place shows that heads ask for a line of the list in "
@@ -49,15 +49,15 @@ def section(run: RunResults) -> Section | None:
     )
 
 
-def _title(form: SwapForm) -> str:
+def _title(form: SwapsFound) -> str:
     return f"Base {form.base}, source {form.source}"
 
 
-def _by_layer(form: SwapForm) -> list[tuple[int, Followed]]:
+def _by_layer(form: SwapsFound) -> list[tuple[int, Followed]]:
     return [(f.layer, f) for f in form.followed if f.layer is not None]
 
 
-def _plate(form: SwapForm, number: int) -> Plate:
+def _plate(form: SwapsFound, number: int) -> Plate:
     return Plate(
         name=f"swaps-{number}",
         title=f"Where a place turns into a letter ({_title(form).lower()})",
@@ -70,7 +70,7 @@ def _plate(form: SwapForm, number: int) -> Plate:
 
 
 @canvas.styled
-def follow_by_layer(form: SwapForm) -> Figure:
+def follow_by_layer(form: SwapsFound) -> Figure:
     figure = canvas.new_figure(7.2, 3.4)
     axes = figure.subplots()
     for level in (0, 1):
@@ -97,7 +97,7 @@ def _line(
               markersize=3.5, linewidth=1.5)  # fmt: skip
 
 
-def _table(form: SwapForm) -> Table:
+def _table(form: SwapsFound) -> Table:
     return Table(
         columns=("from the source", "follows place", "follows letter", "stays"),
         rows=tuple(

@@ -21,7 +21,7 @@ from mcq_jax.results.findings import (
     ScreenedFound,
     ScreeningFound,
     SelectionFound,
-    SwapForm,
+    SwapsFound,
 )
 from mcq_jax.results.identity import (
     ENGINE_VERSION,
@@ -55,7 +55,7 @@ __all__ = [
     "PlantedTruthFindings",
     "Followed",
     "QuerySwapsFindings",
-    "SwapForm",
+    "SwapsFound",
     "Record",
     "RouteCut",
     "RouteSwap",

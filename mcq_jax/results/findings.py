@@ -273,7 +273,7 @@ class Followed:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SwapForm:
+class SwapsFound:
     """One pair of prompt sets: whose prompts take, and from whose."""
 
     base: str
@@ -289,7 +289,7 @@ class SwapForm:
 class QuerySwapsFindings:
     """Do correct-letter heads ask for a place, or for a letter?"""
 
-    forms: tuple[SwapForm, ...]
+    forms: tuple[SwapsFound, ...]
     letter_heads: tuple[str, ...]
 
 

@@ -14,16 +14,18 @@ from mcq_jax.experiments import (
     QuerySwaps,
     run,
 )
-from mcq_jax.results import Followed, QuerySwapsFindings, RunResults, SwapForm
+from mcq_jax.results import Followed, QuerySwapsFindings, RunResults, SwapsFound
 from tests.experiments.runs import planted_config, quiet
 
 
-def _swapped(out: pathlib.Path, variant: str) -> tuple[RunResults, SwapForm]:
+def _swapped(out: pathlib.Path, variant: str) -> tuple[RunResults, SwapsFound]:
     listed = (
         Behaviour(), NodeEffects(), HeadClasses(),
         QuerySwaps(forms=(("permuted", "permuted"),)),
     )  # fmt: skip
-    config = planted_config(out, variant=variant, experiments=listed)
+    config = planted_config(
+        out, variant=variant, experiments=listed, question_count=8, effect_questions=4
+    )
     permuted = PromptOptions(
         name="permuted", mutation="permuted", questions=config.questions,
         question_count=config.question_count, seed=config.seed,
@@ -35,10 +37,11 @@ def _swapped(out: pathlib.Path, variant: str) -> tuple[RunResults, SwapForm]:
     page = report.write_report(found, pathlib.Path(folder.path))
     assert 'id="swaps"' in page.read_text(encoding="utf-8")
     [form] = values.forms
+    assert form.questions == 4  # of 8: the studied ones named the heads
     return found, form
 
 
-def _of(form: SwapForm, who: str, layer: int | None = None) -> Followed:
+def _of(form: SwapsFound, who: str, layer: int | None = None) -> Followed:
     [found] = [f for f in form.followed if (f.who, f.layer) == (who, layer)]
     return found
 
@@ -63,6 +66,12 @@ def test_planted_heads_follow_what_they_were_built_to(tmp_path: pathlib.Path, va
     assert _of(form, "residual stream", 0).stays.mean == 1
     last = _of(form, "residual stream", 6)
     assert last.letter is not None and last.letter.mean == 1
+
+
+def test_questions_that_named_the_heads_are_refused(tmp_path: pathlib.Path):
+    listed = (Behaviour(), NodeEffects(), HeadClasses(), QuerySwaps())
+    with pytest.raises(ValueError, match="all 4 questions were studied"):
+        run(planted_config(tmp_path, experiments=listed), quiet())
 
 
 def test_prompts_that_the_card_does_not_have_are_named(tmp_path: pathlib.Path):
