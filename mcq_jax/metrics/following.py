@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
 from mcq_jax.metrics.head_evidence import followed_letters, shares_of
+from mcq_jax.metrics.permutations import permuted_golds
 
 # A draw that restores the golds adds up in another order; it must count as a tie.
 _TIE = 1e-9
@@ -39,8 +40,7 @@ def following(
 ) -> Following:
     """Returns s with p-values corrected over heads and letters.
 
-    Golds are shifted within each question by one common random number of places, as in
-    `gate`; with one prompt per question they are permuted across questions.
+    The null is the gate's (`permutations.permuted_golds`).
 
     Args:
         label_mass: least mean share of attention on labels of a head that is tested.
@@ -48,39 +48,28 @@ def following(
     attention = np.asarray(label_attention, np.float64)
     choices = attention.shape[-1]
     tested = attention.sum(axis=-1).mean(axis=0) >= label_mass
-    names, index, counts = np.unique(question, return_inverse=True, return_counts=True)
-    one_hot = (gold[:, None] == np.arange(choices)).astype(np.float64)
-    flat = attention[:, tested]  # [prompt, head, choice]
-    is_single = len(names) == len(gold)
-    if not is_single and counts.min() != counts.max():
+    _, counts = np.unique(question, return_counts=True)
+    if counts.min() != counts.max():
         raise ValueError(
             f"questions have {counts.min()} to {counts.max()} prompts; give every "
             "question in every rotation."
         )
+    flat = attention[:, tested]  # [prompt, head, choice]
 
     def s_of(golds: np.ndarray) -> np.ndarray:
-        per_gold = golds.sum(axis=0)
+        is_gold = (golds[:, None] == np.arange(choices)).astype(np.float64)
+        per_gold = is_gold.sum(axis=0)
         if (per_gold == 0).any():
             raise ValueError(
                 f"no prompt has gold {np.flatnonzero(per_gold == 0).tolist()}; s "
                 "compares gold letters. Give every rotation of the options."
             )
-        means = np.tensordot(golds.T, flat, 1) / per_gold[:, None, None]
+        means = np.tensordot(is_gold.T, flat, 1) / per_gold[:, None, None]
         return followed_letters(shares_of(means))  # [head, choice]
 
-    observed = s_of(one_hot)
-    generator = np.random.default_rng(seed)
-    largest = np.zeros(permutations)
-    for draw in range(permutations):
-        if is_single:
-            shuffled = one_hot[generator.permutation(len(gold))]
-        else:
-            shift = generator.integers(choices, size=len(names))[index]
-            shuffled = one_hot[
-                np.arange(len(gold))[:, None],
-                (np.arange(choices)[None] - shift[:, None]) % choices,
-            ]
-        largest[draw] = s_of(shuffled).max(initial=0.0)
+    observed = s_of(gold)
+    draw = permuted_golds(gold, question, choices=choices, seed=seed)
+    largest = np.array([s_of(draw()).max(initial=0.0) for _ in range(permutations)])
     exceeded = (largest >= observed[..., None] - _TIE).sum(axis=-1)
     shape = (*tested.shape, choices)
     follows, p_value = np.zeros(shape), np.ones(shape)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int, Num, Shaped
 
 from mcq_jax.metrics import letters, significance, statistics
+from mcq_jax.metrics.permutations import permuted_golds
 
 # A draw that restores the golds adds up in another order; it must count as a tie.
 _TIE = 1e-9
@@ -42,33 +43,19 @@ def gate(
 ) -> Gate:
     """Tests whether answers are bound to letters. Give it *all* prompts, unfiltered.
 
-    The null says that which option is right does not matter to the model. With
-    rotations it is drawn by shifting a question's golds by one common random number of
-    places: that makes another option of the question the right one in all rotations.
-    Shuffling the golds of one question among its rotations would break that tie and
-    give a null too narrow by up to sqrt(choices - 1) for a model that likes one wrong
-    option wherever it stands. With one prompt per question, golds are permuted across
-    questions. Sets with an unequal number of prompts per question were filtered by
-    prompt, or hold questions more often than others, and stay closed.
+    The null says that which option is right does not matter to the model
+    (`permutations.permuted_golds`). Sets with an unequal number of prompts per question
+    were filtered by prompt, or hold questions more often than others, and stay closed.
     """
     if len(gold) == 0:
         raise ValueError("The gate needs prompts; found none. Give it the whole run.")
     _require_finite(answer_logits)
     logits = letters.centred(answer_logits)
-    _, index, counts = np.unique(question, return_inverse=True, return_counts=True)
+    _, counts = np.unique(question, return_counts=True)
     is_single = len(counts) == len(gold)
-    generator = np.random.default_rng(seed)
-
-    def permuted_gold() -> np.ndarray:
-        if is_single:
-            return generator.permutation(gold)
-        shift = generator.integers(logits.shape[1], size=len(counts))
-        return (gold + shift[index]) % logits.shape[1]
-
+    draw = permuted_golds(gold, question, choices=logits.shape[1], seed=seed)
     statistic = _selectivity(logits, gold)
-    null = np.array(
-        [_selectivity(logits, permuted_gold()) for _ in range(permutations)]
-    )
+    null = np.array([_selectivity(logits, draw()) for _ in range(permutations)])
     null = null[~np.isnan(null)]
     low, high = np.quantile(null, [0.025, 0.975]) if len(null) else (np.nan, np.nan)
     p_value = (1 + (null >= statistic - _TIE).sum()) / (1 + len(null))

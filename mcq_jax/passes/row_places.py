@@ -1,6 +1,10 @@
-"""`RowPlaces`: at which positions rows patch, and where each source is read."""
+"""`RowPlaces`: at which positions rows patch, and where each source is read.
+
+`PlacedRows` is what plans of such rows have in common.
+"""
 
 import dataclasses
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -95,6 +99,70 @@ class RowPlaces:
         if len(whole.offsets) == 1 or whole.source_offsets is not None:
             return self
         return dataclasses.replace(self, source_offsets=whole.offsets[sources])
+
+
+ANSWER = np.array([-1])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlacedRows:
+    """A plan's rows that each change some layers at some positions."""
+
+    # Positions from the end that a row patches, as `RowPlaces.of_rows` reads them.
+    offsets: Int[np.ndarray, "..."] = dataclasses.field(default_factory=ANSWER.copy)
+    source_offsets: Int[np.ndarray, "#prompt #source row selected"] | None = None
+
+    takes_own = False
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        raise NotImplementedError
+
+    @property
+    def by_layer(self) -> Bool[np.ndarray, "row layer"]:
+        """Whether a row changes anything in a layer."""
+        raise NotImplementedError
+
+    @property
+    def places(self) -> RowPlaces:
+        places = RowPlaces.of_rows(self.offsets, self.count)
+        return dataclasses.replace(places, source_offsets=self.source_offsets)
+
+    @property
+    def births(self) -> Int[np.ndarray, " row"]:
+        return self.by_layer.argmax(axis=1)
+
+    @property
+    def starts(self) -> Int[np.ndarray, " row"]:
+        return self.places.starts
+
+    @property
+    def suffix(self) -> int:
+        return self.places.suffix
+
+    def of(self, prompts: Int[np.ndarray, " prompt"]) -> Self:
+        return self.at(self.places.of(prompts))
+
+    def read_from(self, sources: Int[np.ndarray, "prompt source"], whole: Self) -> Self:
+        return self.at(self.places.read_from(sources, whole.places))
+
+    def at(self, places: RowPlaces, **changes: Any) -> Self:
+        """Returns the same rows elsewhere, with other fields if any are given."""
+        others = places.source_offsets
+        return dataclasses.replace(
+            self, offsets=places.offsets, source_offsets=others, **changes
+        )
+
+    def check_rows(self, what: str) -> None:
+        """Refuses offsets that are none, and rows that change nothing."""
+        empty = np.flatnonzero(~self.by_layer.any(axis=1))
+        if len(empty) or not self.count:
+            raise ValueError(
+                f"rows {empty.tolist()} of {self.count} {what}; give every row at "
+                "least one."
+            )
+        self.places  # noqa: B018
 
 
 def units_that_differ(

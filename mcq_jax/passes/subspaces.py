@@ -7,7 +7,7 @@ k, all but them, and the whole site are rows of one program.
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,20 +17,20 @@ from mcq_jax.interventions import Argument, Edit, Kind, Site, apply
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.readers import read_by
 from mcq_jax.passes.plan import FullRows, Held, Here, Labels, check_labels, labels_of
-from mcq_jax.passes.row_places import RowPlaces, units_that_differ
-from mcq_jax.passes.unit_sets import ANSWER
+from mcq_jax.passes.row_places import PlacedRows, units_that_differ
 
 # How far from orthonormal a basis may be: what float32 leaves of one, and no more.
 _ORTHONORMAL = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Subspaces:
+class Subspaces(PlacedRows):
     """Rows that each put `x + (s - x) (Bᵀ G B + o (1 - Bᵀ B))` in place of x.
 
     s is the source's activation, B a layer's and head's basis, G the diagonal matrix of
     the row's gates, o how much of what lies outside the basis is swapped. So gates of 1
     and o = 0 swap the span of B, gates of 0 and o = 1 all but that, 1 and 1 everything.
+    A row names each of its positions once.
     """
 
     site: Site
@@ -40,19 +40,13 @@ class Subspaces:
     basis: Float[np.ndarray, "layer #unit #selected direction last"]
     gates: Float[np.ndarray, "row layer #unit direction"]
     outside: Float[np.ndarray, "row layer #unit"] | None = None
-    # Positions from the end that a row patches, each once, as `RowPlaces.of_rows` reads
-    # them.
-    offsets: Int[np.ndarray, "..."] = dataclasses.field(default_factory=ANSWER.copy)
-    source_offsets: Int[np.ndarray, "#prompt #source row selected"] | None = None
     # Of V and ROT_K: the query heads that read the change, from the answer position
     # alone. Rows then run over one token, wherever the keys stand.
     readers: Bool[np.ndarray, "row kv_head group"] | None = None
     labels: Labels = dataclasses.field(default_factory=dict)
 
-    takes_own = False
-
     def __post_init__(self):
-        basis, gates, rows = self.basis, self.gates, len(self.gates)
+        basis, gates = self.basis, self.gates
         if self.outside is None:
             object.__setattr__(self, "outside", np.zeros(gates.shape[:3], np.float32))
         if not self.site.per_layer or self.site.key_axes or self.site is Site.ROT_Q:
@@ -82,14 +76,9 @@ class Subspaces:
                 "rows of fewer positions a plan of their own."
             )
         _check_orthonormal(basis)
-        empty = np.flatnonzero(~self._by_layer.any(axis=1))
-        if len(empty) or not rows:
-            raise ValueError(
-                f"rows {empty.tolist()} of {rows} have no gate open; open one in every "
-                "row."
-            )
+        self.check_rows("have no gate open")
         self._check_readers()
-        check_labels(self.labels, rows)
+        check_labels(self.labels, self.count)
 
     def _check_readers(self) -> None:
         if self.readers is None:
@@ -120,30 +109,21 @@ class Subspaces:
         return np.asarray(np.any(self.gates != 0, axis=3) | (self._outside != 0))
 
     @property
-    def _by_layer(self) -> Bool[np.ndarray, "row layer"]:
-        return np.asarray(self._open.any(axis=2))
+    def count(self) -> int:
+        return len(self.gates)
 
     @property
-    def places(self) -> RowPlaces:
-        places = RowPlaces.of_rows(self.offsets, len(self.gates))
-        return dataclasses.replace(places, source_offsets=self.source_offsets)
+    def by_layer(self) -> Bool[np.ndarray, "row layer"]:
+        return np.asarray(self._open.any(axis=2))
 
     @property
     def sites(self) -> tuple[Site, ...]:
         return (self.site,)
 
     @property
-    def births(self) -> Int[np.ndarray, " row"]:
-        return self._by_layer.argmax(axis=1)
-
-    @property
     def starts(self) -> Int[np.ndarray, " row"]:
         read_only = self.readers is not None
         return np.ones(len(self.gates), int) if read_only else self.places.starts
-
-    @property
-    def suffix(self) -> int:
-        return self.places.suffix
 
     @property
     def edits(self) -> "SubspaceEdits":
@@ -161,7 +141,7 @@ class Subspaces:
         )
 
     def take(self, rows: Int[np.ndarray, " row"]) -> "Subspaces":
-        return self._at(
+        return self.at(
             self.places.take(rows),
             gates=self.gates[rows],
             outside=self._outside[rows],
@@ -169,31 +149,17 @@ class Subspaces:
             labels=labels_of(self.labels, rows),
         )
 
-    def of(self, prompts: Int[np.ndarray, " prompt"]) -> "Subspaces":
-        return self._at(self.places.of(prompts))
-
-    def read_from(
-        self, sources: Int[np.ndarray, "prompt source"], whole: "Subspaces"
-    ) -> "Subspaces":
-        return self._at(self.places.read_from(sources, whole.places))
-
     def all_born_first(self) -> "Subspaces":
         outside = np.ones_like(self._outside)
         return dataclasses.replace(self, outside=outside)
-
-    def _at(self, places: RowPlaces, **changes: Any) -> "Subspaces":
-        others = places.source_offsets
-        return dataclasses.replace(
-            self, offsets=places.offsets, source_offsets=others, **changes
-        )
 
     def differs(
         self, held: Mapping[Site, np.ndarray], prompt: int, source: int, number: int
     ) -> Bool[np.ndarray, " row"]:
         own, other = self.places.of_source(prompt, number, source)
         found = np.zeros(len(self.gates), bool)
-        for layer in np.flatnonzero(self._by_layer.any(axis=0)):
-            rows = np.flatnonzero(self._by_layer[:, layer])
+        for layer in np.flatnonzero(self.by_layer.any(axis=0)):
+            rows = np.flatnonzero(self.by_layer[:, layer])
             first, second = (held[self.site][layer, p] for p in (prompt, source))
             units = units_that_differ(self.site, first, second, own[rows], other[rows])
             open_ = self._open[rows, layer]

@@ -7,7 +7,7 @@ the answer position, for any sites at any positions.
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,13 +25,11 @@ from mcq_jax.passes.plan import (
     interpolate,
     labels_of,
 )
-from mcq_jax.passes.row_places import RowPlaces, units_that_differ
-
-ANSWER = np.array([-1])
+from mcq_jax.passes.row_places import PlacedRows, units_that_differ
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class UnitSets:
+class UnitSets(PlacedRows):
     """Rows that each patch some units of some sites, in any layers.
 
     Units are query heads (at K, V and ROT_K kv heads) or neurons; a site that has
@@ -39,12 +37,7 @@ class UnitSets:
     """
 
     masks: Mapping[Site, Bool[np.ndarray, "row layer unit"]]
-    # Positions from the end that a row patches, as `RowPlaces.of_rows` reads them.
-    offsets: Int[np.ndarray, "..."] = dataclasses.field(default_factory=ANSWER.copy)
-    source_offsets: Int[np.ndarray, "#prompt #source row selected"] | None = None
     labels: Labels = dataclasses.field(default_factory=dict)
-
-    takes_own = False
 
     def __post_init__(self):
         shapes = {site.label: mask.shape for site, mask in self.masks.items()}
@@ -61,62 +54,35 @@ class UnitSets:
                     f"sets of {site}; plans patch sites of layers, for scores "
                     f"{Site.PATTERN}, for rotated queries {Site.Q}."
                 )
-        empty = np.flatnonzero(~self._by_layer.any(axis=1))
-        if len(empty) or not len(self._by_layer):
-            raise ValueError(
-                f"rows {empty.tolist()} of {len(self._by_layer)} patch no unit; give "
-                "every row at least one."
-            )
-        self.places  # noqa: B018 - refuses offsets that are none
-        check_labels(self.labels, len(self._by_layer))
+        self.check_rows("patch no unit")
+        check_labels(self.labels, self.count)
 
     @property
-    def _by_layer(self) -> Bool[np.ndarray, "row layer"]:
+    def count(self) -> int:
+        return len(next(iter(self.masks.values())))
+
+    @property
+    def by_layer(self) -> Bool[np.ndarray, "row layer"]:
         return np.logical_or.reduce([mask.any(axis=2) for mask in self.masks.values()])
-
-    @property
-    def places(self) -> RowPlaces:
-        places = RowPlaces.of_rows(self.offsets, len(self._by_layer))
-        return dataclasses.replace(places, source_offsets=self.source_offsets)
 
     @property
     def sites(self) -> tuple[Site, ...]:
         return tuple(sorted(self.masks))
 
     @property
-    def births(self) -> Int[np.ndarray, " row"]:
-        return self._by_layer.argmax(axis=1)
-
-    @property
-    def starts(self) -> Int[np.ndarray, " row"]:
-        return self.places.starts
-
-    @property
-    def suffix(self) -> int:
-        return self.places.suffix
-
-    @property
     def edits(self) -> "UnitEdits":
-        return UnitEdits(self._by_layer.shape[1])
+        return UnitEdits(self.by_layer.shape[1])
 
     def rows_at(self, layer: int) -> "UnitRows":
         masks = {site: mask[None, None, :, layer] for site, mask in self.masks.items()}
         return UnitRows(masks, *self.places.by_row())
 
     def take(self, rows: Int[np.ndarray, " row"]) -> "UnitSets":
-        return self._at(
+        return self.at(
             self.places.take(rows),
             masks={site: mask[rows] for site, mask in self.masks.items()},
             labels=labels_of(self.labels, rows),
         )
-
-    def of(self, prompts: Int[np.ndarray, " prompt"]) -> "UnitSets":
-        return self._at(self.places.of(prompts))
-
-    def read_from(
-        self, sources: Int[np.ndarray, "prompt source"], whole: "UnitSets"
-    ) -> "UnitSets":
-        return self._at(self.places.read_from(sources, whole.places))
 
     def all_born_first(self) -> "UnitSets":
         masks = {site: np.zeros_like(mask) for site, mask in self.masks.items()}
@@ -124,17 +90,11 @@ class UnitSets:
             mask[:, 0] = True
         return dataclasses.replace(self, masks=masks)
 
-    def _at(self, places: RowPlaces, **changes: Any) -> "UnitSets":
-        others = places.source_offsets
-        return dataclasses.replace(
-            self, offsets=places.offsets, source_offsets=others, **changes
-        )
-
     def differs(
         self, held: Mapping[Site, np.ndarray], prompt: int, source: int, number: int
     ) -> Bool[np.ndarray, " row"]:
         own, other = self.places.of_source(prompt, number, source)
-        found = np.zeros(len(self._by_layer), bool)
+        found = np.zeros(self.count, bool)
         for site, mask in self.masks.items():
             for layer in np.flatnonzero(mask.any(axis=(0, 2))):
                 rows = np.flatnonzero(mask[:, layer].any(axis=1))
@@ -161,7 +121,7 @@ class UnitSets:
                     positions=length + own,
                 )
             )
-        yield FullRows(np.arange(len(self._by_layer)), tuple(edits))
+        yield FullRows(np.arange(self.count), tuple(edits))
 
 
 class UnitRows(NamedTuple):
