@@ -22,7 +22,7 @@ from mcq_jax.experiments import route_edits
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.experiments.prompt_set import PromptSet
-from mcq_jax.experiments.routes import (
+from mcq_jax.experiments.route_rows import (
     RANDOM_HEADS,
     THOSE_HEADS,
     letter_heads,
