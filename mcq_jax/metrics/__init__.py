@@ -4,6 +4,7 @@ One prompt at a time, in JAX: `answers`, `contributions`, `effects`, `attention`
 Over prompts, in numpy, the question being the unit: all others.
 """
 
+from mcq_jax.metrics.additive_means import additive_means, subspace_overlap
 from mcq_jax.metrics.answers import (
     LossParts,
     answer_mass,
@@ -28,6 +29,7 @@ from mcq_jax.metrics.behaviour import (
     nets,
     predictions,
 )
+from mcq_jax.metrics.contrasts import Ratio, paired_difference
 from mcq_jax.metrics.contributions import (
     Contributions,
     answer_directions,
@@ -112,6 +114,7 @@ from mcq_jax.metrics.subspaces import (
 
 __all__ = [
     "accuracy_drop",
+    "additive_means",
     "answer_directions",
     "answer_mass",
     "Basis",
@@ -163,6 +166,7 @@ __all__ = [
     "NodeIndex",
     "ov_margin",
     "PRECEDENCE",
+    "paired_difference",
     "predictions",
     "proto_index",
     "question_sums",
@@ -171,6 +175,7 @@ __all__ = [
     "RandomSet",
     "rank",
     "rank_for",
+    "Ratio",
     "ratio_interval",
     "Readings",
     "readings",
@@ -192,6 +197,7 @@ __all__ = [
     "singular_vectors",
     "split_by_question",
     "split_by_subject",
+    "subspace_overlap",
     "sufficiency",
     "Thresholds",
     "total_effect",

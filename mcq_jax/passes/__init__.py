@@ -20,6 +20,7 @@ from mcq_jax.passes.resumed_edits import EditedRows, resume_edited
 from mcq_jax.passes.resumed_pass import Resumed, resume
 from mcq_jax.passes.shared_prefix import Prefix, run_prefix
 from mcq_jax.passes.subspace_edits import Part, subspace_edit
+from mcq_jax.passes.subspace_rows import Kept, subspace_edits
 from mcq_jax.passes.subspaces import Subspaces
 from mcq_jax.passes.unit_sets import UnitSets
 
@@ -29,6 +30,7 @@ __all__ = [
     "Anatomy",
     "EditedRows",
     "Frame",
+    "Kept",
     "Keys",
     "NodeSets",
     "Part",
@@ -54,4 +56,5 @@ __all__ = [
     "see_fully",
     "seen_by_heads",
     "subspace_edit",
+    "subspace_edits",
 ]

@@ -55,7 +55,7 @@ def subspace_edit(
         mean_distance: that of `Frame.MEAN_OFFSET`.
         complement: removes the subspace instead, down to its center.
     """
-    _check(part, basis, frame, mean_distance, config)
+    check_basis(part, basis, frame, mean_distance, config)
     kv_head, group = kv_head_and_group(head, config)
     last = batch.lengths[:, None] - 1
     by = _turns(part, frame, batch.ids.shape[1], last, mean_distance)
@@ -104,13 +104,14 @@ def _turns(
     return np.broadcast_to(np.arange(width) + distance, (len(last), width))
 
 
-def _check(
+def check_basis(
     part: Part,
     basis: Basis,
     frame: Frame,
     mean_distance: float | None,
     config: ModelConfig,
 ) -> None:
+    """Refuses a basis that is not of this model, or of a frame that it has not."""
     if basis.width != config.head_width:
         raise ValueError(
             f"{basis.name} has vectors of {basis.width} dimensions, and heads of this "
