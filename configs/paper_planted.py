@@ -11,6 +11,7 @@ from mcq_jax.experiments import (
     USUAL,
     EarlierPositions,
     HeadKinds,
+    PaperClaims,
     PromptOptions,
     QuerySwaps,
     Routes,
@@ -31,6 +32,8 @@ def config() -> RunConfig:
             HeadKinds(),
             Routes(windows=7),
             QuerySwaps(forms=(("permuted", "permuted"),)),
+            # Of 49 nodes five are more than the share that is few of 5,000.
+            PaperClaims(few_nodes=(None, 0.1)),
         ),
         other_prompts=(
             PromptOptions(

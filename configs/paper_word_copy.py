@@ -13,6 +13,7 @@ Expect: not run to its end yet.
 from mcq_jax.experiments import (
     USUAL,
     HeadKinds,
+    PaperClaims,
     PromptOptions,
     QuerySwaps,
     Routes,
@@ -38,6 +39,7 @@ def config() -> RunConfig:
             HeadKinds(),
             Routes(),
             QuerySwaps(forms=FORMS, layer_step=2),
+            PaperClaims(),
         ),
         other_prompts=(
             _prompts("random", "random_letters + permuted"),

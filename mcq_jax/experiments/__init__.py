@@ -12,6 +12,7 @@ from mcq_jax.experiments.head_kinds import HeadKinds
 from mcq_jax.experiments.joint_tests import JointTests
 from mcq_jax.experiments.lab import Lab
 from mcq_jax.experiments.node_effects import NodeEffects
+from mcq_jax.experiments.paper_claims import PaperClaims
 from mcq_jax.experiments.pipeline import run
 from mcq_jax.experiments.planted_truth import PlantedTruth
 from mcq_jax.experiments.progress import Progress
@@ -29,6 +30,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     QuerySwaps,
     EarlierPositions,
     PlantedTruth,
+    PaperClaims,
 )
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "JointTests",
     "Lab",
     "NodeEffects",
+    "PaperClaims",
     "PlantedTruth",
     "Progress",
     "PromptOptions",

@@ -4,10 +4,23 @@ import dataclasses
 import math
 
 from mcq_jax.metrics import Interval
+from mcq_jax.results import (
+    CONTRADICTED,
+    NOT_FOUND,
+    SUPPORTED,
+    UNDECIDED,
+    UNTESTABLE,
+)
 
-SUPPORTED, CONTRADICTED = "supported", "contradicted"
-NOT_FOUND, UNDECIDED = "not found", "undecided"
-UNTESTABLE = "not testable here"
+__all__ = [
+    "CONTRADICTED",
+    "NOT_FOUND",
+    "SUPPORTED",
+    "UNDECIDED",
+    "UNTESTABLE",
+    "Claim",
+    "against",
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,6 @@ def section(run: RunResults) -> Section | None:
         values={
             "roles": _roles(run),
             "table": _table(run),
-            "shades": [f"--share-{step}" for step in range(palette.STEPS + 1)],
         },
     )
 
@@ -55,6 +54,7 @@ def _gallery(run: RunResults) -> Plate:
         "letter, an even tile looks at all alike.",
         sample=f"n = {words.count(size, 'head')}, {prompts_asked(run)[4:]}",
         draw=head_figures.gallery,
+        in_overview=True,
     )
 
 

@@ -29,8 +29,7 @@ def write_report(
     remove_leftovers(folder)
     drawings = {
         plate.name: section.draw(plate, run, folder / "figures")
-        for one in shown
-        for plate in one.figures
+        for plate in _plates(shown)
     }
     page = folder / "report.html"
     write_whole(page, _render(run, shown, drawings).encode())
@@ -66,6 +65,7 @@ def _render(run: RunResults, shown: Sequence[Any], drawings: dict) -> str:
         verdict=verdict(run),
         sections=shown,
         drawings=drawings,
+        overview=[plate.name for plate in _plates(shown) if plate.in_overview],
         cards=[card for section in shown for card in section.cards],
         claims=[claim for section in shown for claim in section.claims],
         scope=[text for section in shown for text in section.scope],
@@ -74,3 +74,7 @@ def _render(run: RunResults, shown: Sequence[Any], drawings: dict) -> str:
         light=markupsafe.Markup(palette.declarations(dark=False)),
         dark=markupsafe.Markup(palette.declarations(dark=True)),
     )
+
+
+def _plates(shown: Sequence[Any]) -> list[Any]:
+    return [plate for section in shown for plate in section.figures]

@@ -24,6 +24,8 @@ class Plate:
     caption: str
     sample: str  # "n = ..."
     draw: Callable[[RunResults], Figure]
+    # Whether it stands on the first screen, above all sections, and not in its own.
+    in_overview: bool = False
 
     def __post_init__(self):
         check_name("a figure", self.name)

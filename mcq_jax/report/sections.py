@@ -11,6 +11,7 @@ from mcq_jax.report import (
     head_kinds,
     joint_tests,
     node_effects,
+    paper_claims,
     planted_truth,
     query_swaps,
     routes,
@@ -26,6 +27,7 @@ MakeSection = Callable[[RunResults], Section | None]
 
 SECTIONS: tuple[MakeSection, ...] = (
     about.section,
+    paper_claims.section,
     planted_truth.section,
     behaviour.section,
     node_effects.section,

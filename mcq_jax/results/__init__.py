@@ -29,6 +29,16 @@ from mcq_jax.results.identity import (
     key_of,
     weights_fingerprint,
 )
+from mcq_jax.results.paper_claims import (
+    CONTRADICTED,
+    NOT_FOUND,
+    SUPPORTED,
+    UNDECIDED,
+    UNTESTABLE,
+    ClaimFound,
+    PaperClaimsFindings,
+    status_of,
+)
 from mcq_jax.results.run_folder import RunFolder, content_hash
 from mcq_jax.results.run_results import KINDS, Record, RunResults, findings_file
 from mcq_jax.results.screening import RULE, Screening, judge
@@ -38,6 +48,14 @@ from mcq_jax.results.verdict import Verdict, verdict
 from mcq_jax.results.whole_files import remove_leftovers, write_whole
 
 __all__ = [
+    "CONTRADICTED",
+    "NOT_FOUND",
+    "SUPPORTED",
+    "UNDECIDED",
+    "UNTESTABLE",
+    "ClaimFound",
+    "PaperClaimsFindings",
+    "status_of",
     "ENGINE_VERSION",
     "KINDS",
     "RULE",

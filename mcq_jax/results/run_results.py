@@ -31,6 +31,7 @@ from mcq_jax.results.findings import (
     RoutesFindings,
     SelectionFound,
 )
+from mcq_jax.results.paper_claims import PaperClaimsFindings
 from mcq_jax.results.storage import Storage
 
 Kind = TypeVar("Kind")
@@ -49,6 +50,7 @@ KINDS: dict[str, type] = {
     "query_swaps": QuerySwapsFindings,
     "earlier_positions": EarlierPositionsFindings,
     "planted_truth": PlantedTruthFindings,
+    "paper_claims": PaperClaimsFindings,
 }
 
 

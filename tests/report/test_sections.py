@@ -23,7 +23,7 @@ def _run_of(names: Iterable[str]) -> RunResults:
 
 
 def test_any_of_the_experiments_together_have_sections():
-    for size in range(len(KINDS) + 1):
+    for size in (0, 1, 2, len(KINDS) - 1, len(KINDS)):
         for names in itertools.combinations(KINDS, size):
             found = sections.sections(_run_of(names))
             shown = {each.anchor for each in found}
