@@ -1,0 +1,25 @@
+"""A corpus to train on: facts, lists, copies, counts, and multiple-choice questions."""
+
+from mcq_jax.training.corpus.asking import Asked, draw_questions, generate_questions
+from mcq_jax.training.corpus.entropy import Floor, floor_of
+from mcq_jax.training.corpus.recipe import Arm, CorpusRecipe, Row
+from mcq_jax.training.corpus.stream import Corpus
+from mcq_jax.training.corpus.vocabulary import TEMPLATE, VOCABULARY, tokenizer
+from mcq_jax.training.corpus.world import World, make_world
+
+__all__ = [
+    "TEMPLATE",
+    "VOCABULARY",
+    "Arm",
+    "Asked",
+    "Corpus",
+    "CorpusRecipe",
+    "Floor",
+    "Row",
+    "World",
+    "draw_questions",
+    "floor_of",
+    "generate_questions",
+    "make_world",
+    "tokenizer",
+]
