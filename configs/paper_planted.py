@@ -11,6 +11,7 @@ from mcq_jax.experiments import (
     USUAL,
     EarlierPositions,
     HeadKinds,
+    Ladder,
     PaperClaims,
     PromptOptions,
     QuerySwaps,
@@ -32,6 +33,7 @@ def config() -> RunConfig:
             HeadKinds(),
             Routes(windows=7),
             QuerySwaps(forms=(("permuted", "permuted"),)),
+            Ladder(sets=("main", "permuted", "three"), questions=12),
             # Of 49 nodes five are more than the share that is few of 5,000.
             PaperClaims(few_nodes=(None, 0.1)),
         ),
@@ -39,6 +41,12 @@ def config() -> RunConfig:
             PromptOptions(
                 name="permuted",
                 mutation="permuted",
+                questions="planted",
+                question_count=48,
+            ),
+            PromptOptions(
+                name="three",
+                mutation="3_options + permuted",
                 questions="planted",
                 question_count=48,
             ),

@@ -13,6 +13,7 @@ Expect: not run to its end yet.
 from mcq_jax.experiments import (
     USUAL,
     HeadKinds,
+    Ladder,
     PaperClaims,
     PromptOptions,
     QuerySwaps,
@@ -39,6 +40,7 @@ def config() -> RunConfig:
             HeadKinds(),
             Routes(),
             QuerySwaps(forms=FORMS, layer_step=2),
+            Ladder(sets=("permuted",), questions=20),
             PaperClaims(),
         ),
         other_prompts=(

@@ -11,6 +11,7 @@ from mcq_jax.experiments.head_classes import HeadClasses
 from mcq_jax.experiments.head_kinds import HeadKinds
 from mcq_jax.experiments.joint_tests import JointTests
 from mcq_jax.experiments.lab import Lab
+from mcq_jax.experiments.ladder import Ladder
 from mcq_jax.experiments.node_effects import NodeEffects
 from mcq_jax.experiments.paper_claims import PaperClaims
 from mcq_jax.experiments.pipeline import run
@@ -28,6 +29,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     HeadKinds,
     Routes,
     QuerySwaps,
+    Ladder,
     EarlierPositions,
     PlantedTruth,
     PaperClaims,
@@ -43,6 +45,7 @@ __all__ = [
     "HeadKinds",
     "JointTests",
     "Lab",
+    "Ladder",
     "NodeEffects",
     "PaperClaims",
     "PlantedTruth",

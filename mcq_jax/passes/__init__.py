@@ -11,6 +11,7 @@ from mcq_jax.passes.anatomy import (
 from mcq_jax.passes.answers import answer_prompts, read_answers
 from mcq_jax.passes.edit_rows import EditRows
 from mcq_jax.passes.full_pass import run_fully, see_fully
+from mcq_jax.passes.head_captures import attention_weights
 from mcq_jax.passes.head_views import Frame, SeenByHeads, seen_by_heads
 from mcq_jax.passes.node_sets import NodeSets
 from mcq_jax.passes.patches import Patches
@@ -19,6 +20,12 @@ from mcq_jax.passes.prompt_pass import Prefill, prefill
 from mcq_jax.passes.resumed_edits import EditedRows, resume_edited
 from mcq_jax.passes.resumed_pass import Resumed, resume
 from mcq_jax.passes.shared_prefix import Prefix, run_prefix
+from mcq_jax.passes.stand_ins import (
+    StandIns,
+    check_frame,
+    seen_in_pass,
+    stand_in_edits,
+)
 from mcq_jax.passes.subspace_edits import Part, subspace_edit
 from mcq_jax.passes.subspace_rows import Kept, subspace_edits
 from mcq_jax.passes.subspaces import Subspaces
@@ -41,10 +48,13 @@ __all__ = [
     "Readout",
     "Resumed",
     "SeenByHeads",
+    "StandIns",
     "Subspaces",
     "UnitSets",
     "answer_prompts",
     "answer_readout",
+    "attention_weights",
+    "check_frame",
     "contributions",
     "dissect",
     "prefill",
@@ -55,6 +65,8 @@ __all__ = [
     "run_prefix",
     "see_fully",
     "seen_by_heads",
+    "seen_in_pass",
+    "stand_in_edits",
     "subspace_edit",
     "subspace_edits",
 ]

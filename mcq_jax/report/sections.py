@@ -10,6 +10,7 @@ from mcq_jax.report import (
     head_classes,
     head_kinds,
     joint_tests,
+    ladder,
     node_effects,
     paper_claims,
     planted_truth,
@@ -36,6 +37,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     head_kinds.section,
     routes.section,
     query_swaps.section,
+    ladder.section,
     earlier_positions.section,
 )
 

@@ -29,6 +29,16 @@ from mcq_jax.results.identity import (
     key_of,
     weights_fingerprint,
 )
+from mcq_jax.results.ladder import (
+    Cloud,
+    HeadAlone,
+    LadderFindings,
+    LadderFound,
+    NeededFound,
+    PartsFound,
+    Point,
+    RungFound,
+)
 from mcq_jax.results.paper_claims import (
     CONTRADICTED,
     NOT_FOUND,
@@ -71,7 +81,15 @@ __all__ = [
     "NodeEffectsFindings",
     "NodeFound",
     "PlantedTruthFindings",
+    "Cloud",
     "Followed",
+    "HeadAlone",
+    "LadderFindings",
+    "LadderFound",
+    "NeededFound",
+    "PartsFound",
+    "Point",
+    "RungFound",
     "QuerySwapsFindings",
     "SwapsFound",
     "Record",

@@ -31,6 +31,7 @@ from mcq_jax.results.findings import (
     RoutesFindings,
     SelectionFound,
 )
+from mcq_jax.results.ladder import LadderFindings
 from mcq_jax.results.paper_claims import PaperClaimsFindings
 from mcq_jax.results.storage import Storage
 
@@ -48,6 +49,7 @@ KINDS: dict[str, type] = {
     "head_kinds": HeadKindsFindings,
     "routes": RoutesFindings,
     "query_swaps": QuerySwapsFindings,
+    "ladder": LadderFindings,
     "earlier_positions": EarlierPositionsFindings,
     "planted_truth": PlantedTruthFindings,
     "paper_claims": PaperClaimsFindings,
