@@ -32,6 +32,8 @@ from mcq_jax.model.validation import check_inputs
 
 Stream = Float[Array, "row position width"]
 
+_STATIC = ("config", "keep_blocks", "rematerialise")
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -133,12 +135,15 @@ def run_layers(
     keep_blocks: bool = False,
     past: Iterable[tuple[Block, ...]] | None = None,
     first_layer: int = 0,
+    rematerialise: bool = False,
 ) -> LayersRun:
     """Runs all segments; keeps keys and values only if asked to.
 
     Args:
         past: per segment, the earlier blocks `[n, #row, key, …]` that it also reads.
         first_layer: the model's layer that these parameters begin with.
+        rematerialise: whether a gradient keeps what enters each layer only, and runs
+            the layer again for the rest.
     """
     edits, capture = tuple(edits), tuple(capture)
     constants, places = layer_constants(config), places_of(positions, config)
@@ -151,7 +156,12 @@ def run_layers(
         run_segment = _run_layer if size == 1 else _scan_layers
         wishes = _wishes_within(capture, start, stop)
         inputs = (group, x, earlier, places, here, edits, wishes)
-        x, own, kept = run_segment(*inputs, config=config, keep_blocks=keep_blocks)
+        x, own, kept = run_segment(
+            *inputs,
+            config=config,
+            keep_blocks=keep_blocks,
+            rematerialise=rematerialise,
+        )
         blocks += [own] * keep_blocks
         for parts, part in zip(captured, kept, strict=True):
             parts += [part] * (part is not None)
@@ -160,7 +170,7 @@ def run_layers(
     return LayersRun(x, tuple(blocks), joined)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "keep_blocks"))
+@functools.partial(jax.jit, static_argnames=_STATIC)
 def _run_layer(
     group: Group,
     x: Stream,
@@ -172,17 +182,20 @@ def _run_layer(
     *,
     config: ModelConfig,
     keep_blocks: bool,
+    rematerialise: bool = False,
 ) -> tuple[Stream, Block | None, Captured]:
     """One layer, from a segment of one."""
     group, past, constants = jax.tree.map(lambda a: a[0], (group, past, constants))
-    x, own, captured = layer_over_rows(
-        x, places, group, past, constants, edits, capture, config
+    run = functools.partial(
+        layer_over_rows, edits=edits, capture=capture, config=config
     )
+    run = jax.checkpoint(run) if rematerialise else run
+    x, own, captured = run(x, places, group, past, constants)
     own, captured = jax.tree.map(lambda a: a[None], (own, captured))
     return x, own if keep_blocks else None, captured
 
 
-@functools.partial(jax.jit, static_argnames=("config", "keep_blocks"))
+@functools.partial(jax.jit, static_argnames=_STATIC)
 def _scan_layers(
     group: Group,
     x: Stream,
@@ -194,6 +207,7 @@ def _scan_layers(
     *,
     config: ModelConfig,
     keep_blocks: bool,
+    rematerialise: bool = False,
 ) -> tuple[Stream, Block | None, Captured]:
     """A segment of several layers, compiled once.
 
@@ -203,6 +217,7 @@ def _scan_layers(
     run = functools.partial(
         layer_over_rows, edits=edits, capture=capture, config=config
     )
+    run = jax.checkpoint(run, prevent_cse=False) if rematerialise else run
     stack = (group, past, constants)
     first = jax.tree.map(lambda a: a[0], stack)
     shapes = jax.eval_shape(run, x, places, *first)[2]
