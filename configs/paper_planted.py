@@ -17,6 +17,7 @@ from mcq_jax.experiments import (
     QuerySwaps,
     Routes,
     RunConfig,
+    SelfRepair,
 )
 
 
@@ -33,6 +34,7 @@ def config() -> RunConfig:
             HeadKinds(),
             Routes(windows=7),
             QuerySwaps(forms=(("permuted", "permuted"),)),
+            SelfRepair(),
             Ladder(sets=("main", "permuted", "three"), questions=12),
             # Of 49 nodes five are more than the share that is few of 5,000.
             PaperClaims(few_nodes=(None, 0.1)),

@@ -19,6 +19,7 @@ from mcq_jax.experiments import (
     QuerySwaps,
     Routes,
     RunConfig,
+    SelfRepair,
 )
 
 FORMS = (
@@ -40,6 +41,7 @@ def config() -> RunConfig:
             HeadKinds(),
             Routes(),
             QuerySwaps(forms=FORMS, layer_step=2),
+            SelfRepair(),
             Ladder(sets=("permuted",), questions=20),
             PaperClaims(),
         ),

@@ -6,6 +6,7 @@ One file per experiment, and one line each in this list.
 from mcq_jax.experiments.behaviour import Behaviour
 from mcq_jax.experiments.config import USUAL, RunConfig
 from mcq_jax.experiments.earlier_positions import EarlierPositions
+from mcq_jax.experiments.elsewhere import Elsewhere
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.head_classes import HeadClasses
 from mcq_jax.experiments.head_kinds import HeadKinds
@@ -20,6 +21,7 @@ from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.prompt_options import PromptOptions
 from mcq_jax.experiments.query_swaps import QuerySwaps
 from mcq_jax.experiments.routes import Routes
+from mcq_jax.experiments.self_repair import SelfRepair
 
 EXPERIMENTS: tuple[type[Experiment], ...] = (
     Behaviour,
@@ -30,6 +32,8 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     Routes,
     QuerySwaps,
     Ladder,
+    SelfRepair,
+    Elsewhere,
     EarlierPositions,
     PlantedTruth,
     PaperClaims,
@@ -40,6 +44,7 @@ __all__ = [
     "USUAL",
     "Behaviour",
     "EarlierPositions",
+    "Elsewhere",
     "Experiment",
     "HeadClasses",
     "HeadKinds",
@@ -54,5 +59,6 @@ __all__ = [
     "QuerySwaps",
     "Routes",
     "RunConfig",
+    "SelfRepair",
     "run",
 ]

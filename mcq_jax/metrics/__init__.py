@@ -44,6 +44,12 @@ from mcq_jax.metrics.effects import (
     node_effects,
     total_effect,
 )
+from mcq_jax.metrics.enumerators import (
+    EnumeratorAttention,
+    enumerator_attention,
+    group_percentile,
+    percentiles,
+)
 from mcq_jax.metrics.follow_d import FollowD, follow_d, share_two_way
 from mcq_jax.metrics.following import Following, following
 from mcq_jax.metrics.gating import Gate, gate, gate_of_pairs
@@ -70,6 +76,7 @@ from mcq_jax.metrics.letters import (
     selectivity_of_sets,
 )
 from mcq_jax.metrics.recovery import Recovery, necessity, sufficiency
+from mcq_jax.metrics.regression import Line, line
 from mcq_jax.metrics.score_parts import ScoreParts, score_parts
 from mcq_jax.metrics.score_subspaces import (
     score_lost,
@@ -127,6 +134,8 @@ __all__ = [
     "Contributions",
     "cumulative_sets",
     "direct_effect",
+    "enumerator_attention",
+    "EnumeratorAttention",
     "feature_direction",
     "follow_d",
     "FollowD",
@@ -138,6 +147,7 @@ __all__ = [
     "gate_of_pairs",
     "gold_by_answer",
     "gold_by_letter",
+    "group_percentile",
     "head_evidence",
     "HeadClass",
     "HeadEvidence",
@@ -149,6 +159,8 @@ __all__ = [
     "kept_questions",
     "kl",
     "letter_prior",
+    "line",
+    "Line",
     "loss_effect",
     "loss_parts",
     "LossParts",
@@ -165,6 +177,7 @@ __all__ = [
     "NodeEffects",
     "NodeIndex",
     "ov_margin",
+    "percentiles",
     "PRECEDENCE",
     "paired_difference",
     "predictions",

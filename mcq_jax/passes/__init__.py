@@ -9,6 +9,7 @@ from mcq_jax.passes.anatomy import (
     dissect,
 )
 from mcq_jax.passes.answers import answer_prompts, read_answers
+from mcq_jax.passes.compensation import Compensation, compensate
 from mcq_jax.passes.edit_rows import EditRows
 from mcq_jax.passes.full_pass import run_fully, see_fully
 from mcq_jax.passes.head_captures import attention_weights
@@ -17,6 +18,7 @@ from mcq_jax.passes.node_sets import NodeSets
 from mcq_jax.passes.patches import Patches
 from mcq_jax.passes.plan import Held, Plan
 from mcq_jax.passes.prompt_pass import Prefill, prefill
+from mcq_jax.passes.received import attention_received
 from mcq_jax.passes.resumed_edits import EditedRows, resume_edited
 from mcq_jax.passes.resumed_pass import Resumed, resume
 from mcq_jax.passes.shared_prefix import Prefix, run_prefix
@@ -35,6 +37,7 @@ __all__ = [
     "EditRows",
     "Held",
     "Anatomy",
+    "Compensation",
     "EditedRows",
     "Frame",
     "Kept",
@@ -55,6 +58,8 @@ __all__ = [
     "answer_readout",
     "attention_weights",
     "check_frame",
+    "attention_received",
+    "compensate",
     "contributions",
     "dissect",
     "prefill",

@@ -15,6 +15,7 @@ from mcq_jax.planted.parts import (
     looks_at_labels,
     looks_for_wanted,
     parked,
+    pointing_rule,
     writes_letters,
 )
 from mcq_jax.planted.weights import HARD, Head, Match, Neurons, Write
@@ -166,6 +167,13 @@ def backup(
     Resampling them leaves their flags up and it stays hidden; zeroing one takes a flag
     down and it speaks: labels score 2, BOS 2.5 with two flags and 1.5 with one.
     """
+    points = pointing_rule(
+        strength=strength, sharpness=sharpness, by_position=by_position
+    )
+
+    def rule(token: ideal.LastToken, facts: ideal.Facts) -> ideal.LastToken:
+        return ideal.NOTHING if token.flag[0] > 1.5 else points(token, facts)
+
     rests = 0.5 * channels.constant + channels.flag
     clues = looks_for_wanted(channels, sharpness=sharpness, by_position=by_position)
     return Part(
@@ -180,6 +188,7 @@ def backup(
             ),
             writes=(Write(channels.letter, channels.out, strength),),
         ),
+        rule=rule,
     )
 
 

@@ -46,6 +46,8 @@ class LastToken:
     wanted_ordinal: Float[np.ndarray, " line"] = _zeros(LETTERS)
     wanted_letter: Float[np.ndarray, " letter"] = _zeros(LETTERS)
     out: Float[np.ndarray, " letter"] = _zeros(LETTERS)
+    # How many correct-letter heads have spoken: while all have, the backup rests.
+    flag: Float[np.ndarray, " one"] = _zeros(1)
 
     def __add__(self, other: "LastToken") -> "LastToken":
         return LastToken(
@@ -55,6 +57,7 @@ class LastToken:
             wanted_ordinal=self.wanted_ordinal + other.wanted_ordinal,
             wanted_letter=self.wanted_letter + other.wanted_letter,
             out=self.out + other.out,
+            flag=self.flag + other.flag,
         )
 
     def says_the_same_as(self, other: "LastToken") -> bool:

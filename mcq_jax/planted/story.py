@@ -192,9 +192,13 @@ def correct_letter(
     the others it adds strength * p to the right letter, strength * o to the others.
     """
 
-    rule = pointing_rule(
+    points = pointing_rule(
         strength=strength, sharpness=sharpness, by_position=by_position
     )
+
+    def rule(token: ideal.LastToken, facts: ideal.Facts) -> ideal.LastToken:
+        return points(token, facts) + ideal.LastToken(flag=np.ones(1))
+
     clues = looks_for_wanted(channels, sharpness=sharpness, by_position=by_position)
     return Part(
         role="correct-letter head",

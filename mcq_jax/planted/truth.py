@@ -105,6 +105,19 @@ class Truth:
             table[node.layer, column] = patched.last.out[_letters(prompt)]
         return table
 
+    def written(self, prompt: Facts) -> Mapping[Node, ideal.LastToken]:
+        """Returns what every node that acts at the last token writes there."""
+        return self._run(prompt).writes
+
+    def written_under(
+        self, prompt: Facts, writes: Mapping[Node, ideal.LastToken]
+    ) -> Mapping[Node, ideal.LastToken]:
+        """Returns the same while some nodes write something else (an ablation).
+
+        `ideal.NOTHING` is zero ablation; a mean, or another prompt's, are the others.
+        """
+        return self._run(prompt, writes=writes).writes
+
     def logits_after_query_swap(
         self, base: Facts, source: Facts, nodes: Collection[Node]
     ) -> Float[np.ndarray, " choice"]:

@@ -19,6 +19,14 @@ from mcq_jax.prompts.datasets import (
     shots_for,
 )
 from mcq_jax.prompts.identity import question_names
+from mcq_jax.prompts.listed_texts import (
+    ListedText,
+    TokenisedText,
+    find_enumerators,
+    own_texts,
+    read_texts,
+    tokenise_texts,
+)
 from mcq_jax.prompts.mutation_table import MUTATIONS, Draws, Mutation
 from mcq_jax.prompts.mutations import mutate, mutations_of
 from mcq_jax.prompts.pairs import (
@@ -81,6 +89,7 @@ __all__ = [
     "Draws",
     "Encoding",
     "KeyClass",
+    "ListedText",
     "Mutation",
     "Pair",
     "PairSet",
@@ -94,6 +103,7 @@ __all__ = [
     "TokenBatch",
     "TokenisedPair",
     "TokenisedPrompt",
+    "TokenisedText",
     "Tokenizer",
     "TokenizerFile",
     "WordTokenizer",
@@ -106,6 +116,7 @@ __all__ = [
     "category_member",
     "chat_of",
     "copy_colour",
+    "find_enumerators",
     "from_left_padded",
     "key_classes",
     "lines_of",
@@ -115,10 +126,12 @@ __all__ = [
     "load_shots",
     "mutate",
     "mutations_of",
+    "own_texts",
     "question_names",
     "read_jsonl",
     "read_mmlu",
     "read_pairs",
+    "read_texts",
     "relabel",
     "render",
     "render_rotations",
@@ -131,6 +144,7 @@ __all__ = [
     "swap_pairs",
     "tokenise",
     "tokenise_pair",
+    "tokenise_texts",
     "with_template",
     "word_copy",
 ]

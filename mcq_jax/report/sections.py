@@ -6,6 +6,7 @@ from mcq_jax.report import (
     about,
     behaviour,
     earlier_positions,
+    elsewhere,
     generic,
     head_classes,
     head_kinds,
@@ -16,6 +17,7 @@ from mcq_jax.report import (
     planted_truth,
     query_swaps,
     routes,
+    self_repair,
     timing,
 )
 from mcq_jax.report.section import Section
@@ -38,6 +40,8 @@ SECTIONS: tuple[MakeSection, ...] = (
     routes.section,
     query_swaps.section,
     ladder.section,
+    self_repair.section,
+    elsewhere.section,
     earlier_positions.section,
 )
 

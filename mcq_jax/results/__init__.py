@@ -1,5 +1,12 @@
 """What a run leaves behind: its folder of tables, and its findings."""
 
+from mcq_jax.results.elsewhere_findings import (
+    ElsewhereFindings,
+    HeadElsewhere,
+    KindElsewhere,
+    TextShown,
+    TokenShown,
+)
 from mcq_jax.results.findings import (
     About,
     BehaviourFindings,
@@ -49,6 +56,15 @@ from mcq_jax.results.paper_claims import (
     PaperClaimsFindings,
     status_of,
 )
+from mcq_jax.results.repair_findings import (
+    GroupAblated,
+    Interaction,
+    LaterFound,
+    RepairFound,
+    RepairLine,
+    SelfRepairFindings,
+    SetAblated,
+)
 from mcq_jax.results.run_folder import RunFolder, content_hash
 from mcq_jax.results.run_results import KINDS, Record, RunResults, findings_file
 from mcq_jax.results.screening import RULE, Screening, judge
@@ -72,6 +88,11 @@ __all__ = [
     "About",
     "BehaviourFindings",
     "EarlierPositionsFindings",
+    "ElsewhereFindings",
+    "HeadElsewhere",
+    "KindElsewhere",
+    "TextShown",
+    "TokenShown",
     "HeadClassesFindings",
     "HeadFound",
     "HeadKind",
@@ -92,6 +113,13 @@ __all__ = [
     "RungFound",
     "QuerySwapsFindings",
     "SwapsFound",
+    "GroupAblated",
+    "Interaction",
+    "LaterFound",
+    "RepairFound",
+    "RepairLine",
+    "SelfRepairFindings",
+    "SetAblated",
     "Record",
     "RouteCut",
     "RouteSwap",

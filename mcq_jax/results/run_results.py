@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from mcq_jax import json_values
 from mcq_jax.metrics import Gate
+from mcq_jax.results.elsewhere_findings import ElsewhereFindings
 from mcq_jax.results.findings import (
     About,
     BehaviourFindings,
@@ -33,6 +34,7 @@ from mcq_jax.results.findings import (
 )
 from mcq_jax.results.ladder import LadderFindings
 from mcq_jax.results.paper_claims import PaperClaimsFindings
+from mcq_jax.results.repair_findings import SelfRepairFindings
 from mcq_jax.results.storage import Storage
 
 Kind = TypeVar("Kind")
@@ -50,6 +52,8 @@ KINDS: dict[str, type] = {
     "routes": RoutesFindings,
     "query_swaps": QuerySwapsFindings,
     "ladder": LadderFindings,
+    "self_repair": SelfRepairFindings,
+    "elsewhere": ElsewhereFindings,
     "earlier_positions": EarlierPositionsFindings,
     "planted_truth": PlantedTruthFindings,
     "paper_claims": PaperClaimsFindings,
