@@ -10,6 +10,7 @@ place (follow-D 1.00), not the letter.
 from mcq_jax.experiments import (
     USUAL,
     EarlierPositions,
+    Elsewhere,
     HeadKinds,
     Ladder,
     PaperClaims,
@@ -18,6 +19,7 @@ from mcq_jax.experiments import (
     Routes,
     RunConfig,
     SelfRepair,
+    Transfer,
 )
 
 
@@ -35,6 +37,8 @@ def config() -> RunConfig:
             Routes(windows=7),
             QuerySwaps(forms=(("permuted", "permuted"),)),
             SelfRepair(),
+            Elsewhere(texts="planted"),
+            Transfer(tasks=("permuted",)),
             Ladder(sets=("main", "permuted", "three"), questions=12),
             # Of 49 nodes five are more than the share that is few of 5,000.
             PaperClaims(few_nodes=(None, 0.1)),

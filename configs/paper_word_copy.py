@@ -12,6 +12,7 @@ Expect: not run to its end yet.
 
 from mcq_jax.experiments import (
     USUAL,
+    Elsewhere,
     HeadKinds,
     Ladder,
     PaperClaims,
@@ -42,6 +43,7 @@ def config() -> RunConfig:
             Routes(),
             QuerySwaps(forms=FORMS, layer_step=2),
             SelfRepair(),
+            Elsewhere(),
             Ladder(sets=("permuted",), questions=20),
             PaperClaims(),
         ),

@@ -22,6 +22,7 @@ from mcq_jax.experiments.prompt_options import PromptOptions
 from mcq_jax.experiments.query_swaps import QuerySwaps
 from mcq_jax.experiments.routes import Routes
 from mcq_jax.experiments.self_repair import SelfRepair
+from mcq_jax.experiments.transfer import Transfer
 
 EXPERIMENTS: tuple[type[Experiment], ...] = (
     Behaviour,
@@ -34,6 +35,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     Ladder,
     SelfRepair,
     Elsewhere,
+    Transfer,
     EarlierPositions,
     PlantedTruth,
     PaperClaims,
@@ -60,5 +62,6 @@ __all__ = [
     "Routes",
     "RunConfig",
     "SelfRepair",
+    "Transfer",
     "run",
 ]

@@ -115,7 +115,7 @@ def describe(
     ]
     found = []
     for kind, members in [*groups, ("random", sets.of_kind("random"))]:
-        outcome = _outcome(study, bank, table, members)
+        outcome = outcome_of(study, bank, table, members)
         sufficiency, necessity = outcome.sufficiency(), outcome.necessity()
         found.append(
             JointFound(
@@ -138,7 +138,7 @@ def screen_off(
 
     def one(kind: str, kind_alone: str) -> ScreenedFound:
         whole, alone = (
-            _outcome(study, bank, table, sets.of_kind(each))
+            outcome_of(study, bank, table, sets.of_kind(each))
             for each in (kind, kind_alone)
         )
         # The same ratios, of what the set does otherwise in place of the whole effect.
@@ -174,7 +174,7 @@ def describe_selection(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Outcome:
+class SetOutcome:
     """Net logits of the test prompts under some sets, each `[set · prompt]`."""
 
     clean: np.ndarray
@@ -192,12 +192,15 @@ class _Outcome:
         return metrics.necessity(self.clean, self.source, self.noised, self.question)
 
 
-def _outcome(study: Study, bank: Bank, table: Columns, members: list[int]) -> _Outcome:
+def outcome_of(
+    study: Study, bank: Bank, table: Columns, members: list[int]
+) -> SetOutcome:
+    """Returns what some sets of a table came to, all their test prompts together."""
     clean, source = _outcomes(study, bank)
     rows = np.isin(table["set"], members)
     prompt = table["prompt"][rows]
     gold = study.gold[prompt]
-    return _Outcome(
+    return SetOutcome(
         clean=clean[prompt],
         source=source[prompt],
         denoised=metrics.nets(table["sufficiency_logits"][rows], gold),

@@ -6,9 +6,10 @@ host and told to the others (`decide`), since hosts may round differently.
 """
 
 import contextlib
+import dataclasses
 import functools
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcq_jax import json_values, planted, sharding
@@ -47,16 +48,51 @@ class Lab:
         prompt_sets: Mapping[str, PromptSet],
         folder: RunFolder,
         progress: Progress,
+        within: "Lab | None" = None,
     ):
         self.config, self.checkpoint, self.truth = config, checkpoint, truth
         self.prompt_sets, self.folder, self.progress = prompt_sets, folder, progress
         # What experiments found so far, by their names.
         self.records: dict[str, Record] = {}
+        self._others: dict[str, Lab] = {}
         self._once: dict[Hashable, tuple[Any, dict[str, set[str]]]] = {}
         # Whether the first host alone is at work, choosing something.
         self._deciding = False
         # The tables that the experiment at work has opened, by name.
         self._opened: dict[str, set[str]] = {}
+        # The lab that this one is part of: what is opened here is opened there, too.
+        self._within = within
+
+    def on(self, name: str) -> "Lab":
+        """Returns a lab for other prompts of the card, with a study of their own.
+
+        It has the same folder, where tables differ by their prompts.
+        """
+        if name == self.config.name:
+            return self
+        if name not in self.prompt_sets:
+            raise ValueError(
+                f"prompts {name!r} are asked for; the card has "
+                f"{', '.join(self.prompt_sets)}. Add them to other_prompts."
+            )
+        if name not in self._others:
+            [options] = [o for o in self.config.other_prompts if o.name == name]
+            said = {
+                f.name: getattr(options, f.name) for f in dataclasses.fields(options)
+            }
+            self._others[name] = Lab(
+                config=dataclasses.replace(self.config, other_prompts=(), **said),
+                checkpoint=self.checkpoint, truth=self.truth,
+                prompt_sets={name: self.prompt_sets[name]}, folder=self.folder,
+                progress=self.progress, within=self,
+            )  # fmt: skip
+        return self._others[name]
+
+    def _note(self, name: str, keys: Iterable[str]) -> None:
+        """Notes that tables of a name were opened."""
+        self._opened.setdefault(name, set()).update(keys)
+        if self._within is not None:
+            self._within._note(name, keys)
 
     @property
     def prompts(self) -> PromptSet:
@@ -91,14 +127,14 @@ class Lab:
                 self._once[name] = work(), tables
         value, tables = self._once[name]
         for table, keys in tables.items():
-            self._opened.setdefault(table, set()).update(keys)
+            self._note(table, keys)
         return value
 
     def table(self, name: str, identity: Mapping[str, Any]) -> Table:
         """Returns the run's table of this name and identity (see `RunFolder.table`)."""
         self._need_every_host(f"table {name!r}")
         table = self.folder.table(name, {"engine": ENGINE_VERSION, **identity})
-        self._opened.setdefault(name, set()).add(table.key)
+        self._note(name, {table.key})
         return table
 
     def sweep(
@@ -119,7 +155,7 @@ class Lab:
         before = set(self.folder.tables().get(name, ()))
         yield
         now = set(self.folder.tables().get(name, ()))
-        self._opened.setdefault(name, set()).update(now - before or now)
+        self._note(name, now - before or now)
 
     def findings(self, kind: type[Findings]) -> Findings:
         """Returns what an experiment found that this one needs."""
@@ -175,7 +211,7 @@ class Lab:
             rest = {one: value for one, value in said.items() if one != field}
             if rest == wanted and field in said:
                 found.append((self.folder.table_of(name, key), said[field]))
-                self._opened.setdefault(name, set()).add(key)
+                self._note(name, {key})
         return found
 
     def track(self, name: str) -> sharding.Track:

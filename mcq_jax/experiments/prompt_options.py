@@ -18,7 +18,8 @@ class PromptOptions:
     # "planted" for a planted model's own questions. A JSONL file of pairs if
     # `are_pairs`.
     questions: str
-    # Whether `questions` are pairs of a clean and a source prompt.
+    # Whether `questions` are pairs of a clean and a source prompt; "word_repetition"
+    # makes some that are not multiple choice.
     are_pairs: bool = False
     # How many questions, drawn evenly over subjects; None: all.
     question_count: int | None = None

@@ -80,7 +80,7 @@ class PromptSet:
 def check(options: PromptOptions) -> None:
     """Refuses missing questions and impossible wordings before weights are read."""
     if options.are_pairs:
-        prompts.read_pairs(options.questions)
+        _load_pairs(options)
         return
     template, _ = _template(options), _shots(options)
     asked = load_question_set(options).questions
@@ -217,8 +217,14 @@ def _is_too_long(
     return longest > limit
 
 
+def _load_pairs(options: PromptOptions) -> prompts.PairSet:
+    if options.questions == "word_repetition":
+        return prompts.word_repetition(options.question_count or 60, seed=options.seed)
+    return prompts.load_pair_set(options.questions, count=options.question_count)
+
+
 def _pairs(options: PromptOptions, checkpoint: Checkpoint) -> PromptSet:
-    loaded = prompts.load_pair_set(options.questions, count=options.question_count)
+    loaded = _load_pairs(options)
     context = checkpoint.config.context
     context = min(options.longest_prompt or context, context)
     both = [

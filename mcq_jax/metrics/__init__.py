@@ -75,6 +75,7 @@ from mcq_jax.metrics.letters import (
     selectivity,
     selectivity_of_sets,
 )
+from mcq_jax.metrics.overlap import Overlap, overlap
 from mcq_jax.metrics.recovery import Recovery, necessity, sufficiency
 from mcq_jax.metrics.regression import Line, line
 from mcq_jax.metrics.score_parts import ScoreParts, score_parts
@@ -177,6 +178,8 @@ __all__ = [
     "NodeEffects",
     "NodeIndex",
     "ov_margin",
+    "overlap",
+    "Overlap",
     "percentiles",
     "PRECEDENCE",
     "paired_difference",

@@ -28,8 +28,8 @@ class EnumeratorAttention:
 
 
 def enumerator_attention(
-    received: Sequence[Num[np.ndarray, "head position"]],
-    items: Sequence[Sequence[Int[np.ndarray, " token"]]],
+    received: Sequence[Num[np.ndarray, "head _"]],
+    items: Sequence[Sequence[Int[np.ndarray, "_"]]],
     *,
     draws: int = 500,
     seed: int = 0,

@@ -46,7 +46,8 @@ def _received(parameters, tokens, readers, config: ModelConfig):
     run = run_layers(parameters, x, places, config=config, capture=wishes)
     [pattern] = run.captured  # [layer, text, kv_head, group, query, key]
     earlier = jnp.tril(jnp.ones((tokens.shape[1],) * 2), -1)
-    weights = readers / readers.sum(axis=1, keepdims=True)
+    weights = readers.astype(jnp.float32)
+    weights = weights / weights.sum(axis=1, keepdims=True)
     found = jnp.einsum(
         "ltkgqp,tq,qp->tlkgp", pattern.astype(jnp.float32), weights, earlier,
         precision="highest",

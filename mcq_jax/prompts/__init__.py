@@ -52,6 +52,7 @@ from mcq_jax.prompts.rendering import (
     render,
     render_rotations,
 )
+from mcq_jax.prompts.repetition import word_repetition
 from mcq_jax.prompts.rewording import with_template
 from mcq_jax.prompts.span_positions import span_positions
 from mcq_jax.prompts.swap_pairs import (
@@ -147,4 +148,5 @@ __all__ = [
     "tokenise_texts",
     "with_template",
     "word_copy",
+    "word_repetition",
 ]

@@ -54,7 +54,7 @@ class TokenisedText:
     # Positions of the enumerators, rising.
     enumerators: Int[np.ndarray, " item"]
 
-    def items(self) -> list[Int[np.ndarray, " token"]]:
+    def items(self) -> list[Int[np.ndarray, "_"]]:
         """Each item's tokens, its enumerator first."""
         ends = [*self.enumerators[1:].tolist(), len(self.ids)]
         return [

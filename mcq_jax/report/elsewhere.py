@@ -51,7 +51,7 @@ def section(run: RunResults) -> Section | None:
         text=_text(found),
         figures=(
             Plate(
-                name="elsewhere",
+                name="elsewhere_heads",
                 title="Every head's attention to enumerators",
                 caption="The share of a later token's attention on enumerators, less "
                 "that on as many other tokens of the same items. A dot is a head: grey "

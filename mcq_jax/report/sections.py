@@ -19,6 +19,7 @@ from mcq_jax.report import (
     routes,
     self_repair,
     timing,
+    transfer,
 )
 from mcq_jax.report.section import Section
 from mcq_jax.results import KINDS, RunResults
@@ -42,6 +43,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     ladder.section,
     self_repair.section,
     elsewhere.section,
+    transfer.section,
     earlier_positions.section,
 )
 

@@ -70,6 +70,13 @@ from mcq_jax.results.run_results import KINDS, Record, RunResults, findings_file
 from mcq_jax.results.screening import RULE, Screening, judge
 from mcq_jax.results.storage import Storage
 from mcq_jax.results.table import Table
+from mcq_jax.results.transfer_findings import (
+    SetTransferred,
+    SubspaceTransferred,
+    TaskFound,
+    TasksOverlap,
+    TransferFindings,
+)
 from mcq_jax.results.verdict import Verdict, verdict
 from mcq_jax.results.whole_files import remove_leftovers, write_whole
 
@@ -120,6 +127,11 @@ __all__ = [
     "RepairLine",
     "SelfRepairFindings",
     "SetAblated",
+    "SetTransferred",
+    "SubspaceTransferred",
+    "TaskFound",
+    "TasksOverlap",
+    "TransferFindings",
     "Record",
     "RouteCut",
     "RouteSwap",

@@ -36,6 +36,7 @@ from mcq_jax.results.ladder import LadderFindings
 from mcq_jax.results.paper_claims import PaperClaimsFindings
 from mcq_jax.results.repair_findings import SelfRepairFindings
 from mcq_jax.results.storage import Storage
+from mcq_jax.results.transfer_findings import TransferFindings
 
 Kind = TypeVar("Kind")
 
@@ -54,6 +55,7 @@ KINDS: dict[str, type] = {
     "ladder": LadderFindings,
     "self_repair": SelfRepairFindings,
     "elsewhere": ElsewhereFindings,
+    "transfer": TransferFindings,
     "earlier_positions": EarlierPositionsFindings,
     "planted_truth": PlantedTruthFindings,
     "paper_claims": PaperClaimsFindings,

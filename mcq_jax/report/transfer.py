@@ -1,0 +1,244 @@
+"""One task's nodes and subspaces on another: recovery, overlap, subspaces."""
+
+from collections.abc import Iterable
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mcq_jax.metrics import Interval
+from mcq_jax.report import canvas, palette, words
+from mcq_jax.report.section import Plate, Section, Titled
+from mcq_jax.report.table import Cell, Row, Table
+from mcq_jax.results import (
+    RunResults,
+    SetTransferred,
+    SubspaceTransferred,
+    TaskFound,
+    TasksOverlap,
+    TransferFindings,
+)
+
+_SCOPE = (
+    "A set that carries over suffices at the answer position, given the prompt's own "
+    "earlier tokens; what stands there may be made in another way on each task. Tasks "
+    "were chosen by hand, and share words or a template."
+)
+_COLOURS = {
+    "own": palette.BLUE,
+    "other task": palette.ORANGE,
+    "next best": palette.GREEN,
+    "random": palette.GREY,
+}
+
+
+def section(run: RunResults) -> Section | None:
+    found = run.get(TransferFindings)
+    if found is None or not found.tasks:
+        return None
+    least = [t.held_out_questions for t in found.tasks if t.is_studied]
+    return Section(
+        anchor="transfer",
+        short="Transfer",
+        title="One task's circuit on another",
+        text=_text(found),
+        figures=(
+            Plate(
+                name="transfer_sets",
+                title="Sets of one task, tested on another",
+                caption="Recovery of the net logit on each task's held-out questions "
+                "when a set's clean outputs are put into the source's run (sufficiency)"
+                ". Own: chosen on that task. Random: as many heads and blocks of the "
+                "same layers. Next best: the nodes that follow the own set in rank. "
+                "Bars: 95 % intervals over questions.",
+                sample=f"n = {words.count(min(least, default=0), 'question')} or more "
+                "per task",
+                draw=recoveries,
+            ),
+        )
+        if found.sets
+        else (),
+        tables=tuple(_tables(found)),
+        scope=(_SCOPE,),
+        experiment="transfer",
+    )
+
+
+def _text(found: TransferFindings) -> str:
+    said = (
+        "Each task is studied as the main one is; what is chosen by its fitting "
+        "questions is tried on the held-out questions of the others."
+    )
+    closed = [task for task in found.tasks if not task.is_studied]
+    for task in closed:
+        said += f" {task.name} has nothing to transfer: {task.gate}"
+    return said
+
+
+def _tables(found: TransferFindings) -> Iterable[Titled]:
+    yield Titled(
+        table=_task_table(found.tasks),
+        title="Tasks",
+        note="Reached: the share of the effect that the nodes' direct effects add up "
+        "to, on the fitting questions.",
+    )
+    if found.sets:
+        yield Titled(
+            table=_set_table(found.sets),
+            title="Sets",
+            note="Recovery at the answer position, where all nodes give 1.",
+        )
+    if found.overlaps:
+        yield Titled(
+            table=_overlap_table(found.overlaps),
+            title="The same nodes?",
+            note="Jaccard: shared nodes as a share of all nodes of either set; by "
+            "chance: heads and blocks drawn anew. Ranks: Spearman's correlation of the "
+            "sizes of direct effects over all nodes.",
+        )
+    if found.subspaces:
+        yield Titled(
+            table=_subspace_table(found.subspaces),
+            title="Subspaces of the correct-letter heads",
+            note="Class means of place, fitted on the source task; kept on the target, "
+            "whose means stand in for the rest. 0: all these heads at their mean "
+            "together; 1: intact. Carried: what they carry of the task's net logit.",
+        )
+
+
+@canvas.styled
+def recoveries(run: RunResults) -> Figure:
+    """Sufficiency of every set on every task, targets side by side."""
+    found = run.get(TransferFindings)
+    assert found is not None
+    targets = list(dict.fromkeys(one.target for one in found.sets))
+    figure = canvas.new_figure(max(5.0, 1.6 + 1.9 * len(targets)), 3.7)
+    axes = figure.subplots()
+    for level in (0, 1):
+        axes.axhline(level, color=palette.PALE, linewidth=0.9)
+    for place, target in enumerate(targets):
+        _draw_target(axes, [s for s in found.sets if s.target == target], place)
+    names = [words.short(target, 18) for target in targets]
+    axes.set_xticks(range(len(targets)), names)
+    axes.set(xlim=(-0.6, len(targets) - 0.4), xlabel="tested on", ylabel="sufficiency")
+    kinds = dict.fromkeys(one.kind for one in found.sets)
+    for kind in kinds:
+        axes.plot([], [], "o", color=_colour(kind), label=words.short(kind, 18))
+    figure.legend(loc="outside lower center", ncols=len(kinds))
+    return figure
+
+
+def _draw_target(axes: Axes, sets: list[SetTransferred], place: int) -> None:
+    shown = [one for one in sets if one.sufficiency is not None]
+    shown.sort(key=lambda one: (one.kind != "own", one.source, one.kind))
+    step = min(0.16, 0.8 / max(len(shown), 1))
+    for number, one in enumerate(shown):
+        assert one.sufficiency is not None
+        across = place + step * (number - (len(shown) - 1) / 2)
+        colour = _colour(one.kind)
+        axes.plot([across] * 2, [one.sufficiency.low, one.sufficiency.high],
+                  color=colour, linewidth=1.3)  # fmt: skip
+        mark = axes.plot(across, one.sufficiency.mean, "o", color=colour,
+                         markersize=5.5)[0]  # fmt: skip
+        if one.kind in ("own", "other task"):
+            axes.annotate(
+                words.short(one.source, 12), (across, one.sufficiency.high), (0, 3),
+                textcoords="offset points", ha="center", va="bottom", fontsize=7,
+                rotation=90,
+            )  # fmt: skip
+        canvas.tip(
+            mark,
+            f"{one.kind}, {one.source} on {one.target}, {one.size} nodes: "
+            f"{words.number(one.sufficiency.mean)} ({words.spread(one.sufficiency)})",
+        )
+    axes.margins(y=0.16)
+
+
+def _colour(kind: str) -> str:
+    return _COLOURS.get(kind, palette.INK)
+
+
+def _task_table(tasks: tuple[TaskFound, ...]) -> Table:
+    return Table(
+        columns=("task", "nodes", "reached", "fitting", "held out", "chosen"),
+        rows=tuple(
+            Row(
+                name=task.name,
+                cells=(
+                    Cell(text=str(len(task.nodes))),
+                    Cell(text=words.number(task.reached)),
+                    Cell(text=str(task.questions)),
+                    Cell(text=str(task.held_out_questions)),
+                    Cell(text=", ".join(task.nodes) or words.MISSING),
+                ),
+                note="" if task.is_studied else task.gate,
+            )
+            for task in tasks
+        ),
+    )
+
+
+def _set_table(sets: tuple[SetTransferred, ...]) -> Table:
+    return Table(
+        columns=("tested on", "set of", "kind", "nodes", "sufficiency", "necessity"),
+        rows=tuple(
+            Row(
+                name=one.target,
+                cells=(
+                    Cell(text=one.source),
+                    Cell(text=one.kind),
+                    Cell(text=str(one.size)),
+                    _cell(one.sufficiency),
+                    _cell(one.necessity),
+                ),
+                note=one.refused,
+            )
+            for one in sets
+        ),
+    )
+
+
+def _overlap_table(overlaps: tuple[TasksOverlap, ...]) -> Table:
+    return Table(
+        columns=("tasks", "Jaccard", "by chance", "p", "ranks", "p", "shared"),
+        rows=tuple(
+            Row(
+                name=f"{one.first} · {one.second}",
+                cells=(
+                    Cell(text=words.number(one.jaccard)),
+                    Cell(text=words.number(one.jaccard_chance)),
+                    Cell(text=words.p_value(one.jaccard_p)),
+                    Cell(text=words.number(one.rank_correlation)),
+                    Cell(text=words.p_value(one.rank_p)),
+                    Cell(text=", ".join(one.shared) or words.MISSING),
+                ),
+            )
+            for one in overlaps
+        ),
+    )
+
+
+def _subspace_table(subspaces: tuple[SubspaceTransferred, ...]) -> Table:
+    return Table(
+        columns=("kept on", "from", "of", "kind", "rank", "recovered", "carried"),
+        rows=tuple(
+            Row(
+                name=one.target,
+                cells=(
+                    Cell(text=one.source),
+                    Cell(text=one.parts, below=", ".join(one.heads)),
+                    Cell(text=one.kind),
+                    Cell(text=str(one.rank)),
+                    _cell(one.recovered),
+                    _cell(one.carried),
+                ),
+                note=one.refused,
+            )
+            for one in subspaces
+        ),
+    )
+
+
+def _cell(found: Interval | None) -> Cell:
+    if found is None:
+        return Cell(text=words.MISSING)
+    return Cell(text=words.number(found.mean), below=words.spread(found))
