@@ -40,7 +40,7 @@ class Reader:
         """The kind of a row is told by its first document."""
         self.expect("<bos>")
         first = self.words[0]
-        kinds = {"list": (2, 1), "copy": (3, 3), "count": (4, 3)}
+        kinds = {"list": (2, 1), "copy": (3, 2), "back": (3, 2), "count": (4, 3)}
         if first in kinds:
             kind, documents = kinds[first]
         else:
@@ -140,19 +140,20 @@ class Reader:
         given = self.words[0]
         by_label, by_thing = given in labels, given in things
         assert by_label != by_thing
-        self.of("list", 1 / 4 / math.perm(40, n) * chance(by_label))
-        for _ in range(5):
+        self.of("list", 1 / 5 / math.perm(40, n) * chance(by_label))
+        for _ in range(8):
             known, other = (labels, things) if by_label else (things, labels)
             line = known.index(self.take())
-            self.expect(other[line], "\n")
+            self.expect(other[line])
             self.of("list", 1 / n)
         self.expect("<end>")
 
     def copy(self) -> None:
-        self.expect("copy")
+        is_back = self.take() == "back"
         words = self.while_in(THINGS)
-        self.expect(":", *words, "<end>")
-        self.of("copy", 1 / 3 / 40 ** len(words))
+        self.expect(":", *(words[::-1] if is_back else words), "<end>")
+        assert len(set(words)) == len(words)
+        self.of("copy", 1 / 2 / 5 / math.perm(40, len(words)))
 
     def count(self) -> None:
         self.expect("count")

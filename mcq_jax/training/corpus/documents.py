@@ -147,7 +147,7 @@ def lists(recipe: CorpusRecipe, count: int, random: np.random.Generator) -> Hole
     label, thing = (np.take_along_axis(x, place, 1) for x in (labels, things))
     by_label = (kind == list(ListLabels).index(ListLabels.RANDOM_LETTERS))[:, None]
     given, found = np.where(by_label, (label, thing), (thing, label))
-    looked = np.stack([given, found, _full("\n", place)], axis=2)
+    looked = np.stack([given, found], axis=2)
     return np.concatenate(
         [
             _words(BOS, count), _words("list", count), _words("\n", count),
@@ -158,13 +158,16 @@ def lists(recipe: CorpusRecipe, count: int, random: np.random.Generator) -> Hole
 
 
 def copies(count: int, random: np.random.Generator) -> Holed:
-    """Returns some words, any words alike, and the same once more."""
+    """Returns different words, and the same once more, or from the last to the first."""
     most = recipes.COPIED_WORDS[-1]
-    words = _THINGS[random.integers(len(THINGS), size=(count, most))]
+    words = _THINGS[_draw(count, len(THINGS), most, random)]
     length = random.choice(recipes.COPIED_WORDS, size=count)
     words = np.where(np.arange(most) < length[:, None], words, -1)
+    is_back = (random.random(count) < 0.5)[:, None]
+    again = np.where(is_back, words[:, ::-1], words)
+    said = np.where(is_back, IDS["back"], IDS["copy"])
     return np.concatenate(
-        [_words(BOS, count), _words("copy", count), words, _words(":", count), words,
+        [_words(BOS, count), said, words, _words(":", count), again,
          _words(END, count)], axis=1,
     )  # fmt: skip
 

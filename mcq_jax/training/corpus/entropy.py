@@ -129,7 +129,7 @@ def _list(recipe: CorpusRecipe) -> tuple[float, float]:
     for n in lines:
         one = _log_orders(len(THINGS), n) + recipes.LOOK_UPS * math.log(n)
         nats += (one + _list_labels(recipe.lists, n)) / len(lines)
-    return nats, 4 + 3 * float(np.mean(lines)) + 3 * recipes.LOOK_UPS
+    return nats, 4 + 3 * float(np.mean(lines)) + 2 * recipes.LOOK_UPS
 
 
 def _list_labels(shares: Sequence[float], lines: int) -> float:
@@ -140,7 +140,8 @@ def _list_labels(shares: Sequence[float], lines: int) -> float:
 
 def _copy() -> tuple[float, float]:
     lengths = recipes.COPIED_WORDS
-    nats = math.log(len(lengths)) + np.mean(lengths) * math.log(len(THINGS))
+    orders = np.mean([_log_orders(len(THINGS), length) for length in lengths])
+    nats = math.log(len(lengths)) + math.log(2) + orders
     return float(nats), 4 + 2 * float(np.mean(lengths))
 
 

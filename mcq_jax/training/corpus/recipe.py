@@ -16,9 +16,9 @@ ASKED_LETTERS = LETTERS[:18]
 # How often each of these is drawn is alike: fillers before a sentence, lines of a list,
 # words of a copy, numbers of a count.
 FILLERS_BEFORE = (0, 1, 2, 3)
-LIST_LINES = (3, 4, 5, 6)
-LOOK_UPS = 5
-COPIED_WORDS = (2, 3, 4)
+LIST_LINES = (2, 3, 4, 5, 6)
+LOOK_UPS = 8
+COPIED_WORDS = (4, 5, 6, 7, 8)
 COUNTED_NUMBERS = (4, 5, 6, 7, 8)
 
 
@@ -36,7 +36,7 @@ class Row(enum.Enum):
     QUESTION = "one multiple-choice question with its answer"
     FACTS = "statements of facts"
     LIST = "one list, lettered or numbered, and what stands behind some of its labels"
-    COPIES = "some words and the same again"
+    COPIES = "some words and the same again, forwards or backwards"
     COUNTS = "numbers, one up or one down each time"
 
 
@@ -44,7 +44,7 @@ DOCUMENTS = {
     Row.QUESTION: 1,
     Row.FACTS: 3,
     Row.LIST: 1,
-    Row.COPIES: 3,
+    Row.COPIES: 2,
     Row.COUNTS: 3,
 }
 
@@ -67,9 +67,9 @@ class CorpusRecipe:
     # Rows of a batch.
     rows: int = 64
     # Share of the rows of each kind, in the order of `Row`.
-    shares: tuple[float, ...] = (0.4, 0.25, 0.2, 0.1, 0.05)
+    shares: tuple[float, ...] = (0.4, 0.15, 0.2, 0.2, 0.05)
     # Share of the questions about each relation, in the order of `RELATIONS`.
-    asked: tuple[float, ...] = (0.25, 0.25, 0.25, 0.25)
+    asked: tuple[float, ...] = (0.2, 0.2, 0.2, 0.4)
     # Share of the questions with 3, 4, 5 and 6 options.
     options: tuple[float, ...] = (0.2, 0.4, 0.2, 0.2)
     # Share of the lists with each kind of label, in the order of `ListLabels`.

@@ -46,7 +46,7 @@ VALUES = {
 NAME = "name"
 
 _WORDS = (
-    PAD, BOS, END, "\n", "?", ":", "the", "of", "is", "answer", "list", "copy",
+    PAD, BOS, END, "\n", "?", ":", "the", "of", "is", "answer", "list", "copy", "back",
     "count", NAME, *VALUES,
 )  # fmt: skip
 VOCABULARY = (

@@ -1,0 +1,48 @@
+"""The two primary outcomes: how many nodes it takes, and whether place and letter mix."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+
+def log_nodes(
+    recovery: Float[np.ndarray, " nodes"], *, wanted: float = 0.8
+) -> float | None:
+    """Returns O1: log2 of the number of nodes that bring back a share of the effect.
+
+    Between two numbers of nodes the recovery is read in a straight line, so that a
+    model of 20 nodes has more than a few possible values. None if all of them do not.
+
+    Args:
+        recovery: held-out sufficiency of the first, the first two, … nodes of a rank
+            that was made on other questions.
+        wanted: the share.
+    """
+    recovery = np.concatenate([[0.0], np.asarray(recovery, float)])
+    enough = np.flatnonzero(recovery >= wanted)
+    if not len(enough):
+        return None
+    last = int(enough[0])
+    before, behind = recovery[last - 1], recovery[last]
+    count = last - 1 + (wanted - before) / (behind - before)
+    # Less than one node is one: its logarithm would fall without end.
+    return math.log2(max(count, 1.0))
+
+
+def overlap(
+    place: Float[np.ndarray, " layer"], letter: Float[np.ndarray, " layer"]
+) -> float | None:
+    """Returns O2: how far place and letter are there at once, from 0 to 1.
+
+    The sum over layers of the lesser of the two, by that of the greater. A place in
+    early layers and a letter in later ones is clean: 0. Both in all layers is 1.
+    None where neither is in any layer.
+
+    Args:
+        place, letter: follow-D of the residual stream at the answer position in front
+            of each layer; below 0 counts as 0.
+    """
+    place, letter = (np.maximum(np.asarray(x, float), 0.0) for x in (place, letter))
+    total = np.maximum(place, letter).sum()
+    return float(np.minimum(place, letter).sum() / total) if total > 0 else None
