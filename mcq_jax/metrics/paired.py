@@ -115,7 +115,7 @@ def t_interval(
 
 
 def t_inside(t: float, freedom: int) -> float:
-    """Returns the probability that |T| < t, by its finite sum (Abramowitz, 26.7.3-4)."""
+    """Returns the probability that |T| < t, by a finite sum (Abramowitz 26.7.3-4)."""
     angle = math.atan(t / math.sqrt(freedom))
     sine, cosine = math.sin(angle), math.cos(angle)
     is_odd = freedom % 2

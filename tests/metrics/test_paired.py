@@ -1,6 +1,7 @@
-"""Tests of few pairs: against a library's numbers, by hand, and by how often they err."""
+"""Tests of few pairs: against a library, by hand, and by how often they err."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def test_the_finite_sum_is_students_distribution(freedom, t):
 
 def test_t_test_and_interval_are_the_librarys():
     values = np.random.default_rng(0).normal(0.4, 1, 10)
-    found = stats.ttest_1samp(values, 0.0)
+    found: Any = stats.ttest_1samp(values, 0.0)
     assert paired.t_test(values) == pytest.approx(found.pvalue, abs=1e-10)
     for level in (0.9, 0.95, 1 - 0.05 / 3):
         expected = found.confidence_interval(level)

@@ -1,4 +1,4 @@
-"""Whether a model's circuit cleans up as it trains: events and outcomes of the study."""
+"""Whether a circuit cleans up as its model trains: events and outcomes of a study."""
 
 from mcq_jax.training.cleaning.events import smoothed, step_flat, step_learned
 from mcq_jax.training.cleaning.outcomes import log_nodes, overlap

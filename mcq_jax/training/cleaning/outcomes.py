@@ -1,4 +1,4 @@
-"""The two primary outcomes: how many nodes it takes, and whether place and letter mix."""
+"""The two primary outcomes: how many nodes it takes, do place and letter mix."""
 
 import math
 

@@ -158,7 +158,7 @@ def lists(recipe: CorpusRecipe, count: int, random: np.random.Generator) -> Hole
 
 
 def copies(count: int, random: np.random.Generator) -> Holed:
-    """Returns different words, and the same once more, or from the last to the first."""
+    """Returns different words, and the same once more, forwards or backwards."""
     most = recipes.COPIED_WORDS[-1]
     words = _THINGS[_draw(count, len(THINGS), most, random)]
     length = random.choice(recipes.COPIED_WORDS, size=count)
