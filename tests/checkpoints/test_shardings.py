@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mcq_jax import checkpoints, model
+from tests import programs
 from tests.checkpoints import files
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -17,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 def run(*command: str, devices: int = 8) -> str:
     """Runs Python in a process of its own with pretended devices."""
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = programs.flags_for(devices)
     environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     environment["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(

@@ -9,17 +9,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from tests import programs
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATIENCE = 300  # seconds
 
 
 def start(card: pathlib.Path, *flags: str, devices: int = 1) -> subprocess.Popen:
     """Starts a run with so many pretended devices."""
-    wish = f"--xla_force_host_platform_device_count={devices}"
+    flags = programs.flags_for(devices)
     return subprocess.Popen(
         [sys.executable, "-m", "mcq_jax.cli", "run", str(card), *flags],
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": wish, "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

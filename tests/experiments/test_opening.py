@@ -10,6 +10,7 @@ import pytest
 
 from mcq_jax import planted
 from mcq_jax.experiments import RunConfig, opening
+from tests import programs
 from tests.checkpoints import files
 from tests.experiments.processes import ROOT
 
@@ -45,10 +46,10 @@ print("equal")
 def test_weights_are_read_onto_their_shards(tmp_path: pathlib.Path):
     weights = files.random_weights("llama")
     folder = files.write_folder(tmp_path / "m", weights, files.config("llama"))
-    wish = "--xla_force_host_platform_device_count=4"
+    flags = programs.flags_for(4)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(folder)],
-        env=os.environ | {"XLA_FLAGS": wish, "JAX_PLATFORMS": "cpu"},
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         cwd=ROOT,
         capture_output=True,
         text=True,
