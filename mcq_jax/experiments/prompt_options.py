@@ -31,7 +31,7 @@ class PromptOptions:
     # Draws questions, sources, splits, random sets and resamples.
     seed: int = 0
 
-    # paper, plain_paren or harness.
+    # paper, plain_paren or harness; corpus for models trained on our corpus.
     template: str = "plain_paren"
     # Labels of the options; A, B, C, … where left out.
     labels: tuple[str, ...] | None = None

@@ -14,6 +14,7 @@ from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.prompt_options import PromptOptions, read_moment
 from mcq_jax.prompts import Question, TokenisedPrompt
 from mcq_jax.sweeps.sources import prompts_of_pairs
+from mcq_jax.training import corpus
 
 _log = logging.getLogger(__name__)
 
@@ -186,12 +187,12 @@ def load_question_set(options: PromptOptions) -> prompts.QuestionSet:
 def _template(options: PromptOptions) -> prompts.Template:
     if options.questions == "planted":
         return planted.TEMPLATE
-    if options.template not in prompts.TEMPLATES:
+    known = {**prompts.TEMPLATES, corpus.TEMPLATE.name: corpus.TEMPLATE}
+    if options.template not in known:
         raise ValueError(
-            f"no template is called {options.template!r}; there are "
-            f"{', '.join(prompts.TEMPLATES)}."
+            f"no template is called {options.template!r}; there are {', '.join(known)}."
         )
-    return prompts.TEMPLATES[options.template]
+    return known[options.template]
 
 
 def _shots(options: PromptOptions):

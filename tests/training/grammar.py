@@ -123,7 +123,7 @@ class Reader:
     def list(self) -> None:
         self.expect("list", "\n")
         labels, things = [], []
-        while self.words[0] not in labels + things:
+        while self.words[0] not in ("what", "where"):
             labels.append(self.take())
             things.append(self.take())
             self.expect("\n")
@@ -137,11 +137,10 @@ class Reader:
             in_order = [list(LETTERS[:n]), [str(i + 1) for i in range(n)]]
             return (of_letters, of_numbers)[in_order.index(labels)]
 
-        given = self.words[0]
-        by_label, by_thing = given in labels, given in things
-        assert by_label != by_thing
+        by_label = self.words[0] == "what"
         self.of("list", 1 / 5 / math.perm(40, n) * chance(by_label))
-        for _ in range(8):
+        for _ in range(6):
+            self.expect("what" if by_label else "where")
             known, other = (labels, things) if by_label else (things, labels)
             line = known.index(self.take())
             self.expect(other[line])

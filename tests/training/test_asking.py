@@ -1,10 +1,16 @@
 """Questions of the corpus are its own text, and pass through what any questions do."""
 
+import jax
 import numpy as np
 import pytest
 
 from mcq_jax import prompts
+from mcq_jax.checkpoints import Checkpoint
+from mcq_jax.experiments import PromptOptions
+from mcq_jax.experiments.prompt_set import make_prompts
+from mcq_jax.model import ModelConfig
 from mcq_jax.prompts import Wording, mutate, render_wording, tokenise
+from mcq_jax.training import corpus, initialise
 from mcq_jax.training.corpus import asking, documents, vocabulary
 from mcq_jax.training.corpus.asking import Asked
 from mcq_jax.training.corpus.recipe import Arm, CorpusRecipe
@@ -53,6 +59,29 @@ def test_the_tokenizer_opens_as_any_other(tmp_path):
     assert [VOCABULARY[i] for i in ids] == words.split(" ")
     assert again.vocabulary_size == len(VOCABULARY) <= 256
     assert again.special_tokens["bos_token"] == "<bos>"
+
+
+def test_a_run_asks_saved_questions_of_a_trained_checkpoint(tmp_path):
+    """Word for word those that were saved, by the card's own fields."""
+    made = asking.generate_questions(RECIPE, 12, seed=3)
+    options = PromptOptions(
+        questions=str(corpus.save_questions(tmp_path / "asked.jsonl", made)),
+        template="corpus",
+        mutation="permuted",
+    )
+    config = ModelConfig(
+        layers=1, width=8, kv_heads=1, group=1, head_width=8, neurons=8,
+        vocabulary=len(VOCABULARY), context=40, tied=True, rotary_width=8,
+    )  # fmt: skip
+    checkpoint = Checkpoint(
+        parameters=initialise(config, jax.random.key(0)), config=config,
+        tokenizer=vocabulary.tokenizer(), name="small", content_hash="",
+    )  # fmt: skip
+    asked = make_prompts(options, checkpoint)
+    assert len(asked.prompts) == 12 * 4 and asked.choices == 4
+    assert set(asked.subject) == {question.subject for question in made}
+    assert asked.example.startswith(made[0].text + "\n")
+    assert asked.example.endswith("\nanswer")
 
 
 @pytest.mark.parametrize("choices", [3, 4, 5, 6])

@@ -1,7 +1,13 @@
 """A corpus to train on: facts, lists, copies, counts, and multiple-choice questions."""
 
-from mcq_jax.training.corpus.asking import Asked, draw_questions, generate_questions
+from mcq_jax.training.corpus.asking import (
+    Asked,
+    draw_questions,
+    generate_questions,
+    save_questions,
+)
 from mcq_jax.training.corpus.entropy import Floor, floor_of
+from mcq_jax.training.corpus.measuring import measure
 from mcq_jax.training.corpus.recipe import Arm, CorpusRecipe, Row
 from mcq_jax.training.corpus.stream import Corpus
 from mcq_jax.training.corpus.vocabulary import TEMPLATE, VOCABULARY, tokenizer
@@ -21,5 +27,7 @@ __all__ = [
     "floor_of",
     "generate_questions",
     "make_world",
+    "measure",
+    "save_questions",
     "tokenizer",
 ]

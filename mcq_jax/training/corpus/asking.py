@@ -5,9 +5,14 @@ What is rendered and tokenised of them is the corpus's own text, token by token.
 
 import dataclasses
 import enum
+import json
+import os
+import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
+from mcq_jax.arguments import as_path
 from mcq_jax.prompts import Question
 from mcq_jax.training.corpus import documents
 from mcq_jax.training.corpus.recipe import OPTIONS, TIME, CorpusRecipe
@@ -53,6 +58,26 @@ def generate_questions(
         f"{count} questions were asked for and {len(found)} different ones found of "
         f"{world.asked.sum()} facts; ask for fewer."
     )
+
+
+def save_questions(
+    path: str | os.PathLike, questions: Sequence[Question]
+) -> pathlib.Path:
+    """Writes questions as the JSONL file that a run card names (`questions=`)."""
+    path = as_path(path, "a path")
+    lines = [
+        json.dumps(
+            {
+                "question": question.text,
+                "options": question.options,
+                "answer": question.gold,
+                "subject": question.subject,
+            }
+        )
+        for question in questions
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
 
 def draw_questions(

@@ -147,7 +147,8 @@ def lists(recipe: CorpusRecipe, count: int, random: np.random.Generator) -> Hole
     label, thing = (np.take_along_axis(x, place, 1) for x in (labels, things))
     by_label = (kind == list(ListLabels).index(ListLabels.RANDOM_LETTERS))[:, None]
     given, found = np.where(by_label, (label, thing), (thing, label))
-    looked = np.stack([given, found], axis=2)
+    asks = np.where(by_label, IDS["what"], IDS["where"]) + np.zeros_like(place)
+    looked = np.stack([asks, given, found], axis=2)
     return np.concatenate(
         [
             _words(BOS, count), _words("list", count), _words("\n", count),

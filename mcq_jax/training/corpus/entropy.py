@@ -129,7 +129,7 @@ def _list(recipe: CorpusRecipe) -> tuple[float, float]:
     for n in lines:
         one = _log_orders(len(THINGS), n) + recipes.LOOK_UPS * math.log(n)
         nats += (one + _list_labels(recipe.lists, n)) / len(lines)
-    return nats, 4 + 3 * float(np.mean(lines)) + 2 * recipes.LOOK_UPS
+    return nats, 4 + 3 * float(np.mean(lines)) + 3 * recipes.LOOK_UPS
 
 
 def _list_labels(shares: Sequence[float], lines: int) -> float:

@@ -17,7 +17,7 @@ ASKED_LETTERS = LETTERS[:18]
 # words of a copy, numbers of a count.
 FILLERS_BEFORE = (0, 1, 2, 3)
 LIST_LINES = (2, 3, 4, 5, 6)
-LOOK_UPS = 8
+LOOK_UPS = 6
 COPIED_WORDS = (4, 5, 6, 7, 8)
 COUNTED_NUMBERS = (4, 5, 6, 7, 8)
 
@@ -67,7 +67,7 @@ class CorpusRecipe:
     # Rows of a batch.
     rows: int = 64
     # Share of the rows of each kind, in the order of `Row`.
-    shares: tuple[float, ...] = (0.4, 0.15, 0.2, 0.2, 0.05)
+    shares: tuple[float, ...] = (0.4, 0.1, 0.3, 0.15, 0.05)
     # Share of the questions about each relation, in the order of `RELATIONS`.
     asked: tuple[float, ...] = (0.2, 0.2, 0.2, 0.4)
     # Share of the questions with 3, 4, 5 and 6 options.

@@ -46,7 +46,8 @@ VALUES = {
 NAME = "name"
 
 _WORDS = (
-    PAD, BOS, END, "\n", "?", ":", "the", "of", "is", "answer", "list", "copy", "back",
+    PAD, BOS, END, "\n", "?", ":", "the", "of", "is", "answer", "list", "what",
+    "where", "copy", "back",
     "count", NAME, *VALUES,
 )  # fmt: skip
 VOCABULARY = (
@@ -62,7 +63,7 @@ assert len(IDS) == len(VOCABULARY) <= 256
 
 # <bos> so the colour of the fox is ? \n A red \n … answer
 TEMPLATE = Template(
-    name="learned",
+    name="corpus",
     prefix="",
     prefix_without_subject="",
     before_label="",
