@@ -8,11 +8,13 @@ from mcq_jax.experiments.config import USUAL, RunConfig
 from mcq_jax.experiments.earlier_positions import EarlierPositions
 from mcq_jax.experiments.elsewhere import Elsewhere
 from mcq_jax.experiments.experiment import Experiment
+from mcq_jax.experiments.grid_numbers import Contrast
 from mcq_jax.experiments.head_classes import HeadClasses
 from mcq_jax.experiments.head_kinds import HeadKinds
 from mcq_jax.experiments.joint_tests import JointTests
 from mcq_jax.experiments.lab import Lab
 from mcq_jax.experiments.ladder import Ladder
+from mcq_jax.experiments.mutation_grid import MutationGrid
 from mcq_jax.experiments.node_effects import NodeEffects
 from mcq_jax.experiments.paper_claims import PaperClaims
 from mcq_jax.experiments.pipeline import run
@@ -36,6 +38,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     SelfRepair,
     Elsewhere,
     Transfer,
+    MutationGrid,
     EarlierPositions,
     PlantedTruth,
     PaperClaims,
@@ -45,6 +48,7 @@ __all__ = [
     "EXPERIMENTS",
     "USUAL",
     "Behaviour",
+    "Contrast",
     "EarlierPositions",
     "Elsewhere",
     "Experiment",
@@ -53,6 +57,7 @@ __all__ = [
     "JointTests",
     "Lab",
     "Ladder",
+    "MutationGrid",
     "NodeEffects",
     "PaperClaims",
     "PlantedTruth",

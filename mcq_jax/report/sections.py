@@ -12,6 +12,7 @@ from mcq_jax.report import (
     head_kinds,
     joint_tests,
     ladder,
+    mutation_grid,
     node_effects,
     paper_claims,
     planted_truth,
@@ -44,6 +45,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     self_repair.section,
     elsewhere.section,
     transfer.section,
+    mutation_grid.section,
     earlier_positions.section,
 )
 

@@ -32,6 +32,7 @@ from mcq_jax.results.findings import (
     RoutesFindings,
     SelectionFound,
 )
+from mcq_jax.results.grid_findings import MutationGridFindings
 from mcq_jax.results.ladder import LadderFindings
 from mcq_jax.results.paper_claims import PaperClaimsFindings
 from mcq_jax.results.repair_findings import SelfRepairFindings
@@ -56,6 +57,7 @@ KINDS: dict[str, type] = {
     "self_repair": SelfRepairFindings,
     "elsewhere": ElsewhereFindings,
     "transfer": TransferFindings,
+    "mutation_grid": MutationGridFindings,
     "earlier_positions": EarlierPositionsFindings,
     "planted_truth": PlantedTruthFindings,
     "paper_claims": PaperClaimsFindings,
