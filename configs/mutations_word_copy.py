@@ -1,4 +1,4 @@
-"""The mutation grid on word copy: how far the heads' dimensions carry (the post's fig. 2).
+"""The mutation grid on word copy: the post's second key figure.
 
 Rows are mutations of the same questions, columns edits of the correct-letter heads.
 Declared beforehand, after the paper: other separators leave what the unmutated

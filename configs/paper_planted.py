@@ -9,10 +9,12 @@ place (follow-D 1.00), not the letter.
 
 from mcq_jax.experiments import (
     USUAL,
+    Contrast,
     EarlierPositions,
     Elsewhere,
     HeadKinds,
     Ladder,
+    MutationGrid,
     PaperClaims,
     PromptOptions,
     QuerySwaps,
@@ -40,22 +42,33 @@ def config() -> RunConfig:
             Elsewhere(texts="planted"),
             Transfer(tasks=("permuted",)),
             Ladder(sets=("main", "permuted", "three"), questions=12),
+            MutationGrid(
+                contrasts=(
+                    Contrast(
+                        name="Other letters",
+                        prompts=("ordered_letters",),
+                        expects="lasts",
+                    ),
+                    Contrast(
+                        name="No question", prompts=("question_removed",), of="carried"
+                    ),
+                ),
+            ),
             # Of 49 nodes five are more than the share that is few of 5,000.
             PaperClaims(few_nodes=(None, 0.1)),
         ),
         other_prompts=(
-            PromptOptions(
-                name="permuted",
-                mutation="permuted",
-                questions="planted",
-                question_count=48,
-            ),
-            PromptOptions(
-                name="three",
-                mutation="3_options + permuted",
-                questions="planted",
-                question_count=48,
-            ),
+            *map(_prompts, ("permuted", "ordered_letters", "question_removed")),
+            _prompts("3_options + permuted", "three"),
         ),
         out="runs/paper-planted",
+    )
+
+
+def _prompts(mutation: str, name: str = "") -> PromptOptions:
+    return PromptOptions(
+        name=name or mutation,
+        mutation=mutation,
+        questions="planted",
+        question_count=48,
     )

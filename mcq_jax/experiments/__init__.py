@@ -8,7 +8,7 @@ from mcq_jax.experiments.config import USUAL, RunConfig
 from mcq_jax.experiments.earlier_positions import EarlierPositions
 from mcq_jax.experiments.elsewhere import Elsewhere
 from mcq_jax.experiments.experiment import Experiment
-from mcq_jax.experiments.grid_numbers import Contrast
+from mcq_jax.experiments.grid_contrasts import Contrast
 from mcq_jax.experiments.head_classes import HeadClasses
 from mcq_jax.experiments.head_kinds import HeadKinds
 from mcq_jax.experiments.joint_tests import JointTests

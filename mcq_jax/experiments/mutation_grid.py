@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcq_jax.experiments import grid_numbers
+from mcq_jax.experiments import grid_contrasts, grid_numbers
 from mcq_jax.experiments.experiment import Experiment
-from mcq_jax.experiments.grid_numbers import Contrast
+from mcq_jax.experiments.grid_contrasts import Contrast
 from mcq_jax.experiments.grid_rows import Edits, edits_of, run_chunk, sources_of
 from mcq_jax.experiments.head_bases import Views, views_of
 from mcq_jax.experiments.prompt_options import PromptOptions, check_at_least
@@ -58,7 +58,7 @@ class MutationGrid(Experiment):
         return not lab.config.are_pairs and lab.prompts.rotations > 1
 
     def run(self, lab: "Lab") -> MutationGridFindings:
-        grid_numbers.check_contrasts(self.contrasts, [o.name for o in _mutated(lab)])
+        grid_contrasts.check_contrasts(self.contrasts, [o.name for o in _mutated(lab)])
         heads = [Node(layer, head) for layer, head in letter_heads(lab)]
         if not heads:
             return MutationGridFindings(
@@ -117,7 +117,9 @@ class _Grid:
         return MutationGridFindings(
             rows=tuple(rows),
             contrasts=tuple(
-                grid_numbers.contrast(one, found, lab.config.name, seed=lab.config.seed)
+                grid_contrasts.contrast(
+                    one, found, lab.config.name, seed=lab.config.seed
+                )
                 for one in options.contrasts
             ),
             letter_heads=tuple(map(str, self.heads)),

@@ -89,12 +89,10 @@ def claim(found: ContrastFound) -> Claim:
     """Judges a contrast by its whole interval against what the card declared."""
     mutations = ", ".join(found.prompts)
     share = words.percent(found.by)
-    what = {
-        "recovered": f"what the unmutated dimensions recover {found.expects}",
-        "carried": f"what the heads carry {found.expects}",
-    }[found.of]
+    carried = found.of == "carried"
+    what = "what the heads carry" if carried else "what unmutated dimensions recover"
     limit = f"by more than {share}" if found.expects == "falls" else f"within {share}"
-    text = f"{found.name} ({mutations}): {what} ({limit})"
+    text = f"{found.name} ({mutations}): {what} {found.expects} ({limit})"
     if found.difference is None:
         return Claim(text=text, status=UNTESTABLE, why=found.why)
     difference = found.difference

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from mcq_jax.experiments import (
     NodeEffects,
     PromptOptions,
     RunConfig,
-    grid_numbers,
+    grid_contrasts,
     grid_rows,
     run,
 )
@@ -47,11 +48,9 @@ CONTRASTS = (
 
 def _card(out: pathlib.Path, *sets: str, **changes) -> RunConfig:
     grid = changes.pop("grid", MutationGrid(contrasts=CONTRASTS, draws=2))
-    config = planted_config(
-        out,
-        experiments=(Behaviour(), NodeEffects(), HeadClasses(), grid),
-        **dict(question_count=10, effect_questions=4) | changes,
-    )
+    given: dict[str, Any] = dict(question_count=10, effect_questions=4) | changes
+    listed = (Behaviour(), NodeEffects(), HeadClasses(), grid)
+    config = planted_config(out, experiments=listed, **given)
     others = tuple(
         PromptOptions(
             name=mutation, mutation=mutation, questions=config.questions,
@@ -183,7 +182,7 @@ def test_rows_are_those_of_whole_passes_with_the_same_edits(tmp_path: pathlib.Pa
         *(
             patch(
                 Site.Z, taken[[head.layer], :, None], layers=[head.layer],
-                positions=last[1][:, None], heads=[head.head],
+                positions=last[1][:, None], heads=[head.head or 0],
             )
             for head in HEADS
         )
@@ -219,7 +218,7 @@ def test_a_contrast_is_judged_by_its_whole_interval(expects, low, high, status):
 
 def test_contrasts_of_prompts_that_are_no_row_are_refused(tmp_path: pathlib.Path):
     with pytest.raises(ValueError, match="reversed; the card has, of the main"):
-        grid_numbers.check_contrasts(
+        grid_contrasts.check_contrasts(
             [Contrast(name="one", prompts=("reversed",))], ["main", "permuted"]
         )
     with pytest.raises(ValueError, match="of of the contrast"):

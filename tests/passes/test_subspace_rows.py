@@ -1,5 +1,7 @@
 """Rows that keep subspaces of several heads: as single edits of a whole forward."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,7 @@ def _basis(config, rank: int, seed: int) -> metrics.Basis:
     )
 
 
-def _kept(config) -> list[passes.Kept]:
+def _kept(config) -> Sequence[passes.Kept]:
     """Two heads of one key head, one of another layer, other ranks; and nothing."""
     first, second, later = Node(0, 0), Node(0, 1), Node(1, 1)
     return [
