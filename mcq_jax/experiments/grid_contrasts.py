@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mcq_jax import metrics
-from mcq_jax.experiments.grid_numbers import Measured, of_variant
+from mcq_jax.experiments.grid_numbers import (
+    Measured,
+    carries_something,
+    of_variant,
+)
 from mcq_jax.experiments.grid_rows import INTACT, RANK_0, UNMUTATED, Edits
 from mcq_jax.metrics import Ratio, statistics
 from mcq_jax.results import ContrastFound
@@ -84,7 +88,8 @@ def _untestable(declared: Contrast, grid: Grid, main: str, seed: int) -> str:
     for name in names:
         intact, zero = (_nets(grid, name, variant) for variant in (INTACT, RANK_0))
         question = grid[name][0].question
-        if not statistics.interval(intact - zero, question, seed=seed).excludes_zero():
+        carried = statistics.interval(intact - zero, question, seed=seed)
+        if not carries_something(carried):
             return f"The heads carry nothing under {name}."
     return ""
 

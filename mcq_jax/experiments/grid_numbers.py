@@ -15,11 +15,14 @@ from mcq_jax.experiments.grid_rows import (
     Edits,
 )
 from mcq_jax.experiments.head_bases import Views
-from mcq_jax.metrics import statistics
+from mcq_jax.metrics import Interval, statistics
 from mcq_jax.metrics.behaviour import is_correct
 from mcq_jax.passes import Part
 from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.results import GridCell, GridRow
+
+# Logits: what sums in another order can differ by.
+_ROUNDING = 1e-4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,8 @@ def row(title: GridRow, measured: Measured, edits: Edits, *, seed: int) -> GridR
         or (variant == RESAMPLED and measured.has_source.any())
     }
     intact, zero = by_variant[INTACT].net, by_variant[RANK_0].net
+    carried = statistics.interval(intact - zero, question, seed=seed)
+    does_carry = carries_something(carried)
     cells = []
     for variant, found in by_variant.items():
         there = found.is_there
@@ -69,18 +74,19 @@ def row(title: GridRow, measured: Measured, edits: Edits, *, seed: int) -> GridR
             accuracy=statistics.interval(
                 found.accuracy[there], question[there], seed=seed
             ),
-            recovered=metrics.sufficiency(
-                intact[there], zero[there], found.net[there], question[there],
+            recovered=statistics.ratio_interval(
+                (found.net - zero)[there], (intact - zero)[there], question[there],
                 seed=seed,
-            ).ratio,
+            )
+            if does_carry
+            else None,
             query_rank=_rank(edits, variant, Part.QUERY),
             key_rank=_rank(edits, variant, Part.KEYS),
         )  # fmt: skip
         cells.append(cell)
-    whole = metrics.sufficiency(intact, zero, intact, question, seed=seed)
     net = statistics.interval(intact, question, seed=seed)
     share = None
-    if net.excludes_zero():
+    if carries_something(net):
         share = statistics.ratio_interval(intact - zero, intact, question, seed=seed)
     return dataclasses.replace(
         title,
@@ -88,10 +94,15 @@ def row(title: GridRow, measured: Measured, edits: Edits, *, seed: int) -> GridR
         cells=tuple(cells),
         by_place=_gate(measured, "place", seed=seed),
         by_letter=_gate(measured, "letter", seed=seed),
-        carried=whole.difference,
+        carried=carried,
         share=share,
-        refused="The heads carry nothing here." if whole.refused else "",
+        refused="" if does_carry else "The heads carry nothing here.",
     )
+
+
+def carries_something(carried: Interval) -> bool:
+    """Whether intact minus rank 0 is a difference to share out: not 0, nor rounding."""
+    return carried.excludes_zero() and abs(carried.mean) > _ROUNDING
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -80,6 +80,8 @@ def _draw_row(
             color=palette.INK, weight="bold" if is_bold else "normal",
         )  # fmt: skip
     behind = starts[len(_PLAIN) :]
+    if not behind:
+        return
     shown = [by_variant.get(name) for name in edits]
     if not any(cell and cell.recovered for cell in shown):
         _draw_refusal(axes, row, number, behind)
