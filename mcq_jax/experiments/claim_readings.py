@@ -1,12 +1,6 @@
-"""What the paper says, and where in a run's findings each claim is read.
-
-Lieberum et al. 2023, arXiv 2307.09458. Sources, surest first: "abstract" and "authors'
-post" are the authors' own words; "described" is what others write of the paper. The
-words here are ours.
-"""
+"""Where in a run's findings each of the paper's claims is read: one function each."""
 
 import dataclasses
-from collections.abc import Callable
 
 from mcq_jax.metrics import Interval
 from mcq_jax.results import (
@@ -14,6 +8,7 @@ from mcq_jax.results import (
     HeadClassesFindings,
     HeadKindsFindings,
     JointTestsFindings,
+    LadderFindings,
     NodeEffectsFindings,
     QuerySwapsFindings,
     RoutesFindings,
@@ -40,19 +35,7 @@ class Reading:
     of: str = ""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PaperClaim:
-    """One claim: our words, its source, what would count against it, its number."""
-
-    # Also the name of its band in `PaperClaims`.
-    name: str
-    text: str
-    source: str
-    against: str
-    read: Callable[[RunResults], Reading]
-
-
-def _few_nodes(run: RunResults) -> Reading:
+def few_nodes(run: RunResults) -> Reading:
     found = run.get(JointTestsFindings)
     if found is None:
         return Reading(missing="no set was tested")
@@ -65,7 +48,7 @@ def _few_nodes(run: RunResults) -> Reading:
     )
 
 
-def _joint(run: RunResults) -> Reading:
+def joint(run: RunResults) -> Reading:
     found = run.get(JointTestsFindings)
     if found is None:
         return Reading(missing="no set was tested")
@@ -80,7 +63,7 @@ def _joint(run: RunResults) -> Reading:
     )
 
 
-def _upstream(run: RunResults) -> Reading:
+def upstream(run: RunResults) -> Reading:
     """Of heads whose direct effect is small, the largest total effect."""
     found = run.get(NodeEffectsFindings)
     if found is None:
@@ -103,7 +86,7 @@ def _upstream(run: RunResults) -> Reading:
     )
 
 
-def _classes(run: RunResults) -> Reading:
+def classes(run: RunResults) -> Reading:
     found = run.get(HeadClassesFindings)
     if found is None:
         return Reading(missing="heads were not classified")
@@ -122,7 +105,7 @@ def _classes(run: RunResults) -> Reading:
     )
 
 
-def _letter_specific(run: RunResults) -> Reading:
+def letter_specific(run: RunResults) -> Reading:
     found = run.get(HeadKindsFindings)
     if found is None:
         return Reading(missing="head_kinds was not run")
@@ -139,7 +122,7 @@ def _letter_specific(run: RunResults) -> Reading:
     )
 
 
-def _place(run: RunResults) -> Reading:
+def place(run: RunResults) -> Reading:
     """Follow-D of the place where base and source have no letter in common."""
     found = run.get(QuerySwapsFindings)
     if found is None:
@@ -158,7 +141,7 @@ def _place(run: RunResults) -> Reading:
     return Reading(missing="no form of the swap has letters that differ throughout")
 
 
-def _identity(run: RunResults) -> Reading:
+def identity(run: RunResults) -> Reading:
     """Follow-D of the letter where place and letter fall on different lines."""
     found = run.get(QuerySwapsFindings)
     if found is None:
@@ -175,6 +158,49 @@ def _identity(run: RunResults) -> Reading:
                 of=f"follow-D of the letter, base and source {form.base}",
             )
     return Reading(missing="no form of the swap tells place from letter")
+
+
+def rank_three(run: RunResults) -> Reading:
+    """Queries and label keys in three score-optimal dimensions, together."""
+    return _rung(run, "QK", "score-optimal", "rank 3")
+
+
+def pseudocode(run: RunResults) -> Reading:
+    """The head as pseudocode: queries, keys and values by place and letter."""
+    return _rung(run, "QKV", "means", "place and letter")
+
+
+def value_letter(run: RunResults) -> Reading:
+    """Values by their label's letter, beside values by its place."""
+    found = _rung(run, "V", "means", "letter")
+    place = _rung(run, "V", "means", "place")
+    return dataclasses.replace(
+        found, control=place.estimate, control_name="values by their place"
+    )
+
+
+def _rung(run: RunResults, parts: str, kind: str, name: str) -> Reading:
+    """What a rung recovers, on the first prompts that identify it."""
+    found = run.get(LadderFindings)
+    if found is None:
+        return Reading(missing="ladder was not run")
+    missing = f"no prompts of the ladder have the rung {name!r} of {parts}"
+    for one in found.sets:
+        for rung in one.rungs:
+            if (rung.parts, rung.kind, rung.name) != (parts, kind, name):
+                continue
+            if rung.recovered is None:
+                missing = rung.refused
+                continue
+            [carried] = [p for p in one.parts if p.parts == parts]
+            return Reading(
+                estimate=rung.recovered,
+                control=rung.random,
+                control_name="random subspaces of as many dimensions",
+                share=carried.share,
+                of=f"recovered between rank 0 and intact, {one.prompts} prompts",
+            )
+    return Reading(missing=missing)
 
 
 def _share_of_heads(run: RunResults) -> Interval | None:
@@ -206,60 +232,3 @@ def _scaled(found: Interval, whole: float) -> Interval:
     return Interval(
         mean=found.mean / whole, low=low, high=high, questions=found.questions
     )
-
-
-CLAIMS: tuple[PaperClaim, ...] = (
-    PaperClaim(
-        name="few_nodes",
-        text="A small part of all nodes holds most of the direct effect.",
-        source="described: 45 of 5,200 nodes",
-        against="A share of nodes beyond the band.",
-        read=_few_nodes,
-    ),
-    PaperClaim(
-        name="joint",
-        text="Patched together, these nodes restore most of the effect.",
-        source="described (section 3.1)",
-        against="Half of it or less on held-out questions, or as much by random sets.",
-        read=_joint,
-    ),
-    PaperClaim(
-        name="upstream",
-        text="Some heads act through later ones: a large total effect beside a small "
-        "direct one.",
-        source="described (section 3.1, appendix B: L24H18)",
-        against="No such head, or as much with sources of the same letter.",
-        read=_upstream,
-    ),
-    PaperClaim(
-        name="classes",
-        text="Heads fall into classes by where they look: correct letter, single "
-        "letter, uniform, amplifier.",
-        source="described (section 3.2, appendix E)",
-        against="A class without a head.",
-        read=_classes,
-    ),
-    PaperClaim(
-        name="letter_specific",
-        text="Some heads look at one letter if it is the right one, and at no other.",
-        source="authors' post",
-        against="No such head beyond what permuted golds give by chance.",
-        read=_letter_specific,
-    ),
-    PaperClaim(
-        name="place",
-        text="Correct-letter heads ask for the N-th item of the list.",
-        source="abstract (section 4)",
-        against="Choices that do not follow the source's place where it has no letter "
-        "in common with the base.",
-        read=_place,
-    ),
-    PaperClaim(
-        name="identity",
-        text="They ask for the letter itself as well: features are a mix of both.",
-        source="abstract (section 4.2)",
-        against="Choices that do not follow the source's letter where it stands on "
-        "another line than its place.",
-        read=_identity,
-    ),
-)

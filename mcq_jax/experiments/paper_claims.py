@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcq_jax.experiments.about import about
-from mcq_jax.experiments.claim_readings import CLAIMS, PaperClaim, Reading
+from mcq_jax.experiments.claim_readings import Reading
+from mcq_jax.experiments.claims_of_paper import CLAIMS, PaperClaim
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.results import (
     UNTESTABLE,
@@ -43,6 +44,7 @@ class PaperClaims(Experiment):
         "head_kinds",
         "routes",
         "query_swaps",
+        "ladder",
     )
     # A closed gate is an answer, too.
     explains = False
@@ -62,6 +64,11 @@ class PaperClaims(Experiment):
     # Follow-D of the place without a letter in common, and of the letter.
     place: Band = (0.5, None)
     identity: Band = (0.1, None)
+    # What comes back between these heads at their mean and as they are: with queries
+    # and keys in three dimensions, values by letter, all by place and letter.
+    rank_three: Band = (0.8, None)
+    value_letter: Band = (0.5, None)
+    pseudocode: Band = (0.2, 0.9)
 
     def key(self, study: Any, needed: Sequence[str]) -> str:
         fresh = self._fresh()

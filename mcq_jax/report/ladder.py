@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mcq_jax.metrics import Interval
 from mcq_jax.report import ladder_figures, words
+from mcq_jax.report.cards import Card, track
 from mcq_jax.report.section import Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
 from mcq_jax.results import (
@@ -41,6 +42,7 @@ def section(run: RunResults) -> Section | None:
         )
         + _across(found),
         tables=tuple(table for one in found.sets for table in _tables(one, found)),
+        cards=_cards(found),
         scope=(_SCOPE,) if found.sets else (),
         experiment="ladder",
     )
@@ -59,6 +61,34 @@ def _text(found: LadderFindings) -> str:
         f"questions, read on others.\n\nHeads: {', '.join(found.letter_heads)}. Frame: "
         f"{words.readable(found.frame.lower())}."
     )
+
+
+def _cards(found: LadderFindings) -> tuple[Card, ...]:
+    """Queries and keys in three dimensions, on the first prompts that can say it."""
+    for one in found.sets:
+        for rung in one.rungs:
+            three = (rung.parts, rung.kind, rung.name) == (
+                "QK",
+                "score-optimal",
+                "rank 3",
+            )
+            if not three or rung.recovered is None:
+                continue
+            [carried] = [parts for parts in one.parts if parts.parts == "QK"]
+            random = None if rung.random is None else rung.random.mean
+            marks = () if random is None else ((random, "random"),)
+            return (
+                Card(
+                    label="Q and K at rank 3, jointly",
+                    value=words.number(rung.recovered.mean),
+                    spread=words.spread(rung.recovered),
+                    sample=f"n = {words.count(one.questions, 'question')}",
+                    note=f"rank 0 is 0, random {words.number(random)}; of "
+                    f"{words.percent(carried.share.mean)} of the net logit",
+                    track=track(rung.recovered, max(1.0, rung.recovered.high), marks),
+                ),
+            )
+    return ()
 
 
 def _plates(one: LadderFound, number: int, found: LadderFindings) -> Iterator[Plate]:

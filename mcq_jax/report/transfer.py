@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from mcq_jax.metrics import Interval
 from mcq_jax.report import canvas, palette, words
+from mcq_jax.report.cards import Card, track
 from mcq_jax.report.section import Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
 from mcq_jax.results import (
@@ -58,9 +59,35 @@ def section(run: RunResults) -> Section | None:
         if found.sets
         else (),
         tables=tuple(_tables(found)),
+        cards=_cards(found),
         scope=(_SCOPE,),
         experiment="transfer",
     )
+
+
+def _cards(found: TransferFindings) -> tuple[Card, ...]:
+    """The first set that was tried on another task, beside that task's own."""
+    known = {(s.target, s.kind): s.sufficiency for s in reversed(found.sets)}
+    for one in found.sets:
+        if one.kind == "other task" and one.sufficiency is not None:
+            others = {kind: known.get((one.target, kind)) for kind in ("own", "random")}
+            means = {k: v.mean for k, v in others.items() if v is not None}
+            questions = words.count(one.sufficiency.questions, "held-out question")
+            return (
+                Card(
+                    label="Transfer",
+                    value=words.number(one.sufficiency.mean),
+                    spread=words.spread(one.sufficiency),
+                    sample=f"n = {questions}",
+                    note=f"set of {one.source} on {one.target}; "
+                    + ", ".join(f"{k} {words.number(v)}" for k, v in means.items()),
+                    track=track(
+                        one.sufficiency, max(1.0, one.sufficiency.high),
+                        tuple((mean, name) for name, mean in means.items()),
+                    ),
+                ),
+            )  # fmt: skip
+    return ()
 
 
 def _text(found: TransferFindings) -> str:

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from mcq_jax.experiments import PaperClaims
-from mcq_jax.experiments.claim_readings import CLAIMS
+from mcq_jax.experiments.claims_of_paper import CLAIMS
 from mcq_jax.experiments.paper_claims import judged
 from mcq_jax.metrics import Interval
 from mcq_jax.results import (
