@@ -12,9 +12,11 @@ Expect: not run to its end yet.
 
 from mcq_jax.experiments import (
     USUAL,
+    Contrast,
     Elsewhere,
     HeadKinds,
     Ladder,
+    MutationGrid,
     PaperClaims,
     PromptOptions,
     QuerySwaps,
@@ -27,6 +29,12 @@ FORMS = (
     ("random", "other random"),
     ("main", "numbers"),
     ("permuted", "permuted"),
+)
+# Declared before anything was run; what else the grid shows describes.
+CONTRASTS = (
+    Contrast(name="Random letters", prompts=("random", "other random")),
+    Contrast(name="Numbers", prompts=("numbers",)),
+    Contrast(name="Separators", prompts=("dots", "brackets"), expects="lasts"),
 )
 
 
@@ -45,6 +53,7 @@ def config() -> RunConfig:
             SelfRepair(),
             Elsewhere(),
             Ladder(sets=("permuted",), questions=20),
+            MutationGrid(contrasts=CONTRASTS, questions=20),
             PaperClaims(),
         ),
         other_prompts=(
@@ -52,6 +61,8 @@ def config() -> RunConfig:
             _prompts("other random", "other_random_letters + permuted"),
             _prompts("numbers", "numbers"),
             _prompts("permuted", "permuted"),
+            _prompts("dots", "dot_behind"),
+            _prompts("brackets", "square_brackets"),
         ),
         out="runs/paper-word-copy",
     )

@@ -9,6 +9,7 @@ from mcq_jax.results import (
     HeadKindsFindings,
     JointTestsFindings,
     LadderFindings,
+    MutationGridFindings,
     NodeEffectsFindings,
     QuerySwapsFindings,
     RoutesFindings,
@@ -177,6 +178,45 @@ def value_letter(run: RunResults) -> Reading:
     return dataclasses.replace(
         found, control=place.estimate, control_name="values by their place"
     )
+
+
+def random_letters(run: RunResults) -> Reading:
+    return _mutated(run, "random_letters", "other_random_letters")
+
+
+def numbers(run: RunResults) -> Reading:
+    return _mutated(run, "numbers")
+
+
+def separators(run: RunResults) -> Reading:
+    return _mutated(
+        run, "bracket_behind", "dot_behind", "colon_behind", "round_brackets",
+        "square_brackets",
+    )  # fmt: skip
+
+
+def _mutated(run: RunResults, *mutations: str) -> Reading:
+    """What the subspace found without mutation recovers under the first of these."""
+    found = run.get(MutationGridFindings)
+    if found is None:
+        return Reading(missing="mutation_grid was not run")
+    missing = f"the card has no prompts with the mutation {' or '.join(mutations)}"
+    for row in found.rows:
+        if not set(row.mutation.split(" + ")) & set(mutations):
+            continue
+        cells = {cell.variant: cell.recovered for cell in row.cells}
+        if cells.get("unmutated") is None:
+            missing = row.refused or f"{row.prompts}: nothing to recover"
+            continue
+        return Reading(
+            estimate=cells["unmutated"],
+            control=cells.get("random directions"),
+            control_name="random directions",
+            share=row.share,
+            of=f"recovered between rank 0 and intact, {row.prompts} prompts: "
+            f"{row.changes}",
+        )
+    return Reading(missing=missing)
 
 
 def _rung(run: RunResults, parts: str, kind: str, name: str) -> Reading:

@@ -99,4 +99,25 @@ CLAIMS: tuple[PaperClaim, ...] = (
         against="Place and letter alone bring back all of it, or next to nothing.",
         read=claim_readings.pseudocode,
     ),
+    PaperClaim(
+        name="separators",
+        text="The dimensions found on plain prompts serve when separators change.",
+        source="described (section 4.2, figure 11)",
+        against="They bring back less than most of what these heads do there.",
+        read=claim_readings.separators,
+    ),
+    PaperClaim(
+        name="random_letters",
+        text="With random letters they serve in part.",
+        source="described (section 4.2, figure 11), abstract",
+        against="They bring back all of it there, or next to nothing.",
+        read=claim_readings.random_letters,
+    ),
+    PaperClaim(
+        name="numbers",
+        text="With numbers they largely fail.",
+        source="described (section 4.2, figure 11)",
+        against="They bring back half of it there, or more.",
+        read=claim_readings.numbers,
+    ),
 )

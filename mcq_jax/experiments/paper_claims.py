@@ -45,6 +45,7 @@ class PaperClaims(Experiment):
         "routes",
         "query_swaps",
         "ladder",
+        "mutation_grid",
     )
     # A closed gate is an answer, too.
     explains = False
@@ -69,6 +70,10 @@ class PaperClaims(Experiment):
     rank_three: Band = (0.8, None)
     value_letter: Band = (0.5, None)
     pseudocode: Band = (0.2, 0.9)
+    # The same with the dimensions of plain prompts, under mutations.
+    separators: Band = (0.8, None)
+    random_letters: Band = (0.1, 0.9)
+    numbers: Band = (None, 0.5)
 
     def key(self, study: Any, needed: Sequence[str]) -> str:
         fresh = self._fresh()
