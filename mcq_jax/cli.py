@@ -1,4 +1,4 @@
-"""The command line: `mcq-jax run CONFIG [overrides]`, `mcq-jax report RUN`."""
+"""The command line: `mcq-jax run CONFIG [overrides]`, `mcq-jax report RUN`, …."""
 
 import importlib.metadata
 import importlib.util
@@ -36,12 +36,18 @@ _REPORT = """\
       Writes the report of a run folder again, without a model; also of a run that was
       stopped. CARD brings the sections of experiments from outside the package.
 """
+_COMPARE = """\
+  mcq-jax compare RUN RUN … [--out FILE.html]
+      Writes one page on the behaviour of several run folders (comparison.html where
+      left out): accuracy, letters, D; differences from the first, paired by question.
+"""
 USAGE = f"""\
 mcq-jax: find the circuit that turns "knows the answer" into "writes its letter".
 
 {_RUN}
 {_PLAN}
 {_REPORT}
+{_COMPARE}
   mcq-jax --version
 """
 
@@ -82,9 +88,10 @@ def _main(arguments: list[str] | None) -> int:
     if command == "--version":
         print(f"mcq-jax {importlib.metadata.version('mcq-jax')}")
         return 0
-    commands = {"run": _run, "plan": _plan, "report": _report}
+    commands = {"run": _run, "plan": _plan, "report": _report, "compare": _compare}
     if command not in commands:
-        print(f"no command {command!r}; there are run, plan and report.\n\n{USAGE}")
+        known = ", ".join(commands)
+        print(f"no command {command!r}; there are {known}.\n\n{USAGE}")
         return 2
     try:
         return commands[command](rest)
@@ -211,6 +218,29 @@ def _report(arguments: list[str]) -> int:
     with storage.as_local() as here:
         page = write_report(results, here, extra=extra)
     print(f"{storage.path}/{page.name}")
+    return 0
+
+
+def _compare(arguments: list[str]) -> int:
+    if "-h" in arguments or "--help" in arguments:
+        print(_COMPARE)
+        return 0
+    file, paths = "comparison.html", list(arguments)
+    if "--out" in paths:
+        place = paths.index("--out")
+        if place + 2 != len(paths):
+            raise ValueError("--out needs one file, last: mcq-jax compare A B --out C")
+        file, paths = paths[-1], paths[:place]
+    unknown = [path for path in paths if path.startswith("-")]
+    if len(paths) < 2 or unknown:
+        raise ValueError(
+            "compare needs two run folders or more, e.g. mcq-jax compare runs/a runs/b"
+        )
+    from mcq_jax.report.comparison import write_comparison
+    from mcq_jax.results.comparison import read_answered
+
+    page = write_comparison([read_answered(path) for path in paths], pathlib.Path(file))
+    print(page)
     return 0
 
 

@@ -276,7 +276,10 @@ def test_the_version_is_told(capsys):
 
 def test_an_unknown_command_is_a_usage_error(capsys):
     assert cli.main(["fly"]) == 2
-    assert "no command 'fly'; there are run, plan and report" in capsys.readouterr().out
+    assert (
+        "no command 'fly'; there are run, plan, report, compare"
+        in capsys.readouterr().out
+    )
 
 
 def test_help_loads_nothing_heavy():

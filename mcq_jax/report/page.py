@@ -53,27 +53,42 @@ def _drawing_rooms() -> tuple[Any, Any]:
 
 def _render(run: RunResults, shown: Sequence[Any], drawings: dict) -> str:
     """Fills the template."""
-    environment = jinja2.Environment(
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            run=run,
+            verdict=verdict(run),
+            sections=shown,
+            drawings=drawings,
+            overview=[plate.name for plate in _plates(shown) if plate.in_overview],
+            cards=[card for section in shown for card in section.cards],
+            claims=[claim for section in shown for claim in section.claims],
+            scope=[text for section in shown for text in section.scope],
+            not_run=[words.readable(name) for name in KINDS if name not in run.records],
+            words=words,
+            **colours(),
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """Returns what fills templates; every text in them is escaped."""
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("mcq_jax.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(
-        run=run,
-        verdict=verdict(run),
-        sections=shown,
-        drawings=drawings,
-        overview=[plate.name for plate in _plates(shown) if plate.in_overview],
-        cards=[card for section in shown for card in section.cards],
-        claims=[claim for section in shown for claim in section.claims],
-        scope=[text for section in shown for text in section.scope],
-        not_run=[words.readable(name) for name in KINDS if name not in run.records],
-        words=words,
-        light=markupsafe.Markup(palette.declarations(dark=False)),
-        dark=markupsafe.Markup(palette.declarations(dark=True)),
-    )
+
+
+def colours() -> dict[str, markupsafe.Markup]:
+    """Returns the declarations of all colours, in light and in dark."""
+    return {
+        name: markupsafe.Markup(palette.declarations(dark=is_dark))
+        for name, is_dark in (("light", False), ("dark", True))
+    }
 
 
 def _plates(shown: Sequence[Any]) -> list[Any]:
