@@ -14,8 +14,8 @@ is recovered, if the heads carry a tenth of the net logit.
 from mcq_jax.experiments import (
     USUAL,
     Contrast,
+    Mutated,
     MutationGrid,
-    PromptOptions,
     RunConfig,
 )
 
@@ -54,13 +54,7 @@ def config() -> RunConfig:
             ),
         ),
         other_prompts=tuple(
-            PromptOptions(
-                name=mutation,
-                mutation=mutation,
-                questions="word_copy",
-                question_count=60,
-            )
-            for mutation in (*SEPARATORS, *OTHERS)
+            Mutated(mutation=mutation) for mutation in (*SEPARATORS, *OTHERS)
         ),
         out="runs/mutations-word-copy",
     )

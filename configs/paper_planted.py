@@ -14,9 +14,9 @@ from mcq_jax.experiments import (
     Elsewhere,
     HeadKinds,
     Ladder,
+    Mutated,
     MutationGrid,
     PaperClaims,
-    PromptOptions,
     QuerySwaps,
     Routes,
     RunConfig,
@@ -58,17 +58,10 @@ def config() -> RunConfig:
             PaperClaims(few_nodes=(None, 0.1)),
         ),
         other_prompts=(
-            *map(_prompts, ("permuted", "ordered_letters", "question_removed")),
-            _prompts("3_options + permuted", "three"),
+            Mutated(mutation="permuted"),
+            Mutated(mutation="ordered_letters"),
+            Mutated(mutation="question_removed"),
+            Mutated(name="three", mutation="3_options + permuted"),
         ),
         out="runs/paper-planted",
-    )
-
-
-def _prompts(mutation: str, name: str = "") -> PromptOptions:
-    return PromptOptions(
-        name=name or mutation,
-        mutation=mutation,
-        questions="planted",
-        question_count=48,
     )

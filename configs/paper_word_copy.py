@@ -16,9 +16,9 @@ from mcq_jax.experiments import (
     Elsewhere,
     HeadKinds,
     Ladder,
+    Mutated,
     MutationGrid,
     PaperClaims,
-    PromptOptions,
     QuerySwaps,
     Routes,
     RunConfig,
@@ -33,7 +33,7 @@ FORMS = (
 # Declared before anything was run; what else the grid shows describes.
 CONTRASTS = (
     Contrast(name="Random letters", prompts=("random", "other random")),
-    Contrast(name="Numbers", prompts=("numbers",)),
+    Contrast(name="Numbers", prompts=("numbers",), of="carried"),
     Contrast(name="Separators", prompts=("dots", "brackets"), expects="lasts"),
 )
 
@@ -57,18 +57,12 @@ def config() -> RunConfig:
             PaperClaims(),
         ),
         other_prompts=(
-            _prompts("random", "random_letters + permuted"),
-            _prompts("other random", "other_random_letters + permuted"),
-            _prompts("numbers", "numbers"),
-            _prompts("permuted", "permuted"),
-            _prompts("dots", "dot_behind"),
-            _prompts("brackets", "square_brackets"),
+            Mutated(name="random", mutation="random_letters + permuted"),
+            Mutated(name="other random", mutation="other_random_letters + permuted"),
+            Mutated(name="numbers", mutation="numbers"),
+            Mutated(name="permuted", mutation="permuted"),
+            Mutated(name="dots", mutation="dot_behind"),
+            Mutated(name="brackets", mutation="square_brackets"),
         ),
         out="runs/paper-word-copy",
-    )
-
-
-def _prompts(name: str, mutation: str) -> PromptOptions:
-    return PromptOptions(
-        name=name, mutation=mutation, questions="word_copy", question_count=60
     )

@@ -20,7 +20,7 @@ from mcq_jax.experiments.paper_claims import PaperClaims
 from mcq_jax.experiments.pipeline import run
 from mcq_jax.experiments.planted_truth import PlantedTruth
 from mcq_jax.experiments.progress import Progress
-from mcq_jax.experiments.prompt_options import PromptOptions
+from mcq_jax.experiments.prompt_options import Mutated, PromptOptions
 from mcq_jax.experiments.query_swaps import QuerySwaps
 from mcq_jax.experiments.routes import Routes
 from mcq_jax.experiments.self_repair import SelfRepair
@@ -57,6 +57,7 @@ __all__ = [
     "JointTests",
     "Lab",
     "Ladder",
+    "Mutated",
     "MutationGrid",
     "NodeEffects",
     "PaperClaims",

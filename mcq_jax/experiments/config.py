@@ -12,7 +12,11 @@ from mcq_jax.experiments.head_classes import HeadClasses
 from mcq_jax.experiments.joint_tests import JointTests
 from mcq_jax.experiments.node_effects import NodeEffects
 from mcq_jax.experiments.planted_truth import PlantedTruth
-from mcq_jax.experiments.prompt_options import PromptOptions, check_at_least
+from mcq_jax.experiments.prompt_options import (
+    Mutated,
+    PromptOptions,
+    check_at_least,
+)
 
 # What a run does unless its card lists something else.
 USUAL: tuple[Experiment, ...] = (
@@ -38,8 +42,10 @@ class RunConfig(PromptOptions):
     # Which experiments, with their options; what is not listed is not run.
     experiments: Annotated[tuple[Any, ...], tyro.conf.Suppress] = USUAL
     # Further prompts that experiments may ask for by name, each with its own questions,
-    # template and labels.
-    other_prompts: Annotated[tuple[PromptOptions, ...], tyro.conf.Suppress] = ()
+    # template and labels, or the main ones mutated.
+    other_prompts: Annotated[
+        tuple[PromptOptions | Mutated, ...], tyro.conf.Suppress
+    ] = ()
 
     # Which planted model.
     planted_seed: int = 0
@@ -86,8 +92,16 @@ class RunConfig(PromptOptions):
                 "intervals need at least 4 questions."
             )
         check_needs(self.experiments)
-        names = [prompts.name for prompts in (self, *self.other_prompts)]
+        names = [prompts.name for prompts in self.all_prompts]
         if len(set(names)) < len(names):
             raise ValueError(
                 f"prompts are called {', '.join(names)}; give each a name of its own."
             )
+
+    @property
+    def all_prompts(self) -> tuple[PromptOptions, ...]:
+        """The main prompts, and the others as they come to be asked."""
+        others = (
+            o.of(self) if isinstance(o, Mutated) else o for o in self.other_prompts
+        )
+        return (self, *others)

@@ -76,7 +76,7 @@ class Lab:
                 f"{', '.join(self.prompt_sets)}. Add them to other_prompts."
             )
         if name not in self._others:
-            [options] = [o for o in self.config.other_prompts if o.name == name]
+            [options] = [o for o in self.config.all_prompts if o.name == name]
             said = {
                 f.name: getattr(options, f.name) for f in dataclasses.fields(options)
             }

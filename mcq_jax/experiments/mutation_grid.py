@@ -69,10 +69,10 @@ class MutationGrid(Experiment):
 
 def _mutated(lab: "Lab") -> list[PromptOptions]:
     """The main prompts, and those that are a mutation of the same questions."""
-    main = lab.config
+    main, *others = lab.config.all_prompts
     return [main] + [
         other
-        for other in main.other_prompts
+        for other in others
         if other.questions == main.questions and other.mutation != main.mutation
     ]
 

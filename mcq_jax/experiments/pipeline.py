@@ -48,7 +48,7 @@ def run(
     order = in_order_of_need(config.experiments, only)
     in_order_of_need(config.experiments, again)  # whether there are such
     with progress.stage("loading"):
-        for options in (config, *config.other_prompts):
+        for options in config.all_prompts:
             prompt_set.check(options)  # first: weights take longer than questions
         if sharding.is_first_host():
             Storage.at(run_path(config)).check_writable()
@@ -56,7 +56,7 @@ def run(
         checkpoint, truth = open_model(config)
         prompts = {
             options.name: prompt_set.make_prompts(options, checkpoint, moment)
-            for options in (config, *config.other_prompts)
+            for options in config.all_prompts
         }
     with sharding.use_mesh_of(checkpoint.parameters):
         manifest = make_manifest(config, checkpoint, prompts, moment)

@@ -69,6 +69,33 @@ class PromptOptions:
             read_moment(self.moment, "moment")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mutated:
+    """The run's main prompts, asked otherwise: the same questions, whichever they are.
+
+    What is changed of the main prompts on the command line is changed here, too.
+    """
+
+    mutation: str
+    # What experiments call these prompts; the mutation's name where left out.
+    name: str = ""
+
+    def __post_init__(self):
+        mutations_of(self.mutation)
+        if not self.name:
+            object.__setattr__(self, "name", self.mutation)
+
+    def of(self, main: PromptOptions) -> PromptOptions:
+        """Returns these prompts' options."""
+        said = {
+            field.name: getattr(main, field.name)
+            for field in dataclasses.fields(PromptOptions)
+        }
+        before = "" if main.mutation == "none" else f"{main.mutation} + "
+        said |= dict(name=self.name, mutation=before + self.mutation)
+        return PromptOptions(**said)
+
+
 def read_moment(text: object, source: str) -> datetime.datetime:
     """Returns a date or a moment that is written as in ISO 8601."""
     try:
