@@ -8,6 +8,7 @@ from mcq_jax.experiments.config import USUAL, RunConfig
 from mcq_jax.experiments.earlier_positions import EarlierPositions
 from mcq_jax.experiments.elsewhere import Elsewhere
 from mcq_jax.experiments.experiment import Experiment
+from mcq_jax.experiments.feed_forward import FeedForward
 from mcq_jax.experiments.grid_contrasts import Contrast
 from mcq_jax.experiments.head_classes import HeadClasses
 from mcq_jax.experiments.head_kinds import HeadKinds
@@ -30,6 +31,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     Behaviour,
     NodeEffects,
     JointTests,
+    FeedForward,
     HeadClasses,
     HeadKinds,
     Routes,
@@ -52,6 +54,7 @@ __all__ = [
     "EarlierPositions",
     "Elsewhere",
     "Experiment",
+    "FeedForward",
     "HeadClasses",
     "HeadKinds",
     "JointTests",

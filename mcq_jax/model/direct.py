@@ -16,7 +16,7 @@ from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Edit, Site, patch
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.int8 import dequantise
-from mcq_jax.model.parameters import Group
+from mcq_jax.model.parameters import Group, Parameters
 from mcq_jax.model.run import run_unembed
 
 
@@ -58,6 +58,24 @@ def answer_directions(
         return directions, read(jnp.zeros_like(x), held)[0]
 
     return jax.vmap(one)(final, answer_ids)
+
+
+def feedforward_output(
+    parameters: Parameters, layer: int, config: ModelConfig
+) -> Float[Array, "neuron width"]:
+    """Returns what each neuron of a layer adds to the residual stream at 1, in float32.
+
+    Without the block's bias; a norm behind the block would make it another in each
+    token, and is refused.
+    """
+    if config.post_norm:
+        raise ValueError(
+            "single neurons of a model with post_norm=True; what they add depends on "
+            "the others. Read the block as a whole."
+        )
+    (segment,) = parameters.of_layer(layer).layers
+    weights = dequantise(jax.tree.map(lambda a: a[0], segment["feedforward"]))
+    return weights["down"].astype(jnp.float32)
 
 
 def output_weights(

@@ -2,9 +2,17 @@
 
 from mcq_jax.paths.paths import patch_paths, paths_from
 from mcq_jax.paths.walk import PATH_SITES
+from mcq_jax.paths.wired import WIRED_SITES, run_wired
+from mcq_jax.paths.wires import TokenEdge, Wire, Wiring, random_like
 
 __all__ = [
     "PATH_SITES",
+    "WIRED_SITES",
+    "TokenEdge",
+    "Wire",
+    "Wiring",
     "patch_paths",
     "paths_from",
+    "random_like",
+    "run_wired",
 ]

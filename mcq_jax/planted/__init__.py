@@ -6,6 +6,7 @@ from mcq_jax.planted.parts import Fate, Part
 from mcq_jax.planted.recipe import Planted, Variant, plant
 from mcq_jax.planted.story import Agreement
 from mcq_jax.planted.truth import Effect, Truth
+from mcq_jax.planted.ways import plant_line_ends, plant_past_queries
 
 __all__ = [
     "TEMPLATE",
@@ -20,4 +21,6 @@ __all__ = [
     "facts",
     "generate_questions",
     "plant",
+    "plant_line_ends",
+    "plant_past_queries",
 ]

@@ -1,5 +1,6 @@
 """Placed parts become the parameters of an ordinary transformer."""
 
+import types
 from collections.abc import Mapping
 
 import jax.numpy as jnp
@@ -49,8 +50,13 @@ def assemble(
     channels: Channels,
     config: ModelConfig,
     generator: np.random.Generator | None,
+    says: Mapping[str, np.ndarray] = types.MappingProxyType({}),
 ) -> Parameters:
-    """Returns the weights; with a generator, heads are turned and neurons shuffled."""
+    """Returns the weights; with a generator, heads are turned and neurons shuffled.
+
+    Args:
+        says: what some tokens' embeddings say that have nothing to say otherwise.
+    """
     layers: list[Group] = [
         {
             "attention": _attention(parts, layer, config, generator),
@@ -59,7 +65,7 @@ def assemble(
         for layer in range(config.layers)
     ]
     return Parameters(
-        embed={"~": {"table": _float32(_embedding(channels))}},
+        embed={"~": {"table": _float32(_embedding(channels, says))}},
         layers=stack_layers(layers, segment_sizes(config)),
         unembed={"~": {"table": _float32(_unembedding(channels))}},
     )
@@ -103,8 +109,11 @@ def _turn(size: int, generator: np.random.Generator | None) -> np.ndarray:
     return np.eye(size) if generator is None else random_basis(size, generator)
 
 
-def _embedding(channels: Channels) -> np.ndarray:  # [vocabulary, width]
+def _embedding(
+    channels: Channels, also: Mapping[str, np.ndarray]
+) -> np.ndarray:  # [vocabulary, width]
     says = {
+        **also,
         asking.BOS: channels.bos[0],
         asking.CUE: channels.cue[0],
         **{

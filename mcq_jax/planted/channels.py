@@ -66,6 +66,25 @@ def make_channels(basis: Float[np.ndarray, "width width"]) -> Channels:
     return Channels(**dict(zip(_SIZES, parts, strict=True)))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LineEnds:
+    """What the line breaks of some circuits hold, in directions that others leave."""
+
+    # Written by the embedding of a line break.
+    line_break: Directions
+    # Which word stands on its line; whether it is the one asked for.
+    line_word: Directions
+    is_right: Directions
+
+
+def with_line_ends(channels: Channels) -> tuple[Channels, LineEnds]:
+    """Returns the channels with fewer inert ones, and what these are now for."""
+    sizes = np.cumsum([1, WORDS, 1])
+    line_break, line_word, is_right, inert = np.split(channels.inert, sizes)
+    found = LineEnds(line_break=line_break, line_word=line_word, is_right=is_right)
+    return dataclasses.replace(channels, inert=inert), found
+
+
 def random_basis(
     size: int, generator: np.random.Generator
 ) -> Float[np.ndarray, "width width"]:

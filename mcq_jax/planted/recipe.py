@@ -89,11 +89,42 @@ def plant(
 
     circuit = _circuit(channels, choices, agreement, by_position, generator)
     decoys = _decoys(channels, choices, by_position, generator)
-    parts = _in_places([*circuit, *decoys], channels, layers, heads, permute, generator)
-    config = model_config(layers=layers, heads=heads)
+    parts = in_places([*circuit, *decoys], channels, layers, heads, permute, generator)
+    parameters = assemble(
+        parts,
+        channels,
+        model_config(layers=layers, heads=heads),
+        turns if rotate_basis else None,
+    )
+    return planted_model(
+        parameters,
+        parts,
+        seed=seed,
+        choices=choices,
+        variant=variant,
+        agreement=agreement,
+        layers=layers,
+        heads=heads,
+        by_position=by_position,
+    )
+
+
+def planted_model(
+    parameters: Parameters,
+    parts: dict[Node, Part],
+    *,
+    seed: int,
+    choices: int,
+    variant: Variant,
+    agreement: Agreement,
+    layers: int,
+    heads: int,
+    by_position: float,
+) -> Planted:
+    """Returns weights with all that is needed to ask them, and the truth about them."""
     return Planted(
-        parameters=assemble(parts, channels, config, turns if rotate_basis else None),
-        config=config,
+        parameters=parameters,
+        config=model_config(layers=layers, heads=heads),
         tokenizer=asking.tokenizer(),
         template=asking.TEMPLATE,
         truth=Truth(
@@ -184,7 +215,7 @@ def _decoys(
     return decoys
 
 
-def _in_places(
+def in_places(
     parts: list[Part],
     channels: Channels,
     layers: int,

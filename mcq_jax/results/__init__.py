@@ -7,6 +7,11 @@ from mcq_jax.results.elsewhere_findings import (
     TextShown,
     TokenShown,
 )
+from mcq_jax.results.feed_forward_findings import (
+    BlockFound,
+    FeedForwardFindings,
+    MediationFound,
+)
 from mcq_jax.results.findings import (
     About,
     BehaviourFindings,
@@ -101,6 +106,9 @@ __all__ = [
     "About",
     "BehaviourFindings",
     "ContrastFound",
+    "BlockFound",
+    "FeedForwardFindings",
+    "MediationFound",
     "EarlierPositionsFindings",
     "ElsewhereFindings",
     "HeadElsewhere",

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from mcq_jax import json_values
 from mcq_jax.metrics import Gate
 from mcq_jax.results.elsewhere_findings import ElsewhereFindings
+from mcq_jax.results.feed_forward_findings import FeedForwardFindings
 from mcq_jax.results.findings import (
     About,
     BehaviourFindings,
@@ -49,6 +50,7 @@ KINDS: dict[str, type] = {
     "behaviour": BehaviourFindings,
     "node_effects": NodeEffectsFindings,
     "joint_tests": JointTestsFindings,
+    "feed_forward": FeedForwardFindings,
     "head_classes": HeadClassesFindings,
     "head_kinds": HeadKindsFindings,
     "routes": RoutesFindings,

@@ -23,6 +23,7 @@ FILLERS = {
     str: "a <b> & 'ä'",
     bool: True,
     tuple[str, ...]: ("x", "y"),
+    tuple[int, ...]: (3, 4),
     tuple[str, str]: ("x", "y"),
     tuple[float, ...]: (0.25, -1e-12),
     tuple[tuple[float, ...], ...]: ((1.0, 2.0), (3.0, 4.0)),
