@@ -43,11 +43,15 @@ def test_losses_are_averaged_behind_each_step():
     assert found.tolist() == [4.0, np.mean(np.arange(76, 101))]
 
 
-def test_the_number_of_nodes_is_read_between_two_numbers():
-    assert outcomes.log_nodes(np.array([0.4, 0.7, 0.9])) == pytest.approx(np.log2(2.5))
-    assert outcomes.log_nodes(np.array([0.2, 0.8])) == pytest.approx(1.0)
-    assert outcomes.log_nodes(np.array([0.95])) == 0.0  # one node, not less
-    assert outcomes.log_nodes(np.array([0.3, 0.79])) is None
+def test_the_number_of_nodes_is_read_between_two_sizes():
+    def found(recovery, sizes=(1, 2, 3)):
+        return outcomes.log_nodes(np.array(sizes), np.array(recovery))
+
+    assert found([0.4, 0.7, 0.9]) == pytest.approx(np.log2(2.5))
+    assert found([0.4, 0.7, 0.9], (2, 4, 8)) == pytest.approx(np.log2(6))
+    assert found([0.2, 0.8, 0.8]) == pytest.approx(1.0)
+    assert found([0.95, 1.0, 1.0]) == 0.0  # one node, not less
+    assert found([0.3, 0.5, 0.79]) is None
 
 
 def test_place_then_letter_is_clean_and_both_at_once_is_not():
@@ -72,7 +76,7 @@ def _path(generator, stage: float) -> tuple[float, float]:
     recovery = np.cumsum(np.sort(share / share.sum())[::-1])
     place = np.array([1, 1, 1 - stage, 1 - stage]) + generator.normal(0, 0.02, 4)
     letter = np.array([1 - stage, 1 - stage, 1, 1]) + generator.normal(0, 0.02, 4)
-    nodes_needed = outcomes.log_nodes(recovery)
+    nodes_needed = outcomes.log_nodes(np.arange(1, nodes + 1), recovery)
     mixed = outcomes.overlap(place, letter)
     assert nodes_needed is not None and mixed is not None
     return nodes_needed, mixed

@@ -3,31 +3,35 @@
 import math
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 
 def log_nodes(
-    recovery: Float[np.ndarray, " nodes"], *, wanted: float = 0.8
+    sizes: Int[np.ndarray, " set"],
+    recovery: Float[np.ndarray, " set"],
+    *,
+    wanted: float = 0.8,
 ) -> float | None:
     """Returns O1: log2 of the number of nodes that bring back a share of the effect.
 
-    Between two numbers of nodes the recovery is read in a straight line, so that a
-    model of 20 nodes has more than a few possible values. None if all of them do not.
+    Between two sizes the recovery is read in a straight line, so that a model of 20
+    nodes has more than a few possible values. None if not even all of them do.
 
     Args:
-        recovery: held-out sufficiency of the first, the first two, … nodes of a rank
-            that was made on other questions.
+        sizes: how many of the first nodes of a rank, rising.
+        recovery: their sufficiency on questions by which the rank was not made.
         wanted: the share.
     """
-    recovery = np.concatenate([[0.0], np.asarray(recovery, float)])
+    sizes = np.concatenate([[0], sizes])
+    recovery = np.concatenate([[0.0], recovery])
     enough = np.flatnonzero(recovery >= wanted)
     if not len(enough):
         return None
     last = int(enough[0])
-    before, behind = recovery[last - 1], recovery[last]
-    count = last - 1 + (wanted - before) / (behind - before)
+    share = (wanted - recovery[last - 1]) / (recovery[last] - recovery[last - 1])
+    count = sizes[last - 1] + share * (sizes[last] - sizes[last - 1])
     # Less than one node is one: its logarithm would fall without end.
-    return math.log2(max(count, 1.0))
+    return math.log2(max(float(count), 1.0))
 
 
 def overlap(

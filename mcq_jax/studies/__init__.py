@@ -1,0 +1,1 @@
+"""Studies over many trainings, each fixed beforehand in `docs/registered/`."""
