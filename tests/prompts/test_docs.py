@@ -48,3 +48,9 @@ def test_the_snippet_of_the_page_runs():
     names: dict = {}
     exec(examples("python")[0], names)
     assert names["rendered"].labels == tuple("CADB")
+
+
+def test_the_corpus_of_the_page_is_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(examples("python")[1], {})
+    assert len(prompts.load_questions("asked.jsonl")) == 60
