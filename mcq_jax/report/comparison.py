@@ -56,6 +56,7 @@ def write_comparison(runs: Sequence[Answered], file: pathlib.Path) -> pathlib.Pa
 def tables(runs: Sequence[Answered]) -> tuple[Titled, ...]:
     """What was asked and answered, differences from the first, and mutations."""
     found = [
+        Titled(table=_asked(runs), title="What was asked of which model"),
         Titled(
             table=_answers(runs),
             title="Answers by letter",
@@ -88,11 +89,30 @@ def _label(run: Answered) -> str:
     return run.run.about.title
 
 
+def _asked(runs: Sequence[Answered]) -> Table:
+    return Table(
+        columns=("run", "model", "questions", "template", "labels", "shots", "n"),
+        rows=tuple(
+            Row(
+                name=(about := run.run.about).title,
+                cells=tuple(
+                    Cell(text=text)
+                    for text in (
+                        about.model, about.questions_from, about.template,
+                        " ".join(about.labels), str(about.shots), str(about.questions),
+                    )
+                ),
+            )
+            for run in runs
+        ),
+    )  # fmt: skip
+
+
 def _answers(runs: Sequence[Answered]) -> Table:
     return Table(
         columns=(
-            "run", "model", "questions", "template", "labels", "shots", "n",
-            "accuracy", "less the prior", "in every order", "D", "letters", "prior",
+            "run", "accuracy", "less the prior", "in every order", "D", "letters",
+            "prior",
         ),
         rows=tuple(_answers_row(run) for run in runs),
     )  # fmt: skip
@@ -105,12 +125,6 @@ def _answers_row(run: Answered) -> Row:
     return Row(
         name=about.title,
         cells=(
-            Cell(text=about.model),
-            Cell(text=about.questions_from),
-            Cell(text=about.template),
-            Cell(text=" ".join(about.labels)),
-            Cell(text=str(about.shots)),
-            Cell(text=str(about.questions)),
             _share(found.accuracy),
             _share(found.prior_corrected_accuracy),
             _share(found.consistent_accuracy),
@@ -151,17 +165,17 @@ def _mutations(runs: Sequence[Answered]) -> Table:
                         name=_label(run),
                         cells=(
                             Cell(text=one.prompts),
-                            Cell(text=one.changes),
                             Cell(text=str(one.questions)),
                             _share(intact[0].accuracy),
                             _selectivity(one.by_place),
                             _selectivity(one.by_letter),
                         ),
+                        note=one.changes,
                     )
                 )
     return Table(
         columns=(
-            "run", "prompts", "changes", "n", "accuracy", "D by place", "D by letter",
+            "run", "prompts", "n", "accuracy", "D by place", "D by letter",
         ),
         rows=tuple(rows),
     )  # fmt: skip

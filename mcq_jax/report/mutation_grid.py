@@ -137,7 +137,7 @@ def _tables(found: MutationGridFindings) -> tuple[Titled, ...]:
 def _behaviour(rows: tuple[GridRow, ...]) -> Table:
     return Table(
         columns=(
-            "prompts", "changes", "n", "accuracy", "net logit", "rank 0", "resampled",
+            "prompts", "n", "accuracy", "net logit", "rank 0", "resampled",
             "carried", "share", "D by place", "D by letter",
         ),
         rows=tuple(_behaviour_row(row) for row in rows),
@@ -151,7 +151,6 @@ def _behaviour_row(row: GridRow) -> Row:
     return Row(
         name=row.prompts,
         cells=(
-            Cell(text=row.changes),
             Cell(text=str(row.questions)),
             _number(None if intact is None else intact.accuracy, as_percent=True),
             *(_number(None if cell is None else cell.net) for cell in nets),
@@ -160,7 +159,7 @@ def _behaviour_row(row: GridRow) -> Row:
             _gate(row.by_place),
             _gate(row.by_letter),
         ),
-        note=row.refused,
+        note=f"{row.changes} {row.refused}".strip(),
     )
 
 

@@ -75,7 +75,12 @@ def test_the_page_says_what_each_run_did(folders, tmp_path: pathlib.Path, capsys
     assert "Run &lt;1&gt;" in text and "<1>" not in text
     assert "D C B A" in text and "<svg" in text and "<script" not in text
     runs = [read_answered(path) for path in (first, second)]
-    answers, differences = comparison.tables(runs)
+    asked, answers, differences = comparison.tables(runs)
+    assert [cell.text for cell in asked.table.rows[1].cells][3:] == [
+        "D C B A",
+        "0",
+        "6",
+    ]
     assert [row.name for row in answers.table.rows] == ["Run <0>", "Run <1>"]
     [row] = differences.table.rows
     assert row.cells[0].text == "6" and row.cells[1].text == "0.00"
