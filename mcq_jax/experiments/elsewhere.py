@@ -66,11 +66,7 @@ class Elsewhere(Experiment):
         check_at_least(self, 20, "draws")
 
     def run(self, lab: "Lab") -> ElsewhereFindings:
-        every = tokenise_texts(
-            load(self, lab.config.seed),
-            lab.checkpoint.tokenizer,
-            context=max(self.longest, lab.checkpoint.config.context),
-        )
+        every = tokenise_texts(load(self, lab.config.seed), lab.checkpoint.tokenizer)
         longest = min(self.longest, lab.checkpoint.config.context)
         texts = [text for text in every if len(text.ids) <= longest]
         if not texts:

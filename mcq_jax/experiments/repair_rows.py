@@ -68,13 +68,16 @@ class Groups:
         return found
 
 
-def units_of(lab: "Lab", draws: int) -> tuple[Unit, ...]:
-    """The selected nodes, all layers' attention, and nodes like the selected ones."""
+def units_of(lab: "Lab") -> tuple[Unit, ...]:
+    """The selected nodes, all layers' attention, and as many nodes like the selected.
+
+    The last are those of the first random set.
+    """
     config = lab.checkpoint.config
     shape = (config.layers, config.nodes)
     chosen = selected_nodes(lab)
     columns = tuple((n.layer, n.column(config.heads)) for n in chosen)
-    drawn = metrics.random_sets(columns, shape=shape, sets=draws, seed=lab.config.seed)
+    drawn = metrics.random_sets(columns, shape=shape, sets=1, seed=lab.config.seed)
     others = {place for one in drawn for place in one.nodes} - set(columns)
     units = [Unit(name=str(n), kind=SELECTED, mask=mask_of(lab, (n,))) for n in chosen]
     for layer in range(config.layers):

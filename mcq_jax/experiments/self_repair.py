@@ -50,7 +50,7 @@ class SelfRepair(Experiment):
     findings = SelfRepairFindings
     needs = ("joint_tests", "head_classes")
 
-    # Random sets, matched in kind and layer; their nodes are ablated one by one too.
+    # Random sets, matched in kind and layer; nodes of the first are ablated by ones.
     random_sets: int = 3
     # Of every role group so many nodes, the strongest, are ablated two at a time.
     paired_nodes: int = 4
@@ -72,7 +72,7 @@ class SelfRepair(Experiment):
         return not lab.config.are_pairs  # which have no classes of heads
 
     def run(self, lab: "Lab") -> SelfRepairFindings:
-        units = units_of(lab, self.random_sets)
+        units = units_of(lab)
         groups = groups_of(lab, self.thresholds, strongest=self.paired_nodes)
         rows = sets_of(lab, self.random_sets) | {
             name: mask_of(lab, nodes) for name, nodes in groups.rows().items()

@@ -25,7 +25,7 @@ from mcq_jax.passes.answers import read_answers
 from mcq_jax.passes.node_sets import NodeSets
 from mcq_jax.passes.plan import Held
 from mcq_jax.passes.prompt_pass import Prefill
-from mcq_jax.passes.resumed_pass import Resumed, resume
+from mcq_jax.passes.resumed_pass import resume
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,24 @@ def compensate(
             what another prompt writes, a mean, zeros.
     """
     readout = answer_readout(parameters, start, answer_ids, config=config)
-    run = _ablated(parameters, start, sources, plan, config)
-    assert run.nodes is not None
     clean, _ = contributions(parameters, start.nodes, readout, config=config)
     stands_in = _read(
         parameters, {s: a[:, :, :, 0] for s, a in sources.items()}, readout, None,
         config=config,
     )  # fmt: skip
-    scale = jnp.moveaxis(run.seen[0][..., 0, 0], 0, -1) if run.seen else None
-    ablated = _read(parameters, run.nodes, readout, scale, config=config)
-    masks = jnp.asarray(plan.masks)[None, None, ..., None]
     change = clean[:, None] - stands_in  # [prompt, source, layer, node, choice]
+    groups = _by_birth(plan)
+    runs = [
+        _ablated(parameters, start, sources, plan.take(rows), readout, config)
+        for rows in groups
+    ]
+    back = np.argsort(np.concatenate(groups))
+    final, ablated = (
+        jnp.concatenate(parts, axis=2)[:, :, back] for parts in zip(*runs, strict=True)
+    )
+    masks = jnp.asarray(plan.masks)[None, None, ..., None]
     direct = jnp.where(masks, change[:, :, None], 0)
-    lost = start.final[:, None, None] - run.final
+    lost = start.final[:, None, None] - final
     return Compensation(
         direct=direct.sum(axis=(3, 4)),
         later=ablated - clean[:, None, None] + direct,
@@ -75,18 +80,57 @@ def compensate(
             "psrw,pcw->psrc", lost, readout.directions, precision="highest"
         ),
         free=_logits(parameters, start.final[:, None, None], answer_ids, config)
-        - _logits(parameters, run.final, answer_ids, config),
+        - _logits(parameters, final, answer_ids, config),
     )
 
 
-def _ablated(parameters, start, sources, plan, config: ModelConfig) -> Resumed:
-    """The rows' runs, with what norms behind attention multiply by, if there are."""
+def _by_birth(plan: NodeSets) -> list[Int[np.ndarray, " row"]]:
+    """Rows that begin in a quarter of the layers: what is seen of a row is run."""
+    quarter = plan.births * 4 // plan.masks.shape[1]
+    return [np.flatnonzero(quarter == which) for which in np.unique(quarter)]
+
+
+def _ablated(
+    parameters, start: Prefill, sources, plan: NodeSets, readout: Readout, config
+) -> tuple[Array, Array]:
+    """The rows' last residuals, and what nodes contribute in them.
+
+    Layers before the first that any row changes are the prompt's own, and not run.
+    """
+    first = int(plan.births.min())
     before_all = 0 if start.prefix is None else start.prefix.length
     last = jnp.asarray(np.asarray(start.answer_position) + before_all)[:, None]
-    scale = [Capture(site=Site.ATTN_OUT_SCALE, positions=last)] * config.post_norm
-    return resume(
-        parameters, start, sources, plan, config=config, keep_nodes=True, capture=scale
+    sites = [Site.Z, Site.MLP_OUT, *[Site.ATTN_OUT_SCALE] * config.post_norm]
+    run = resume(
+        parameters, start, sources, plan, config=config,
+        capture=[
+            Capture(site=site, layers=tuple(range(first, config.layers)),
+                positions=last)
+            for site in sites
+        ],
+    )  # fmt: skip
+    # [layer, prompt, source, row, …], without the axis of positions.
+    z, mlp, *scale = (
+        jnp.take(seen, 0, axis=4 + site.position_axis)
+        for site, seen in zip(sites, run.seen, strict=True)
     )
+    nodes = {
+        site: _behind(start.nodes[site][:first], seen)
+        for site, seen in ((Site.Z, z), (Site.MLP_OUT, mlp))
+    }
+    of_norms = None
+    if scale:
+        whole = _behind(start.head_scale[:first], scale[0][..., 0])
+        of_norms = jnp.moveaxis(whole, 0, -1)
+    found = _read(parameters, nodes, readout, of_norms, config=config)
+    return run.final, found
+
+
+def _behind(own: Array, seen: Array) -> Array:
+    """The prompts' own `[layer, prompt, …]` in front of what rows have."""
+    shape = (len(own), *seen.shape[1:])
+    own = own.reshape(*own.shape[:2], 1, 1, *own.shape[2:])
+    return jnp.concatenate([jnp.broadcast_to(own, shape), seen])
 
 
 def _read(

@@ -1,7 +1,5 @@
 """How much attention each token of a text gets from those that come later."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,21 +33,27 @@ def attention_received(
         raise ValueError(
             f"texts {empty.tolist()} have no reader; name at least one token of each."
         )
-    return _received(parameters, jnp.asarray(tokens), jnp.asarray(readers), config)
-
-
-@functools.partial(jax.jit, static_argnames="config")
-def _received(parameters, tokens, readers, config: ModelConfig):
+    tokens = jnp.asarray(tokens)
     places = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
     x, _ = run_embed(parameters.embed, tokens, places, config=config)
     wishes = [Capture(site=Site.PATTERN)]
-    run = run_layers(parameters, x, places, config=config, capture=wishes)
-    [pattern] = run.captured  # [layer, text, kv_head, group, query, key]
-    earlier = jnp.tril(jnp.ones((tokens.shape[1],) * 2), -1)
+    [pattern] = run_layers(
+        parameters, x, places, config=config, capture=wishes
+    ).captured
+    return _by_key(pattern, jnp.asarray(readers))
+
+
+@jax.jit
+def _by_key(
+    pattern: Float[Array, "layer text kv_head group query key"],
+    readers: Bool[Array, "text query"],
+) -> Float[Array, "text layer head key"]:
+    earlier = jnp.tril(jnp.ones((readers.shape[1],) * 2), -1)
     weights = readers.astype(jnp.float32)
     weights = weights / weights.sum(axis=1, keepdims=True)
     found = jnp.einsum(
         "ltkgqp,tq,qp->tlkgp", pattern.astype(jnp.float32), weights, earlier,
         precision="highest",
     )  # fmt: skip
-    return found.reshape(*found.shape[:2], config.heads, -1)
+    texts, layers, kv_heads, groups, keys = found.shape
+    return found.reshape(texts, layers, kv_heads * groups, keys)

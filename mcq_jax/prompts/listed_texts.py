@@ -118,23 +118,14 @@ def read_texts(path: str | pathlib.Path) -> tuple[ListedText, ...]:
 
 
 def tokenise_texts(
-    texts: Sequence[ListedText], tokenizer: Tokenizer, *, context: int
+    texts: Sequence[ListedText], tokenizer: Tokenizer
 ) -> tuple[TokenisedText, ...]:
     """Returns the texts as tokens; an enumerator is the first token that covers it."""
     found = []
-    for number, listed in enumerate(texts):
+    for listed in texts:
         encoding = tokenizer.encode(listed.text)
-        if len(encoding.ids) > context:
-            raise ValueError(
-                f"text {number} ({listed.text[:40]!r}…) has {len(encoding.ids)} "
-                f"tokens, and the model reads at most {context}; give shorter ones."
-            )
         covered = [
-            next(
-                at
-                for at, (start, end) in enumerate(encoding.offsets)
-                if start <= first < end
-            )
+            _token_at(first, encoding.offsets, listed.text)
             for first, _ in listed.enumerators
         ]
         found.append(
@@ -146,6 +137,17 @@ def tokenise_texts(
             )
         )
     return tuple(found)
+
+
+def _token_at(character: int, offsets: Sequence[tuple[int, int]], text: str) -> int:
+    """The first token that covers a character."""
+    for at, (start, end) in enumerate(offsets):
+        if start <= character < end:
+            return at
+    raise ValueError(
+        f"no token covers the enumerator {text[character]!r} at character {character} "
+        f"of {text[:40]!r}…; leave the text out, or write the enumerator otherwise."
+    )
 
 
 def _listed(text: str, kind: str) -> ListedText:

@@ -54,9 +54,9 @@ def section(run: RunResults) -> Section | None:
                 name="elsewhere_heads",
                 title="Every head's attention to enumerators",
                 caption="The share of a later token's attention on enumerators, less "
-                "that on as many other tokens of the same items. A dot is a head: grey "
-                "any, blue the correct-letter heads that multiple-choice questions "
-                "named.",
+                "that on as many other tokens of the same items. A dot is a head, "
+                "layers from left to right: grey any, blue the correct-letter heads "
+                "that multiple-choice questions named.",
                 sample=f"n = {words.count(texts, 'text')}",
                 draw=strips,
             ),
@@ -112,7 +112,8 @@ def strips(run: RunResults) -> Figure:
     names = [words.short(kind.kind, 14) for kind in found.kinds]
     axes.set_xticks(range(len(names)), names)
     axes.set(xlim=(-0.6, len(names) - 0.4), ylabel="excess attention, share")
-    axes.plot([], [], "o", color=palette.BLUE, label="correct-letter heads")
+    if found.letter_heads:
+        axes.plot([], [], "o", color=palette.BLUE, label="correct-letter heads")
     axes.plot([], [], ".", color=palette.GREY, label="all heads")
     figure.legend(loc="outside lower center", ncols=2)
     return figure

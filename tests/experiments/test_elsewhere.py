@@ -27,9 +27,7 @@ def test_what_planted_heads_look_at_is_known(tmp_path: pathlib.Path):
     model = planted.plant(0)
     [counter] = model.truth.playing("counter head")
     [binder] = model.truth.playing("binder head")
-    texts = prompts.tokenise_texts(
-        enumerations.texts(30, seed=1), model.tokenizer, context=model.config.context
-    )
+    texts = prompts.tokenise_texts(enumerations.texts(30, seed=1), model.tokenizer)
     for kind, shown in zip(values.kinds, enumerations.KINDS, strict=True):
         mine = [text for text in texts if text.kind == shown]
         excess = np.array(kind.excess)

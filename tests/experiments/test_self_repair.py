@@ -96,7 +96,7 @@ def _assert_repair_is_arithmetic(out: pathlib.Path, circuit: int) -> None:
     writes = [truth.written(one) for one in facts]
     chosen = [writes[i] for i in np.flatnonzero(study.choosing)]
     means = {n: _mean(w[n] for w in chosen) for n in writes[0]}
-    units = units_of(lab, 1)
+    units = units_of(lab)
     table = _table(lab)
     scale = max(abs(w.out).max() for by in writes for w in by.values())
     [reader] = truth.playing("reader head")
