@@ -59,6 +59,8 @@ class Elsewhere(Experiment):
     # Heads with the largest excess that are told of, beside the named ones.
     shown: int = 5
     draws: int = 500
+    # Named heads look at enumerators of a kind if their rank's p is below this.
+    level: float = 0.05
 
     def __post_init__(self):
         check_at_least(self, 2, "texts_per_kind", "longest")
@@ -186,6 +188,7 @@ def describe(
         examples=tuple(examples),
         letter_heads=tuple(f"L{layer}H{head}" for layer, head in named),
         left_out=left_out,
+        level=options.level,
     )
 
 

@@ -56,6 +56,8 @@ class SelfRepair(Experiment):
     paired_nodes: int = 4
     # An interaction counts as none within this share of what both together lose.
     independent_within: float = 0.1
+    # Later layers make up for attention if the slope (resampled) lies above this.
+    made_up_from: float = 0.2
     # The classes' thresholds, as in head_classes.
     thresholds: metrics.Thresholds = metrics.Thresholds()
 
@@ -94,6 +96,7 @@ class SelfRepair(Experiment):
             interactions=readings.interactions(groups, self.independent_within),
             conservation_error=readings.conservation_error(),
             questions=len(np.unique(readings.question)),
+            level=self.made_up_from,
         )
 
 

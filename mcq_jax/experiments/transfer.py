@@ -52,6 +52,8 @@ class Transfer(Experiment):
     selection_share: float = 0.8
     # Random sets for each set, and random subspaces for each subspace.
     random_sets: int = 5
+    # A set carries over if it restores this share there, and more than random ones.
+    carries_over_from: float = 0.5
     permutations: int = 1000
     # The classes' thresholds, as in head_classes.
     thresholds: metrics.Thresholds = metrics.Thresholds()
@@ -93,6 +95,7 @@ class Transfer(Experiment):
                 self.thresholds,
                 random_draws=self.random_sets,
             ),
+            level=self.carries_over_from,
         )  # fmt: skip
 
 

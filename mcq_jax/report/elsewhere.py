@@ -7,6 +7,13 @@ from matplotlib.figure import Figure
 
 from mcq_jax.metrics import Interval
 from mcq_jax.report import canvas, palette, words
+from mcq_jax.report.claims import (
+    CONTRADICTED,
+    SUPPORTED,
+    UNDECIDED,
+    UNTESTABLE,
+    Claim,
+)
 from mcq_jax.report.section import Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
 from mcq_jax.results import (
@@ -77,6 +84,7 @@ def section(run: RunResults) -> Section | None:
                 "Intervals: 95 %, over texts.",
             ),
         ),
+        claims=(_looks(found),),
         scope=(_SCOPE,),
         experiment="elsewhere",
         template="elsewhere.html",
@@ -97,6 +105,31 @@ def _text(found: ElsewhereFindings) -> str:
     if not found.letter_heads:
         return said + " No correct-letter heads were named, so none has a rank."
     return said + f" Correct-letter heads: {', '.join(found.letter_heads)}."
+
+
+def _looks(found: ElsewhereFindings) -> Claim:
+    """Supported where it holds in every kind of text.
+
+    Contradicted where in every kind they rank below random heads, as surely.
+    """
+    text = "The correct-letter heads look at enumerators where nothing is asked, too."
+    told = [kind for kind in found.kinds if kind.p_value is not None]
+    if not told or found.level is None:
+        return Claim(text=text, status=UNTESTABLE, why="No such heads were named.")
+    beyond = [k.kind for k in told if k.p_value is not None and k.p_value < found.level]
+    low = [k for k in told if k.p_value is not None and k.p_value > 1 - found.level]
+    status = UNDECIDED
+    if len(beyond) == len(told):
+        status = SUPPORTED
+    elif len(low) == len(told):
+        status = CONTRADICTED
+    return Claim(
+        text=text,
+        status=status,
+        why=f"They rank above as many random heads of their layers (p < "
+        f"{words.number(found.level)}) in {len(beyond)} of {len(told)} kinds of text"
+        + (f": {', '.join(beyond)}." if beyond else "."),
+    )
 
 
 @canvas.styled

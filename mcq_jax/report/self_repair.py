@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from mcq_jax.metrics import Interval
 from mcq_jax.report import repair_figures, words
+from mcq_jax.report.claims import UNTESTABLE, Claim, against
 from mcq_jax.report.section import Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
 from mcq_jax.results import (
@@ -59,6 +60,7 @@ def section(run: RunResults) -> Section | None:
             ),
         ),
         tables=tuple(_tables(found)),
+        claims=(_makes_up(found),),
         scope=(_SCOPE,),
         experiment="self_repair",
     )
@@ -82,6 +84,27 @@ def _text(found: SelfRepairFindings) -> str:
             f"layers and prompts: {', '.join(slopes)}."
         )
     return said
+
+
+def _makes_up(found: SelfRepairFindings) -> Claim:
+    """By resampling, the ablation that stays on distribution."""
+    text = "Later layers make up for attention that is ablated."
+    lines = [
+        line
+        for line in found.lines
+        if (line.kind, line.ablation) == ("attention layer", "resample")
+    ]
+    if not lines or lines[0].slope is None or found.level is None:
+        why = lines[0].refused if lines else "no layer was ablated by resampling"
+        return Claim(text=text, status=UNTESTABLE, why=f"No slope: {why}.")
+    slope = lines[0].slope
+    return Claim(
+        text=text,
+        status=against(slope, found.level),
+        why=f"Slope on the direct effect {words.number(slope.mean)} "
+        f"({words.spread(slope)}); the level set beforehand is "
+        f"{words.number(found.level)}.",
+    )
 
 
 def _tables(found: SelfRepairFindings) -> Iterable[Titled]:

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
 from mcq_jax.metrics import Interval
-from mcq_jax.report import canvas, palette, words
+from mcq_jax.report import transfer_figures, words
 from mcq_jax.report.cards import Card, track
+from mcq_jax.report.claims import UNTESTABLE, Claim
 from mcq_jax.report.section import Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
 from mcq_jax.results import (
@@ -17,6 +15,7 @@ from mcq_jax.results import (
     TaskFound,
     TasksOverlap,
     TransferFindings,
+    status_of,
 )
 
 _SCOPE = (
@@ -24,12 +23,6 @@ _SCOPE = (
     "earlier tokens; what stands there may be made in another way on each task. Tasks "
     "were chosen by hand, and share words or a template."
 )
-_COLOURS = {
-    "own": palette.BLUE,
-    "other task": palette.ORANGE,
-    "next best": palette.GREEN,
-    "random": palette.GREY,
-}
 
 
 def section(run: RunResults) -> Section | None:
@@ -53,13 +46,14 @@ def section(run: RunResults) -> Section | None:
                 "Bars: 95 % intervals over questions.",
                 sample=f"n = {words.count(min(least, default=0), 'question')} or more "
                 "per task",
-                draw=recoveries,
+                draw=transfer_figures.recoveries,
             ),
         )
         if found.sets
         else (),
         tables=tuple(_tables(found)),
         cards=_cards(found),
+        claims=tuple(_carries_over(found)),
         scope=(_SCOPE,),
         experiment="transfer",
     )
@@ -101,6 +95,32 @@ def _text(found: TransferFindings) -> str:
     return said
 
 
+def _carries_over(found: TransferFindings) -> Iterable[Claim]:
+    """One claim for each set on each other task."""
+    drawn = {
+        (one.source, one.target): one.sufficiency
+        for one in found.sets
+        if one.kind == "random"
+    }
+    for one in found.sets:
+        if one.kind != "other task":
+            continue
+        text = f"What was chosen on {one.source} suffices on {one.target}."
+        control = drawn.get((one.source, one.target))
+        if one.sufficiency is None or found.level is None:
+            yield Claim(text=text, status=UNTESTABLE, why=one.refused or "No level.")
+            continue
+        beside = "" if control is None else f"; random sets {words.spread(control)}"
+        yield Claim(
+            text=text,
+            status=status_of(one.sufficiency, found.level, None, control),
+            why=f"Recovery {words.number(one.sufficiency.mean)} "
+            f"({words.spread(one.sufficiency)}; "
+            f"{words.count(one.sufficiency.questions, 'question')}){beside}; the level "
+            f"set beforehand is {words.number(found.level)}.",
+        )
+
+
 def _tables(found: TransferFindings) -> Iterable[Titled]:
     yield Titled(
         table=_task_table(found.tasks),
@@ -130,58 +150,6 @@ def _tables(found: TransferFindings) -> Iterable[Titled]:
             "whose means stand in for the rest. 0: all these heads at their mean "
             "together; 1: intact. Carried: what they carry of the task's net logit.",
         )
-
-
-@canvas.styled
-def recoveries(run: RunResults) -> Figure:
-    """Sufficiency of every set on every task, targets side by side."""
-    found = run.get(TransferFindings)
-    assert found is not None
-    targets = list(dict.fromkeys(one.target for one in found.sets))
-    figure = canvas.new_figure(max(5.0, 1.6 + 1.9 * len(targets)), 3.7)
-    axes = figure.subplots()
-    for level in (0, 1):
-        axes.axhline(level, color=palette.PALE, linewidth=0.9)
-    for place, target in enumerate(targets):
-        _draw_target(axes, [s for s in found.sets if s.target == target], place)
-    names = [words.short(target, 18) for target in targets]
-    axes.set_xticks(range(len(targets)), names)
-    axes.set(xlim=(-0.6, len(targets) - 0.4), xlabel="tested on", ylabel="sufficiency")
-    kinds = dict.fromkeys(one.kind for one in found.sets)
-    for kind in kinds:
-        axes.plot([], [], "o", color=_colour(kind), label=words.short(kind, 18))
-    figure.legend(loc="outside lower center", ncols=len(kinds))
-    return figure
-
-
-def _draw_target(axes: Axes, sets: list[SetTransferred], place: int) -> None:
-    shown = [one for one in sets if one.sufficiency is not None]
-    shown.sort(key=lambda one: (one.kind != "own", one.source, one.kind))
-    step = min(0.16, 0.8 / max(len(shown), 1))
-    for number, one in enumerate(shown):
-        assert one.sufficiency is not None
-        across = place + step * (number - (len(shown) - 1) / 2)
-        colour = _colour(one.kind)
-        axes.plot([across] * 2, [one.sufficiency.low, one.sufficiency.high],
-                  color=colour, linewidth=1.3)  # fmt: skip
-        mark = axes.plot(across, one.sufficiency.mean, "o", color=colour,
-                         markersize=5.5)[0]  # fmt: skip
-        if one.kind in ("own", "other task"):
-            axes.annotate(
-                words.short(one.source, 12), (across, one.sufficiency.high), (0, 3),
-                textcoords="offset points", ha="center", va="bottom", fontsize=7,
-                rotation=90,
-            )  # fmt: skip
-        canvas.tip(
-            mark,
-            f"{one.kind}, {one.source} on {one.target}, {one.size} nodes: "
-            f"{words.number(one.sufficiency.mean)} ({words.spread(one.sufficiency)})",
-        )
-    axes.margins(y=0.16)
-
-
-def _colour(kind: str) -> str:
-    return _COLOURS.get(kind, palette.INK)
 
 
 def _task_table(tasks: tuple[TaskFound, ...]) -> Table:

@@ -69,3 +69,5 @@ class ElsewhereFindings:
     letter_heads: tuple[str, ...]
     # Texts left out: longer than asked for.
     left_out: int
+    # The p-value below which named heads count as looking there; as the card had it.
+    level: float | None = None

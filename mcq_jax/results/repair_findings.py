@@ -107,3 +107,6 @@ class SelfRepairFindings:
     # Largest |direct - compensation - total at the frozen scale|, net logits.
     conservation_error: float
     questions: int
+    # The slope from which later layers count as making up for attention; as the card
+    # had it.
+    level: float | None = None

@@ -81,3 +81,5 @@ class TransferFindings:
     sets: tuple[SetTransferred, ...]
     overlaps: tuple[TasksOverlap, ...]
     subspaces: tuple[SubspaceTransferred, ...]
+    # The recovery from which a set counts as carried over; as the card had it.
+    level: float | None = None
