@@ -11,9 +11,11 @@ from mcq_jax.experiments import Behaviour, Elsewhere, HeadClasses, NodeEffects, 
 from mcq_jax.interventions import Site
 from mcq_jax.model import forward
 from mcq_jax.planted import asking, enumerations
-from mcq_jax.results import ElsewhereFindings
+from mcq_jax.report import sections
+from mcq_jax.results import ElsewhereFindings, KindElsewhere
 from tests import tiny
 from tests.experiments.runs import planted_config, quiet
+from tests.report import examples
 
 
 def test_what_planted_heads_look_at_is_known(tmp_path: pathlib.Path):
@@ -121,6 +123,31 @@ def test_percentiles_rank_within_a_layer_and_groups_against_their_layers():
     low, p_low = metrics.group_percentile(ranks, [(0, 0), (1, 3)])
     assert (high, low) == (1, 0) and p_low == 1
     assert p_high == pytest.approx(1 / 16, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("p_values", "status"),
+    [
+        ((0.01, 0.02), "supported"),
+        ((0.01, 0.3), "undecided"),
+        ((0.97, 0.99), "contradicted"),
+        ((None, None), "not testable here"),
+    ],
+)
+def test_named_heads_look_there_only_if_they_do_in_every_kind(p_values, status: str):
+    kinds = tuple(
+        KindElsewhere(kind=f"kind {p}", texts=9, excess=((0.1, 0.2),), percentile=0.5,
+                      p_value=p)
+        for p in p_values
+    )  # fmt: skip
+    found = ElsewhereFindings(
+        source="own", kinds=kinds, heads=(), examples=(), letter_heads=("L0H1",),
+        left_out=0, level=0.05,
+    )  # fmt: skip
+    run = examples.changed(examples.open_gate(), elsewhere=found)
+    shown = {section.anchor: section for section in sections.sections(run)}
+    [claim] = shown["elsewhere"].claims
+    assert claim.status == status
 
 
 def test_own_texts_are_many_different_and_listed():

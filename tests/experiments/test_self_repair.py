@@ -24,6 +24,7 @@ from mcq_jax.experiments.self_repair import ABLATIONS
 from mcq_jax.interventions import Node
 from mcq_jax.metrics import Interval
 from mcq_jax.planted import Facts, asking, ideal
+from mcq_jax.report import sections
 from mcq_jax.results import RunResults, SelfRepairFindings
 from tests.experiments.runs import planted_config, quiet
 
@@ -129,6 +130,9 @@ def _assert_repair_is_arithmetic(out: pathlib.Path, circuit: int) -> None:
     assert values is not None and values.conservation_error < 3 * ROUNDING * scale
     _assert_slopes_only_where_effects_differ(values, table)
     _assert_zeros_wake_the_backup(values, truth)
+    shown = {section.anchor: section for section in sections.sections(found)}
+    # Planted layers pass a loss on, and make up for none of it by resampling.
+    assert [claim.status for claim in shown["repair"].claims] == ["contradicted"]
     _assert_gatherers_are_as_planted(values, lab)
 
 

@@ -16,8 +16,10 @@ from mcq_jax.experiments import (
     Transfer,
     run,
 )
+from mcq_jax.report import sections
 from mcq_jax.results import RunResults, TransferFindings
 from tests.experiments.runs import planted_config, quiet
+from tests.report import examples
 
 
 def _card(out: pathlib.Path) -> RunConfig:
@@ -105,6 +107,36 @@ def test_planted_heads_ask_in_the_same_subspace_on_both_tasks(transferred):
             assert one.recovered.mean == pytest.approx(1, abs=1e-3)
         if one.kind == "random":
             assert one.recovered.high < 0.8
+
+
+def _statuses(found: TransferFindings) -> list[str]:
+    run = examples.changed(examples.open_gate(), transfer=found)
+    shown = {section.anchor: section for section in sections.sections(run)}
+    return [claim.status for claim in shown["transfer"].claims]
+
+
+def test_a_set_carries_over_only_beyond_the_level_and_random_sets(transferred):
+    found = _found(transferred)
+    assert _statuses(found) == ["supported"] * 2
+
+    def with_recovery(mean: float, width: float) -> TransferFindings:
+        about = metrics.Interval(
+            mean=mean, low=mean - width, high=mean + width, questions=9
+        )
+        return dataclasses.replace(
+            found,
+            sets=tuple(
+                dataclasses.replace(one, sufficiency=about)
+                if one.kind == "other task"
+                else one
+                for one in found.sets
+            ),
+        )
+
+    assert _statuses(with_recovery(0.3, 0.1)) == ["contradicted"] * 2
+    assert _statuses(with_recovery(0.6, 0.2)) == ["undecided"] * 2
+    unknown = dataclasses.replace(found, level=None)
+    assert _statuses(unknown) == ["not testable here"] * 2
 
 
 def test_prompts_that_the_card_does_not_have_are_named(tmp_path: pathlib.Path):
