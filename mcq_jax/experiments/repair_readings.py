@@ -23,6 +23,8 @@ from mcq_jax.results import (
 _NAMED = 3
 # Of the prompts' largest net logit.
 _ROUNDING = 1e-4
+# Of it, too, a direct effect below which there is nothing to make up a share of.
+_SMALL = 0.01
 EITHER, BOTH, INDEPENDENT, UNDECIDED = (
     "either one will do", "both are needed", "independent", "undecided",
 )  # fmt: skip
@@ -134,7 +136,8 @@ class Readings:
         made_up = later.sum(axis=(1, 2))
         whole = self._interval(direct)
         share = None
-        if whole.excludes_zero() and abs(whole.mean) > self.rounding:
+        small = _SMALL / _ROUNDING * self.rounding
+        if whole.excludes_zero() and abs(whole.mean) > small:
             share = metrics.ratio_interval(
                 made_up, direct, self.question, seed=self.seed
             )

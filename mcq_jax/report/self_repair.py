@@ -113,8 +113,8 @@ def _tables(found: SelfRepairFindings) -> Iterable[Titled]:
         title="Nodes and layers",
         note="Net logits. Frozen: lost in the end with the final norm's scale as it "
         "was, which is direct less made up for; total: with the norm at work. Share: "
-        "made up for in units of the direct effect, a dash where that may be 0. "
-        "Random nodes last.",
+        "made up for in units of the direct effect, a dash where that may be 0 or is "
+        "small. Random nodes last.",
     )
     if found.sets:
         yield Titled(

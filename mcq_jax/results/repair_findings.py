@@ -29,7 +29,8 @@ class RepairFound:
     total_frozen: Interval
     # What later nodes write more (above 0) than before, all together.
     compensation: Interval
-    # As a share of the direct effect; None: its interval includes 0.
+    # As a share of the direct effect; None: its interval includes 0, or it is below
+    # 1 % of the largest net logit.
     share: Interval | None
     # Compensation on direct effect over the prompts; None: those do not differ.
     slope: Interval | None
