@@ -7,13 +7,14 @@ import pathlib
 import re
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mcq_jax import supervising
 
 if TYPE_CHECKING:
-    from mcq_jax.experiments import RunConfig
     from mcq_jax.results import RunResults
+
+Card = TypeVar("Card")
 
 _RUN = """\
   mcq-jax run CONFIG [--model PATH] [--questions PATH] [overrides]
@@ -31,6 +32,12 @@ _PLAN = """\
       it takes. The chips need not be there. `mcq-jax plan MODEL --help` lists every
       option.
 """
+_TRAIN = """\
+  mcq-jax train CARD [--steps N] [--only MEMBER] [overrides]
+      Trains the models of a card (a Python file with a TrainingConfig) and writes their
+      curves and checkpoints. Started again, it goes on where it stopped. On CPUs it is
+      one process per core. `mcq-jax train CARD --help` lists every override.
+"""
 _REPORT = """\
   mcq-jax report RUN [--card CARD]
       Writes the report of a run folder again, without a model; also of a run that was
@@ -46,6 +53,7 @@ mcq-jax: find the circuit that turns "knows the answer" into "writes its letter"
 
 {_RUN}
 {_PLAN}
+{_TRAIN}
 {_REPORT}
 {_COMPARE}
   mcq-jax --version
@@ -88,7 +96,13 @@ def _main(arguments: list[str] | None) -> int:
     if command == "--version":
         print(f"mcq-jax {importlib.metadata.version('mcq-jax')}")
         return 0
-    commands = {"run": _run, "plan": _plan, "report": _report, "compare": _compare}
+    commands = {
+        "run": _run,
+        "plan": _plan,
+        "train": _train,
+        "report": _report,
+        "compare": _compare,
+    }
     if command not in commands:
         known = ", ".join(commands)
         print(f"no command {command!r}; there are {known}.\n\n{USAGE}")
@@ -145,7 +159,7 @@ def _run(arguments: list[str]) -> int:
     from mcq_jax.report import write_report  # fails now if its extra is missing
 
     path, *overrides = arguments
-    config, extra = _read_card(pathlib.Path(path))
+    config, extra = _read_card(pathlib.Path(path), experiments.RunConfig)
     launch = read_launch(config, overrides, prog=f"mcq-jax run {path}")
     if launch.hosts.are_many and not supervising.is_supervised():
         command = [sys.executable, "-m", "mcq_jax.cli", "run", *arguments]
@@ -204,6 +218,7 @@ def _report(arguments: list[str]) -> int:
     path, *rest = arguments or [""]
     if not path or path.startswith("-") or rest[:1] not in ([], ["--card"]):
         raise ValueError("report needs one run folder, e.g. mcq-jax report runs/demo")
+    from mcq_jax.experiments import RunConfig
     from mcq_jax.report import write_report
     from mcq_jax.results import RunResults, Storage
 
@@ -211,7 +226,7 @@ def _report(arguments: list[str]) -> int:
     if rest:
         if len(rest) != 2:
             raise ValueError("--card needs the run's card: mcq-jax report RUN --card C")
-        config, extra = _read_card(pathlib.Path(rest[1]))
+        config, extra = _read_card(pathlib.Path(rest[1]), RunConfig)
         kinds = {e.name: e.findings for e in config.experiments}
     storage = Storage.at(path)
     results = RunResults.read(storage, kinds)
@@ -244,10 +259,39 @@ def _compare(arguments: list[str]) -> int:
     return 0
 
 
-def _read_card(path: pathlib.Path) -> "tuple[RunConfig, tuple[Any, ...]]":
-    """Returns what the file's `config()` returns, and its `sections` if it has any."""
-    from mcq_jax.experiments import RunConfig
+def _train(arguments: list[str]) -> int:
+    if arguments in _HELP:
+        print(_TRAIN)
+        return 0
+    if not arguments or arguments[0].startswith("-"):
+        raise ValueError(
+            "train needs a card first, e.g. mcq-jax train configs/train_counting.py"
+        )
+    from mcq_jax import training
+    from mcq_jax.training import launch
 
+    path, *overrides = arguments
+    config, _ = _read_card(pathlib.Path(path), training.TrainingConfig)
+    asked = launch.read_launch(config, overrides, prog=f"mcq-jax train {path}")
+    shares = launch.shares(asked)
+    if len(shares) > 1:
+        command = [sys.executable, "-m", "mcq_jax.cli", "train", path, *overrides]
+        quiet: list[list[str]] = [[], *[["--quiet"]] * (len(shares) - 1)]
+        return launch.run_in_processes(
+            [
+                [*command, "--processes", "1", *extra, "--only", *names]
+                for names, extra in zip(shares, quiet, strict=True)
+            ]
+        )
+    _enable_compilation_cache()
+    trained = training.train(asked.config, quiet=asked.chosen.quiet)
+    for folder in trained.checkpoints.values():
+        print(folder)
+    return 0
+
+
+def _read_card(path: pathlib.Path, kind: type[Card]) -> tuple[Card, tuple[Any, ...]]:
+    """Returns what the file's `config()` returns, and its `sections` if it has any."""
     if not path.is_file():
         raise FileNotFoundError(
             f"no config at {path}; configs are Python files, such as configs/demo.py."
@@ -264,8 +308,10 @@ def _read_card(path: pathlib.Path) -> "tuple[RunConfig, tuple[Any, ...]]":
         config = made() if callable(made) else None
     except Exception as error:  # it is somebody's program: anything may go wrong
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
-    if not isinstance(config, RunConfig):
-        raise ValueError(f"{path} has no function config() that returns a RunConfig.")
+    if not isinstance(config, kind):
+        raise ValueError(
+            f"{path} has no function config() that returns a {kind.__name__}."
+        )
     return config, tuple(getattr(module, "SECTIONS", ()))
 
 

@@ -240,6 +240,7 @@ def test_help_is_printed(arguments: list[str], capsys):
     [
         ("run", "--joint-tests.random-sets", "mcq-jax plan"),
         ("plan", "--topology", "mcq-jax run"),
+        ("train", "--only MEMBER", "mcq-jax run"),
         ("report", "--card CARD", "mcq-jax run"),
     ],
 )
@@ -277,7 +278,7 @@ def test_the_version_is_told(capsys):
 def test_an_unknown_command_is_a_usage_error(capsys):
     assert cli.main(["fly"]) == 2
     assert (
-        "no command 'fly'; there are run, plan, report, compare"
+        "no command 'fly'; there are run, plan, train, report, compare"
         in capsys.readouterr().out
     )
 

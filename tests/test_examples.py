@@ -85,3 +85,9 @@ def test_an_experiment_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture
     assert 'id="needed"' in (out / "report.html").read_text(encoding="utf-8")
     assert cli.main(["report", str(out)]) == 0
     assert 'id="experiment-needed"' in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_train_a_model(tmp_path: Path):
+    losses = _example("train_a_model").main(str(tmp_path / "run"))
+    assert list(losses) == [0, 20, 40, 80]
+    assert losses[0] == pytest.approx(np.log(20), abs=0.3) and losses[80] < 0.2

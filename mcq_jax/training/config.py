@@ -1,6 +1,8 @@
 """`TrainingConfig`: one training of one model, or of several of one shape."""
 
 import dataclasses
+import hashlib
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -31,6 +33,27 @@ class Member:
     weight_decay: float = 0.1
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Branch:
+    """Where a training begins that goes on from another one's state."""
+
+    # The other training's, with members of the same names.
+    folder: str
+    # After which of its steps; it kept its states (`keeps_states`) there.
+    step: int
+
+    def hash_of(self, member: Member) -> str:
+        """Returns the SHA-256 of the state that a member begins with."""
+        folder = pathlib.Path(self.folder).expanduser() / member.name
+        path = folder / "states" / f"step-{self.step:08d}.safetensors"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"no state at {path}; train with keeps_states, and checkpoints at the "
+                "steps to branch off from."
+            )
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 # What a user measures of a member's weights, by name, in numbers.
 Evaluate = Callable[[Parameters, Member], Mapping[str, float]]
 
@@ -54,6 +77,9 @@ class TrainingConfig:
     steps: int
     # Folder; runs/<title> where left out. A training started again resumes.
     out: str | None = None
+
+    # Where to begin if not with initial weights: at another training's state.
+    branch: Annotated[Branch | None, tyro.conf.Suppress] = None
 
     # The learning rate after warming up: constant, or cosine, down to nothing at the
     # last step.
@@ -79,6 +105,11 @@ class TrainingConfig:
     # Rows whose gradient is computed at once, of a batch; what suits the machine where
     # left out. It changes sums by their rounding.
     rows_at_once: int | None = None
+    # Devices as a grid for one member, such as data=4,model=2; several members are
+    # dealt out over the devices.
+    mesh: str = "auto"
+    # Whether the data axis holds the layers' weights and moments in parts as well.
+    fully_sharded: bool = False
     # Steps that one program runs before the host sees their losses.
     steps_at_once: int = 10
 
@@ -111,10 +142,18 @@ class TrainingConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1.")
         self._check_words()
-        beyond = [step for step in self.checkpoints if not 0 <= step <= self.steps]
+        first = 0 if self.branch is None else self.branch.step
+        beyond = [s for s in self.checkpoints if not first <= s <= self.steps]
         if beyond:
             raise ValueError(
-                f"checkpoints at {beyond} of {self.steps} steps; give steps of those."
+                f"checkpoints at {beyond} of steps {first} to {self.steps}; give some "
+                "of those."
+            )
+
+        if self.branch is not None and not 0 <= self.branch.step < self.steps:
+            raise ValueError(
+                f"a branch from step {self.branch.step} to step {self.steps}; steps "
+                "are counted on, so give more of them in all."
             )
 
     def _check_words(self) -> None:
@@ -164,8 +203,8 @@ def settings_of(config: TrainingConfig) -> dict[str, Any]:
     a constant one may be made longer.
     """
     left_out = {
-        "title", "tokenizer", "members", "out", "checkpoints", "keeps_states",
-        "evaluate", "save_every", "steps_at_once",
+        "title", "tokenizer", "members", "branch", "out", "checkpoints", "keeps_states",
+        "evaluate", "save_every", "steps_at_once", "mesh", "fully_sharded",
     }  # fmt: skip
     if config.schedule == "constant" and config.decay_from is None:
         left_out.add("steps")

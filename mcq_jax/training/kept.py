@@ -128,7 +128,12 @@ def identity(config: TrainingConfig, member: Member) -> dict[str, Any]:
     """Returns what a member's numbers follow from, its stream by its first batch."""
     batch = member.stream.batch(0)
     arrays = [np.asarray(batch.ids), np.asarray(batch.weights)]
+    branch = config.branch
+    begins = (
+        {} if branch is None else {"step": branch.step, "state": branch.hash_of(member)}
+    )
     return {
+        "begins": begins,
         **json.loads(json.dumps(to_json(settings_of(config)))),
         "seed": member.seed,
         "learning_rate": member.learning_rate,

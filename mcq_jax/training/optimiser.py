@@ -1,11 +1,12 @@
 """AdamW by optax, whose rates are arrays: models trained together have their own."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from mcq_jax.model import Parameters
 from mcq_jax.parameter_table import parameter
@@ -59,7 +60,7 @@ def update(
     return TrainingState(changed, moments)
 
 
-def schedule(config: TrainingConfig) -> optax.Schedule:
+def schedule(config: TrainingConfig) -> Callable[[ArrayLike], Array]:
     """Returns what the learning rate is multiplied by, as a function of the step."""
     if config.schedule == "cosine":
         falling = optax.cosine_decay_schedule(
@@ -68,7 +69,8 @@ def schedule(config: TrainingConfig) -> optax.Schedule:
     else:
         falling = optax.constant_schedule(1.0)
 
-    def factor(step):
+    def factor(step: ArrayLike) -> Array:
+        step = jnp.asarray(step)
         # The first step is no step of length 0.
         rising = jnp.minimum((step + 1) / max(config.warm_up, 1), 1.0)
         if config.decay_from is None:

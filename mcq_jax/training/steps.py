@@ -1,7 +1,8 @@
 """Steps of training as one program: gradients by slices of rows, then the update."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from mcq_jax.training import optimiser
 from mcq_jax.training.config import TrainingConfig
 from mcq_jax.training.losses import as_computed, token_losses
 from mcq_jax.training.optimiser import Rates, TrainingState
+from mcq_jax.training.placement import Placement
 from mcq_jax.training.stream import Batch
 
 # On CPUs a slice's widest activations are to stay in the cache of a core: twice as
@@ -19,8 +21,17 @@ from mcq_jax.training.stream import Batch
 _CACHE_BYTES, _FEWEST_TOKENS = 2**20, 256
 
 
-def rows_at_once(config: TrainingConfig, rows: int, time: int) -> int:
-    """Returns how many rows of a batch a gradient is computed for at once."""
+def rows_at_once(
+    config: TrainingConfig, rows: int, time: int, *, parts: int = 1
+) -> int:
+    """Returns how many rows of a batch a gradient is computed for at once.
+
+    Args:
+        config: of the training.
+        rows: of a batch.
+        time: tokens of a row.
+        parts: over how many devices rows are split.
+    """
     if config.rows_at_once is not None:
         if rows % config.rows_at_once:
             raise ValueError(
@@ -33,7 +44,9 @@ def rows_at_once(config: TrainingConfig, rows: int, time: int) -> int:
     model = config.model
     widest = max(model.neurons, model.vocabulary, model.heads * time, model.width)
     fitting = max(_CACHE_BYTES // (4 * widest * time), -(-_FEWEST_TOKENS // time))
-    return next(n for n in range(min(rows, fitting), 0, -1) if rows % n == 0)
+    each = -(-rows // parts)
+    fitting = next(n for n in range(min(each, fitting), 0, -1) if each % n == 0)
+    return fitting * parts if rows % parts == 0 else rows
 
 
 def stacked(batches: Sequence[Sequence[Batch]], at_once: int, steps: int) -> Batch:
@@ -52,18 +65,15 @@ def stacked(batches: Sequence[Sequence[Batch]], at_once: int, steps: int) -> Bat
     return Batch(ids.reshape(shape), weights.reshape(shape))
 
 
-def compiled_steps(config: TrainingConfig, *, one_by_one: bool) -> Callable:
+def compiled_steps(config: TrainingConfig, where: Placement) -> Any:
     """Returns a program that runs some steps of all models.
 
     It is called with the state `[model, …]`, which it uses up; batches as `stacked`
     makes them; the first step's number; how many of the steps to run; and the rates.
     It returns the state, and the mean loss `[step, model]` of each batch before its
     step, 0 for steps that were not run.
-
-    Args:
-        one_by_one: whether models run one after another, and not as a further axis.
     """
-    over_models = _one_by_one if one_by_one else _together
+    over_models = _one_by_one if where.one_by_one else _together
 
     def run(
         state: TrainingState,
@@ -82,7 +92,7 @@ def compiled_steps(config: TrainingConfig, *, one_by_one: bool) -> Callable:
         losses = jnp.zeros(batches.ids.shape[:2])
         return jax.lax.fori_loop(0, count, one, (state, losses))
 
-    return jax.jit(run, donate_argnums=0)
+    return where.compiled(run)
 
 
 def _one_by_one(run, *inputs):

@@ -17,6 +17,7 @@ from mcq_jax.training.config import TrainingConfig, folder_of
 from mcq_jax.training.initialisation import initialise
 from mcq_jax.training.kept import MemberFolder
 from mcq_jax.training.optimiser import TrainingState
+from mcq_jax.training.placement import placement
 from mcq_jax.training.stream import Batch
 
 
@@ -51,20 +52,22 @@ class _Training:
         self._root = root
         self._folders = [MemberFolder(root / m.name, config, m) for m in config.members]
         self._rates = optimiser.rates_of(config.members)
-        one_by_one = jax.default_backend() == "cpu"
-        self._run_steps = steps.compiled_steps(config, one_by_one=one_by_one)
+        self._where = placement(config)
+        self._run_steps = steps.compiled_steps(config, self._where)
 
     def run(self) -> Trained:
         for folder in self._folders:
             folder.check_identity()
         remove_leftovers(self._root)
-        step, state = self._begin()
+        step, state, is_new = self._begin()
         for folder in self._folders:
-            folder.cut_curve(step)
-        if step < 0:
-            step = 0
-            self._keep(step, state)
-        with self._bar.from_step(step):
+            folder.cut_curve(-1 if is_new else step)
+        if is_new:
+            self._keep(step, state, is_first=True)
+        parameters = sum(a[0].size for a in jax.tree.leaves(state.parameters))
+        self._bar.say_before(self._batches(step)[0], parameters, step)
+        with self._where.context(), self._bar.from_step(step):
+            state = self._where.place_state(state)
             while step < self._config.steps:
                 count = self._until_next_stop(step)
                 state, losses = self._advance(state, step, count)
@@ -74,10 +77,10 @@ class _Training:
                 self._bar.show(step, losses)
         return self._trained(state)
 
-    def _begin(self) -> tuple[int, TrainingState]:
+    def _begin(self) -> tuple[int, TrainingState, bool]:
         """The last step of which every member has a state, and those states.
 
-        A step of -1: there is nothing yet.
+        Last, whether there was none, so that this is the beginning.
         """
         fresh = [
             optimiser.start(
@@ -88,15 +91,15 @@ class _Training:
         ]
         common = set.intersection(*(folder.saved_steps() for folder in self._folders))
         common = {step for step in common if step <= self._config.steps}
-        if not common:
-            return -1, _stack(fresh)
-        step = max(common)
-        return step, _stack(
-            [
-                f.read_state(step, one)
-                for f, one in zip(self._folders, fresh, strict=True)
-            ]
-        )
+        if common:
+            return max(common), _read(self._folders, max(common), fresh), False
+        branch = self._config.branch
+        if branch is None:
+            return 0, _stack(fresh), True
+        root = pathlib.Path(branch.folder).expanduser()
+        members = self._config.members
+        trunks = [MemberFolder(root / m.name, self._config, m) for m in members]
+        return branch.step, _read(trunks, branch.step, fresh), True
 
     def _until_next_stop(self, step: int) -> int:
         """How many steps to run before there is something to keep."""
@@ -108,8 +111,12 @@ class _Training:
     def _advance(self, state: TrainingState, step: int, count: int):
         batches = [self._batches(step + i) for i in range(count)]
         rows, time = batches[0][0].ids.shape
-        at_once = steps.rows_at_once(self._config, rows, time)
-        inputs = steps.stacked(batches, at_once, self._config.steps_at_once)
+        at_once = steps.rows_at_once(
+            self._config, rows, time, parts=self._where.row_parts
+        )
+        inputs = self._where.place_batches(
+            steps.stacked(batches, at_once, self._config.steps_at_once)
+        )
         state, losses = self._run_steps(
             state, inputs, jnp.int32(step), jnp.int32(count), self._rates
         )
@@ -130,17 +137,17 @@ class _Training:
             bad = [line["step"] for line in lines if not math.isfinite(line["loss"])]
             if bad:
                 name = self._config.members[index].name
-                raise FloatingPointError(
+                raise ValueError(
                     f"the loss of {name} is not finite at step {bad[0]}; give a lower "
                     "learning rate, or a smaller largest_gradient, and another folder."
                 )
             folder.add_to_curve(lines)
 
-    def _keep(self, step: int, state: TrainingState) -> None:
+    def _keep(self, step: int, state: TrainingState, *, is_first=False) -> None:
         """Keeps what is to be kept after a step: checkpoints, measurements, states."""
         config = self._config
         is_kept = step in config.kept_steps
-        if not is_kept and step % config.save_every:
+        if not is_kept and not is_first and step % config.save_every:
             return
         for index, (folder, member) in enumerate(
             zip(self._folders, config.members, strict=True)
@@ -164,6 +171,11 @@ class _Training:
             one = jax.tree.map(lambda a: a[index], state)  # noqa: B023
             last[member.name] = folder.save_checkpoint(self._config.steps, one)
         return Trained(folder=self._root, checkpoints=last)
+
+
+def _read(folders: Sequence[MemberFolder], step: int, like: Sequence[Any]) -> Any:
+    pairs = zip(folders, like, strict=True)
+    return _stack([folder.read_state(step, one) for folder, one in pairs])
 
 
 def _stack(states: Sequence[Any]) -> Any:

@@ -6,16 +6,19 @@ import math
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mcq_jax.checkpoints import load
 from mcq_jax.training import (
+    Branch,
     Member,
     TrainingConfig,
     initialise,
     log_spaced,
     next_token_loss,
+    optimiser,
     read_curve,
     train,
 )
@@ -115,6 +118,72 @@ def test_a_constant_training_can_be_made_longer(config: TrainingConfig):
     train(dataclasses.replace(short, steps=20), quiet=True)
     train(long, quiet=True)
     assert _curve(short) == _curve(long)
+
+
+def test_a_branch_goes_on_from_a_kept_state(config: TrainingConfig):
+    trunk = dataclasses.replace(
+        config, steps=14, checkpoints=(8,), keeps_states=True, evaluate=None
+    )
+    train(trunk, quiet=True)
+    branch = dataclasses.replace(
+        trunk,
+        out=f"{config.out}-branch",
+        branch=Branch(folder=str(config.out), step=8),
+        steps=14,
+        decay_from=10,
+        checkpoints=(8,),
+    )
+    trained = train(branch, quiet=True)
+    there = [line["loss"] for line in read_curve(trained.folder / "a")]
+    on_trunk = [line["loss"] for line in read_curve(pathlib.Path(f"{config.out}/a"))]
+    assert len(there) == 6
+    # The rate is lower from the twelfth step on, whose own loss is from before it.
+    assert there[:4] == on_trunk[8:12] and there[4] != on_trunk[12]
+    with pytest.raises(FileNotFoundError, match="no state at .*step-00000009"):
+        train(
+            dataclasses.replace(
+                branch,
+                branch=Branch(folder=str(config.out), step=9),
+                out=f"{config.out}-other",
+                checkpoints=(),
+            ),
+            quiet=True,
+        )
+
+
+def test_rates_rise_and_fall_as_they_are_asked_to():
+    def rates(**changes) -> list[float]:
+        factor = optimiser.schedule(dataclasses.replace(ONE, warm_up=4, **changes))
+        return [float(factor(step)) for step in range(STEPS)]
+
+    constant, cosine = rates(), rates(schedule="cosine")
+    assert constant == pytest.approx([0.25, 0.5, 0.75] + [1.0] * 21)
+    assert cosine[:4] == constant[:4] and cosine[14] == pytest.approx(0.5)
+    falling = rates(decay_from=14)
+    assert falling[:14] == constant[:14]
+    assert falling[14:] == pytest.approx(np.linspace(1, 0.1, 10))
+
+
+def test_weight_decay_is_of_the_matrices_of_layers_only():
+    parameters = initialise(CONFIG, jax.random.key(0))
+    config = dataclasses.replace(ONE, largest_gradient=math.inf, warm_up=0)
+    nothing = jax.tree.map(jnp.zeros_like, parameters)
+    rates = optimiser.Rates(jnp.float32(0.5), jnp.float32(0.25))
+    state = optimiser.start(parameters, config)
+    after = optimiser.update(state, nothing, jnp.int32(0), rates, config).parameters
+    left = jax.tree.map(lambda a, b: float((a / b).mean()), after, parameters)
+    assert left.embed["~"]["table"] == 1 and left.unembed["~"]["norm_gain"] == 1
+    for group in ("attention", "feedforward"):
+        for name, share in left.layers[0][group].items():
+            is_gain = name == "norm_gain"
+            assert share == pytest.approx(1 if is_gain else 1 - 0.5 * 0.25), name
+
+
+def test_a_loss_that_is_no_number_ends_the_training(config: TrainingConfig):
+    members = (dataclasses.replace(ONE.members[0], learning_rate=1e30),)
+    broken = dataclasses.replace(config, members=members, checkpoints=())
+    with pytest.raises(ValueError, match="loss of a is not finite at step"):
+        train(broken, quiet=True)
 
 
 def test_members_train_as_they_do_alone(config: TrainingConfig):
