@@ -19,6 +19,7 @@ from mcq_jax.experiments.ladder_rungs import (
     PARTS,
     TERMS,
     VARIANCE,
+    WITH_LARGEST,
     WITH_SEEN,
     Described,
     Rung,
@@ -138,7 +139,8 @@ class Fits:
             of: the prompt of each row, among the others.
             rung: and its rung.
         """
-        most = max([one.rank for one in rungs] + [1])
+        # A power of two, so that sets of prompts share programs.
+        most = 1 << (max([one.rank for one in rungs] + [8]) - 1).bit_length()
         found = {}
         for part in Part:
             rows = [
@@ -206,7 +208,20 @@ class Fits:
             found = fitted_means(self._flat(part), fitted, (*terms, SEEN))[-1]
             sizes = np.linalg.norm(found, axis=-1, keepdims=True)
             return (found / np.maximum(sizes, np.finfo(float).tiny))[:, None]
+        if name == WITH_LARGEST:
+            return self._largest(part, terms)
         return self._random(1, 1000 + draw)
+
+    def _largest(self, part: Part, terms: tuple[str, ...]) -> np.ndarray:
+        """Of most variance in what the means, and seen, leave over."""
+        fitted, _ = self._features(part)
+        terms = (*terms, SEEN)
+        x = self._flat(part)
+        left = x - np.tensordot(fitted.design(terms), fitted_means(x, fitted, terms), 1)
+        return np.stack([
+            np.linalg.svd(left[:, head], full_matrices=False)[2][:1]
+            for head in range(self.heads)
+        ])  # fmt: skip
 
     def _random(self, rank: int, draw: int) -> np.ndarray:
         """The same for queries and keys of a head, as score-optimal ones are."""

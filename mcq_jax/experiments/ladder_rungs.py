@@ -33,9 +33,9 @@ TERMS: dict[str, tuple[str, ...]] = {
     "place, letter, seen": (PLACE, LETTER, SEEN),
     "interaction": (CELL, SEEN),
 }
-WITH_SEEN, WITH_RANDOM, BUT_SEEN = (
-    "means and the direction of seen", "means and a random direction",
-    "all but the direction of seen",
+WITH_SEEN, WITH_LARGEST, WITH_RANDOM, BUT_SEEN = (
+    "means and the direction of seen", "means and the largest other direction",
+    "means and a random direction", "all but the direction of seen",
 )  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def _of_parts(parts, described, dimensions, ranks, draws) -> Iterator[Rung]:
         if reads or SEEN not in terms:
             yield Rung(parts=parts, kind=ALIKE, name=name, terms=terms)
     if reads and "place, letter, seen" in described.identified:
-        for name in (WITH_SEEN, BUT_SEEN):
+        for name in (WITH_SEEN, WITH_LARGEST, BUT_SEEN):
             yield Rung(parts=parts, kind=DIRECTION, name=name, terms=described.base)
         for draw in range(draws):
             yield Rung(

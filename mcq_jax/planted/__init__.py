@@ -1,6 +1,7 @@
 """Planted circuits: models whose multiple-choice circuit is known, node by node."""
 
 from mcq_jax.planted.asking import TEMPLATE, facts, generate_questions
+from mcq_jax.planted.described import Content, Described, plant_described
 from mcq_jax.planted.ideal import Facts
 from mcq_jax.planted.parts import Fate, Part
 from mcq_jax.planted.recipe import Planted, Variant, plant
@@ -11,6 +12,8 @@ from mcq_jax.planted.ways import plant_line_ends, plant_past_queries
 __all__ = [
     "TEMPLATE",
     "Agreement",
+    "Content",
+    "Described",
     "Effect",
     "Facts",
     "Fate",
@@ -23,4 +26,5 @@ __all__ = [
     "plant",
     "plant_line_ends",
     "plant_past_queries",
+    "plant_described",
 ]

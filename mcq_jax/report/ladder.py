@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mcq_jax.metrics import Interval
-from mcq_jax.report import ladder_figures, words
+from mcq_jax.report import ladder_cloud, ladder_figures, words
 from mcq_jax.report.cards import Card, track
 from mcq_jax.report.section import Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
@@ -41,6 +41,11 @@ def section(run: RunResults) -> Section | None:
             for plate in _plates(one, number, found)
         )
         + _across(found),
+        attached=tuple(
+            file
+            for number, one in enumerate(found.sets, 1)
+            if (file := ladder_cloud.interactive(one, f"ladder-heads-{number}.html"))
+        ),
         tables=tuple(table for one in found.sets for table in _tables(one, found)),
         cards=_cards(found),
         scope=(_SCOPE,) if found.sets else (),
@@ -93,6 +98,18 @@ def _cards(found: LadderFindings) -> tuple[Card, ...]:
 
 def _plates(one: LadderFound, number: int, found: LadderFindings) -> Iterator[Plate]:
     sample = f"n = {words.count(one.questions, 'question')}"
+    if ladder_cloud.is_shown(one) and one.cloud is not None:
+        yield Plate(
+            name=f"ladder-cloud-{number}",
+            title=f"Queries and label keys of {one.cloud.head} ({one.prompts} prompts)",
+            caption="Diamonds: queries, by the right option's label; dots: label keys. "
+            "Left in the three dimensions that keep most of the score, right in three "
+            "random ones: that points can be told apart there too says how little "
+            "that alone shows. Right in: prompts in which the query's largest product "
+            "is with the right label's key.",
+            sample=sample,
+            draw=lambda run: ladder_cloud.picture(one),
+        )
     if all(parts.refused for parts in one.parts):
         return
     yield Plate(

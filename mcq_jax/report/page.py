@@ -31,6 +31,9 @@ def write_report(
         plate.name: section.draw(plate, run, folder / "figures")
         for plate in _plates(shown)
     }
+    for one in shown:
+        for file in one.attached:
+            write_whole(folder / file.name, file.text.encode())
     page = folder / "report.html"
     write_whole(page, _render(run, shown, drawings).encode())
     return page

@@ -41,6 +41,18 @@ class Drawing:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Attached:
+    """A page by itself, written beside the report and linked from it."""
+
+    name: str  # of its file
+    title: str
+    text: str
+
+    def __post_init__(self):
+        check_name("a file beside the report", self.name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Titled:
     """A table of a section, with what stands above and below it."""
 
@@ -62,6 +74,8 @@ class Section:
     tables: tuple[Titled, ...] = ()
     claims: tuple[Claim, ...] = ()
     cards: tuple[Card, ...] = ()
+    # Pages of their own, which may run scripts: the report itself runs none.
+    attached: tuple[Attached, ...] = ()
     # What this section does not show, for the box at the end.
     scope: tuple[str, ...] = ()
     # The experiment whose findings it shows, where that has no section in this package.

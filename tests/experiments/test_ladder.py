@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from mcq_jax.experiments import (
     run,
 )
 from mcq_jax.experiments.ladder_findings import ranks_needed
+from mcq_jax.planted import Content, plant_described
 from mcq_jax.results import LadderFindings, LadderFound
+from tests.experiments.ladder_labs import climb
 from tests.experiments.runs import planted_config, quiet
 
 ROUNDING = 1e-3
@@ -30,8 +33,8 @@ def climbed(tmp_path_factory) -> tuple[LadderFindings, pathlib.Path]:
         Ladder(sets=("main", "permuted"), ranks=(1, 2, 3), random_draws=1),
     )  # fmt: skip
     config = planted_config(
-        tmp_path_factory.mktemp("ladder"), experiments=listed, question_count=12,
-        effect_questions=8,
+        tmp_path_factory.mktemp("ladder"), experiments=listed, question_count=8,
+        effect_questions=4,
     )  # fmt: skip
     permuted = PromptOptions(
         name="permuted", mutation="permuted", questions=config.questions,
@@ -99,6 +102,74 @@ def test_three_dimensions_are_needed_and_no_head_alone_is_all(climbed):
 def test_the_page_has_the_ladder(climbed):
     text = climbed[1].read_text(encoding="utf-8")
     assert 'id="ladder"' in text and 'id="ladder-2"' in text
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(s, marks=pytest.mark.exhaustive) for s in range(1, 20))]
+)
+def test_seen_is_what_means_lack_and_a_larger_direction_is_as_a_random_one(
+    tmp_path: pathlib.Path, seed: int
+):
+    model = plant_described(Content.SEEN, seed)
+    ladder = Ladder(ranks=(1,), random_draws=2)
+    found = climb(model, tmp_path, ladder, mutation="latin_square", questions=24)
+    lacks = recovered(found, "K", "place and letter")
+    assert recovered(found, "K", "place, letter, seen") == pytest.approx(1, abs=1e-3)
+    direction = partial(recovered, found, "K", kind="direction")
+    assert direction("means and the direction of seen") == pytest.approx(1, abs=0.1)
+    # Of what means lack: the share that comes back with one direction more.
+    for name in ("a random direction", "the largest other direction"):
+        back = (direction(f"means and {name}") - lacks) / (1 - lacks)
+        assert abs(back) < 0.2
+    assert direction("all but the direction of seen") == pytest.approx(lacks, abs=0.1)
+    assert lacks < 0.7
+
+
+SHAPES = [
+    (content, choices)
+    for content in (Content.ARC, Content.SIMPLEX, Content.FIRST)
+    for choices in range(3, 11)
+]
+FEW = {(Content.ARC, 5), (Content.FIRST, 5)}
+
+
+@pytest.mark.parametrize(
+    ("content", "choices"),
+    [
+        pytest.param(*case, marks=() if case in FEW else pytest.mark.exhaustive)
+        for case in SHAPES
+    ],
+)
+def test_as_many_dimensions_are_needed_as_the_shape_has(
+    tmp_path: pathlib.Path, content: Content, choices: int
+):
+    model = plant_described(content, 3, choices=choices)
+    ranks = sorted({1, 2, model.rank - 1, model.rank} - {0})
+    ladder = Ladder(ranks=tuple(ranks), random_draws=1, enough=0.99)
+    found = climb(model, tmp_path, ladder, questions=8)
+    [both] = [parts for parts in found.parts if parts.parts == "QK"]
+    assert both.needed == both.of_score == model.rank
+    name = f"rank {model.rank}"
+    assert recovered(found, "QK", name, "score-optimal") == pytest.approx(1, abs=0.01)
+    # The directions of most variance, as many, are what nobody reads.
+    assert recovered(found, "QK", "rank 1", "most variance") < 0.1
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(s, marks=pytest.mark.exhaustive) for s in range(1, 20))]
+)
+def test_no_head_alone_is_needed_where_a_backup_wakes_and_both_together_are(
+    tmp_path: pathlib.Path, seed: int
+):
+    """Each head alone: the backup says what it said. Both: it says half of it."""
+    model = plant_described(Content.WOKEN, seed)
+    assert model.lost_together is not None
+    found = climb(model, tmp_path, Ladder(ranks=(3,), random_draws=1), questions=8)
+    scale = model.lost_together
+    for head in found.alone:
+        assert head.lost.mean == pytest.approx(0, abs=1e-3 * scale)
+    assert found.together.mean == pytest.approx(scale, rel=1e-3)
+    assert recovered(found, "QKV", "place") == pytest.approx(1, abs=1e-3)
 
 
 def test_the_rank_needed_varies_with_the_questions():
