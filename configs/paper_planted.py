@@ -10,11 +10,13 @@ place (follow-D 1.00), not the letter.
 from mcq_jax.experiments import (
     USUAL,
     Contrast,
+    DecideThenBind,
     EarlierPositions,
     Elsewhere,
     FeedForward,
     HeadKinds,
     Ladder,
+    LearnedSubspaces,
     Mutated,
     MutationGrid,
     PaperClaims,
@@ -24,6 +26,9 @@ from mcq_jax.experiments import (
     SelfRepair,
     Transfer,
 )
+
+# Those of random letters and of numbers, with the letters that planted models have.
+FORMS = ("other_letters", "ordered_letters", "shuffled", "four_lines")
 
 
 def config() -> RunConfig:
@@ -40,6 +45,9 @@ def config() -> RunConfig:
             Routes(windows=7),
             FeedForward(),
             QuerySwaps(forms=(("permuted", "permuted"),)),
+            QuerySwaps(forms=FORMS),
+            DecideThenBind(place_form="other_letters", layer_step=1),
+            LearnedSubspaces(layers=(4, 5), steps=40, learn_on=("permuted",)),
             SelfRepair(),
             Elsewhere(texts="planted"),
             Transfer(tasks=("permuted",)),

@@ -2,8 +2,9 @@
 
 Forms of the query swap: random letters from other random letters (the headline: no
 letter in common, no order of the alphabet), across ordered sets (the plain labels from
-numbers), and permuted labels of one alphabet (place, letter and the base's own answer
-on different lines). Read on questions by which no node was chosen.
+numbers), shuffled labels (place, letter and the base's own answer on three lines), and
+the same options asked for another (the content on a fourth). Read on questions by which
+no node was chosen.
 Command: mcq-jax run configs/paper_word_copy.py
          --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 Time: 40 to 60 minutes on 2 cores, by the estimate; resumable.
@@ -26,17 +27,13 @@ from mcq_jax.experiments import (
     SelfRepair,
 )
 
-FORMS = (
-    ("random", "other random"),
-    ("main", "numbers"),
-    ("permuted", "permuted"),
-)
 # Declared before anything was run; what else the grid shows describes.
 CONTRASTS = (
     Contrast(name="Random letters", prompts=("random", "other random")),
     Contrast(name="Numbers", prompts=("numbers",), of="carried"),
     Contrast(name="Separators", prompts=("dots", "brackets"), expects="lasts"),
 )
+FORMS = ("random_letters", "ordered_sets", "shuffled", "four_lines")
 
 
 def config() -> RunConfig:

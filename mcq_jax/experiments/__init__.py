@@ -5,6 +5,7 @@ One file per experiment, and one line each in this list.
 
 from mcq_jax.experiments.behaviour import Behaviour
 from mcq_jax.experiments.config import USUAL, RunConfig
+from mcq_jax.experiments.decide_then_bind import DecideThenBind
 from mcq_jax.experiments.earlier_positions import EarlierPositions
 from mcq_jax.experiments.elsewhere import Elsewhere
 from mcq_jax.experiments.experiment import Experiment
@@ -15,6 +16,7 @@ from mcq_jax.experiments.head_kinds import HeadKinds
 from mcq_jax.experiments.joint_tests import JointTests
 from mcq_jax.experiments.lab import Lab
 from mcq_jax.experiments.ladder import Ladder
+from mcq_jax.experiments.learned_subspaces import LearnedSubspaces
 from mcq_jax.experiments.mutation_grid import MutationGrid
 from mcq_jax.experiments.node_effects import NodeEffects
 from mcq_jax.experiments.paper_claims import PaperClaims
@@ -41,6 +43,8 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     Elsewhere,
     Transfer,
     MutationGrid,
+    LearnedSubspaces,
+    DecideThenBind,
     EarlierPositions,
     PlantedTruth,
     PaperClaims,
@@ -51,6 +55,7 @@ __all__ = [
     "USUAL",
     "Behaviour",
     "Contrast",
+    "DecideThenBind",
     "EarlierPositions",
     "Elsewhere",
     "Experiment",
@@ -62,6 +67,7 @@ __all__ = [
     "Ladder",
     "Mutated",
     "MutationGrid",
+    "LearnedSubspaces",
     "NodeEffects",
     "PaperClaims",
     "PlantedTruth",

@@ -156,7 +156,8 @@ def identity(run: RunResults) -> Reading:
                 control=None if random is None else random.letter,
                 control_name="random heads",
                 share=_share_of_heads(run),
-                of=f"follow-D of the letter, base and source {form.base}",
+                of=f"{'share' if form.is_rate else 'follow-D'} of choices with the "
+                f"letter, base and source {form.base}",
             )
     return Reading(missing="no form of the swap tells place from letter")
 

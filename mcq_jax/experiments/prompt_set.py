@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def check(options: PromptOptions) -> None:
     if options.are_pairs:
         _load_pairs(options)
         return
-    template, _ = _template(options), _shots(options)
+    template, _ = template_of(options), _shots(options)
     asked = load_question_set(options).questions
     prompts.render(asked[0], template, labels=options.labels)
     counts = sorted({len(question.options) for question in asked})
@@ -107,28 +107,23 @@ def make_prompts(
     if options.are_pairs:
         return _pairs(options, checkpoint)
     asked = load_question_set(options)
-    template = _template(options)
+    template = template_of(options)
     shots = _shots(options)
-    chat = None
-    if options.inside_chat_template:
-        if options.moment is not None:
-            moment = read_moment(options.moment, "moment")
-        chat = prompts.chat_of(checkpoint.tokenizer, moment=moment)
+    ask = asker(options, checkpoint, lambda: moment)
     kept, example, labels, left_out = [], "", (), 0
     for question in asked.questions:
         examples = (
             prompts.shots_for(question, shots, count=options.shots) if shots else ()
         )
-        rendered = [
-            prompts.render_wording(wording, shots=examples, chat=chat)
-            for wording in wordings_of(question, template, options)
-        ]
-        tokenised = [prompts.tokenise(r, checkpoint.tokenizer) for r in rendered]
+        wordings = wordings_of(question, template, options)
+        tokenised = [ask(wording, shots=examples) for wording in wordings]
         if _is_too_long(tokenised, options, checkpoint.config.context):
             left_out += 1
             continue
         kept += tokenised
-        example, labels = example or rendered[0].text, rendered[0].labels
+        if not example:
+            example = ask.rendered(wordings[0], shots=examples).text
+        labels = wordings[0].labels
     if not kept:
         raise ValueError(
             f"all {left_out} questions of {options.questions} are longer than "
@@ -143,6 +138,43 @@ def make_prompts(
         left_out=left_out,
         notes=asked.notes,
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asker:
+    """Makes a prompt's tokens of its wording, as a run's options want it asked."""
+
+    checkpoint: Checkpoint
+    chat: prompts.ChatTemplate | None
+
+    def __call__(
+        self, wording: prompts.Wording, *, shots: Sequence[Question] = ()
+    ) -> TokenisedPrompt:
+        rendered = self.rendered(wording, shots=shots)
+        return prompts.tokenise(rendered, self.checkpoint.tokenizer)
+
+    def rendered(
+        self, wording: prompts.Wording, *, shots: Sequence[Question] = ()
+    ) -> prompts.RenderedPrompt:
+        return prompts.render_wording(wording, shots=shots, chat=self.chat)
+
+
+def asker(
+    options: PromptOptions,
+    checkpoint: Checkpoint,
+    moment: Callable[[], datetime.datetime | None],
+) -> Asker:
+    """Returns what makes tokens of wordings.
+
+    Args:
+        moment: of chat templates that write the date, where the options give none.
+    """
+    chat = None
+    if options.inside_chat_template:
+        given = options.moment
+        when = moment() if given is None else read_moment(given, "moment")
+        chat = prompts.chat_of(checkpoint.tokenizer, moment=when)
+    return Asker(checkpoint=checkpoint, chat=chat)
 
 
 def wordings_of(
@@ -184,7 +216,8 @@ def load_question_set(options: PromptOptions) -> prompts.QuestionSet:
     )
 
 
-def _template(options: PromptOptions) -> prompts.Template:
+def template_of(options: PromptOptions) -> prompts.Template:
+    """Returns the template by which a run's questions are asked."""
     if options.questions == "planted":
         return planted.TEMPLATE
     known = {**prompts.TEMPLATES, corpus.TEMPLATE.name: corpus.TEMPLATE}

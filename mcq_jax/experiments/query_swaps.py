@@ -1,27 +1,24 @@
-"""Do correct-letter heads ask for a place, or for a letter? Their queries swapped.
+"""Do heads ask for a place, a letter or a content? Their queries swapped.
 
 A base prompt answers while some heads' queries, or the whole residual stream of its
-last token, are those of a source prompt: another question, whose right option stands on
-another line and carries another label. *Follow-D* says how far the base's choice goes
-where the source points, as a place, as a letter. With random letters that have none in
-common, only a place can be followed; with permuted letters of one alphabet, place and
-letter fall on different lines.
+last token, are those of a source prompt (`prompts.SWAP_FORMS`). What the source points
+to stands on different lines of the base, or nowhere: with random letters that have none
+in common only a place can be followed; where the source asks for another of the base's
+options, its place, its letter and its content are three lines, the base's own a fourth.
 
 Fresh questions only: none of those that were studied, by which heads were named.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from mcq_jax import metrics, passes
-from mcq_jax.experiments import route_edits
+from mcq_jax import passes
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.prompt_options import check_at_least
-from mcq_jax.experiments.prompt_set import PromptSet
 from mcq_jax.experiments.route_rows import (
     RANDOM_HEADS,
     THOSE_HEADS,
@@ -29,14 +26,19 @@ from mcq_jax.experiments.route_rows import (
     mask_of,
     random_heads,
 )
-from mcq_jax.interventions import Site, patch
-from mcq_jax.prompts import TokenBatch, TokenisedPrompt, batch_of
-from mcq_jax.results import Followed, QuerySwapsFindings, SwapsFound
+from mcq_jax.experiments.swap_prompts import SwapPrompts, form_of, swap_prompts
+from mcq_jax.experiments.swap_reading import describe
+from mcq_jax.interventions import Capture, Node, Site, patch
+from mcq_jax.prompts import KeyClass, TokenisedPrompt, key_classes
+from mcq_jax.results import QuerySwapsFindings
 
 if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
 
-RESIDUAL = "residual stream"
+NAMED_HEADS, RESIDUAL = "named heads", "residual stream"
+# Bases, with all their sources, of one pass.
+_BASES = 4
+_OF_LINES = (KeyClass.LABEL, KeyClass.OPTION, KeyClass.LINE_END)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,42 +47,57 @@ class QuerySwaps(Experiment):
 
     name = "query_swaps"
     findings = QuerySwapsFindings
-    needs = ("head_classes",)
+    needs = ("behaviour",)
+    uses = ("head_classes",)
+    version = 2
 
-    # Names of prompt sets, base and source of each form; see the card's other_prompts.
-    forms: tuple[tuple[str, str], ...] = (("main", "main"),)
-    # Prompts of each fresh question that are bases.
-    prompts_per_question: int = 1
+    # Names of forms, see docs/semantics.md: random_letters, ordered_sets, shuffled,
+    # four_lines, across_counts, …; MIB's answerPosition, randomLetter,
+    # answerPosition_randomLetter.
+    forms: tuple[str, ...] = ("random_letters", "ordered_sets", "shuffled")
+    # Heads such as L21H3; where left out the correct-letter heads, if head_classes ran.
+    heads: tuple[str, ...] = ()
     # Every so many layers the whole residual is interchanged.
     layer_step: int = 1
     random_draws: int = 2
 
     def __post_init__(self):
-        check_at_least(self, 1, "prompts_per_question", "layer_step", "random_draws")
+        check_at_least(self, 1, "layer_step", "random_draws")
+        for form in self.forms:
+            form_of(form)
 
     def applies(self, lab: "Lab") -> bool:
         return not lab.config.are_pairs
 
     def run(self, lab: "Lab") -> QuerySwapsFindings:
-        heads = letter_heads(lab)
-        draws = random_heads(
-            heads, lab.checkpoint.config.heads, self.random_draws, lab.config.seed
-        )
-        swaps = Swaps(
-            names=(THOSE_HEADS,) + (RANDOM_HEADS,) * self.random_draws if heads else (),
-            heads=np.stack([mask_of(h, lab.checkpoint.config) for h in (heads, *draws)])
-            if heads
-            else np.zeros((0, 0, 0, 0), bool),
-            layers=np.arange(0, lab.checkpoint.config.layers, self.layer_step),
-        )
-        forms = [
-            _form(lab, base, source, swaps, self.prompts_per_question)
-            for base, source in self.forms
-        ]
+        heads = heads_of(lab, self.heads)
+        who = NAMED_HEADS if self.heads else THOSE_HEADS
+        swaps = swaps_of(lab, who, heads, self.random_draws, self.layer_step)
+        forms = []
+        for name in self.forms:
+            rows = swap_prompts(lab, name)
+            table = measure(lab, rows, swaps)
+            forms.append(describe(rows, swaps.titles, table, seed=lab.config.seed))
         return QuerySwapsFindings(
             forms=tuple(forms),
             letter_heads=tuple(f"L{layer}H{head}" for layer, head in heads),
         )
+
+
+def heads_of(lab: "Lab", names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """Returns the heads that are named, or else the correct-letter heads."""
+    if not names:
+        return letter_heads(lab)
+    found = [Node.parse(name) for name in names]
+    config = lab.checkpoint.config
+    for node in found:
+        is_there = node.layer < config.layers and (node.head or 0) < config.heads
+        if node.head is None or not is_there:
+            raise ValueError(
+                f"{node} is no head of a model of {config.layers} layers of "
+                f"{config.heads} heads; name some such as L0H0."
+            )
+    return tuple((node.layer, node.head) for node in found if node.head is not None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,6 +107,8 @@ class Swaps:
     names: tuple[str, ...]
     heads: Bool[np.ndarray, "swap layer kv_head group"]
     layers: Int[np.ndarray, " layer"]
+    # Whose attention is read while the first swap is made: all of its own.
+    watched: tuple[tuple[int, int], ...]
 
     @property
     def titles(self) -> list[tuple[str, int | None]]:
@@ -98,152 +117,139 @@ class Swaps:
         return found + [(RESIDUAL, int(layer)) for layer in self.layers]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Draw:
-    """Which prompts are bases, and for each place a source that points there."""
-
-    base: Int[np.ndarray, " base"]
-    source: Int[np.ndarray, "base place"]
-
-
-def _form(
-    lab: "Lab", base_name: str, source_name: str, swaps: Swaps, per_question: int
-) -> SwapsFound:
-    base, source = _set(lab, base_name), _set(lab, source_name)
-    draw = _draw(lab, base, source, per_question)
-    table = _measure(lab, base, source, draw, swaps)
-    return _describe(lab, (base_name, source_name), (base, source), draw, table, swaps)
-
-
-def _set(lab: "Lab", name: str) -> PromptSet:
-    if name not in lab.prompt_sets:
-        raise ValueError(
-            f"query_swaps names the prompts {name!r}; the card has "
-            f"{', '.join(lab.prompt_sets)}. Add them to other_prompts."
+def swaps_of(
+    lab: "Lab",
+    who: str,
+    heads: tuple[tuple[int, int], ...],
+    draws: int,
+    layer_step: int,
+) -> Swaps:
+    """Returns swaps of heads together, each alone, random ones, and the residual."""
+    config = lab.checkpoint.config
+    drawn = list(random_heads(heads, config.heads, draws, lab.config.seed))
+    sets = [heads, *([head] for head in heads), *drawn] if heads else []
+    shape = (config.layers, config.kv_heads, config.group)
+    return Swaps(
+        names=(
+            who,
+            *(f"L{layer}H{head}" for layer, head in heads),
+            *(RANDOM_HEADS for _ in drawn),
         )
-    return lab.prompt_sets[name]
+        if heads
+        else (),
+        heads=np.array([mask_of(each, config) for each in sets], bool).reshape(
+            -1, *shape
+        ),
+        layers=np.arange(0, config.layers, layer_step),
+        watched=heads,
+    )
 
 
-def _draw(lab: "Lab", base: PromptSet, source: PromptSet, per_question: int) -> Draw:
-    """Bases of fresh questions; for each and every place a source of another one."""
-    used = set(lab.studied.question.tolist())
-    generator = np.random.default_rng(lab.config.seed)
-    fresh = [i for i, q in enumerate(base.question.tolist()) if q not in used]
-    bases: list[int] = []
-    if not fresh:
-        raise ValueError(
-            f"all {len(used)} questions were studied, and heads were named by them; "
-            "ask more (question_count) than are studied (effect_questions)."
-        )
-    for question in dict.fromkeys(base.question[fresh].tolist()):
-        own = [i for i in fresh if base.question[i] == question]
-        size = min(per_question, len(own))
-        bases += sorted(generator.choice(own, size, replace=False).tolist())
-    is_fresh = ~np.isin(source.question, list(used))
-    places = range(source.choices)
-    drawn = np.zeros((len(bases), source.choices), int)
-    for row, index in enumerate(bases):
-        other = is_fresh & (source.question != base.question[index])
-        for place in places:
-            pool = np.flatnonzero(other & (source.gold_place == place))
-            if not len(pool):
-                raise ValueError(
-                    f"no fresh prompt has its right option on line {place + 1}; ask "
-                    "more questions than are studied, in every rotation."
-                )
-            drawn[row, place] = generator.choice(pool)
-    return Draw(base=np.array(bases), source=drawn)
+def measure(lab: "Lab", found: SwapPrompts, swaps: Swaps) -> dict[str, np.ndarray]:
+    """The table `query_swaps`: what every base answers under every swap.
 
-
-def _measure(
-    lab: "Lab", base: PromptSet, source: PromptSet, draw: Draw, swaps: Swaps
-) -> dict[str, np.ndarray]:
-    """The table `query_swaps`: answer logits of every base under every swap."""
-    prompts = {
-        "base": [base.prompts[i].identity for i in draw.base],
-        "source": [[source.prompts[i].identity for i in row] for row in draw.source],
-    }
-    made_of: dict[str, Any] = {**prompts, "swaps": swaps}
-    chunks = np.array_split(np.arange(len(draw.base)), -(-len(draw.base) // 4))
-
-    def work(chunk: np.ndarray) -> tuple[Array, ...]:
-        return _of_chunk(
-            lab,
-            [base.prompts[draw.base[i]] for i in chunk],
-            [[source.prompts[j] for j in draw.source[i]] for i in chunk],
-            swaps,
-        )
-
-    names = ("base_logits", "source_logits", "patched_logits")
+    base_logits and patched_logits are of the base's answers, source_logits of the
+    source's; attention is each watched head's on the base's lines, out of all of it.
+    """
+    made_of = {**found.identity, "swaps": swaps}
+    chunks = found.chunks(_BASES)
+    size = max(len(chunk) for chunk in chunks)
+    names = ("base_logits", "source_logits", "patched_logits", "attention")
     table = lab.table("query_swaps", made_of).complete(
-        chunks, work,
-        lambda chunk, found: {"row": chunk, **dict(zip(names, found, strict=True))},
-        track=lab.track("interchanging queries"),
-    )  # fmt: skip
+        chunks,
+        lambda chunk: _of_chunk(lab, found, chunk, swaps, size),
+        lambda chunk, made: {"row": chunk, **dict(zip(names, made, strict=True))},
+        track=lab.track(f"swapping queries ({found.form.name})"),
+    )
     order = np.argsort(table["row"])
     return {name: column[order] for name, column in table.items()}
 
 
 def _of_chunk(
-    lab: "Lab",
-    bases: list[TokenisedPrompt],
-    sources: list[list[TokenisedPrompt]],
-    swaps: Swaps,
-) -> tuple[Array, Array, Array]:
-    config, parameters = lab.checkpoint.config, lab.checkpoint.parameters
-    count, places = len(bases), len(sources[0])
-    batch = batch_of([*bases, *(prompt for row in sources for prompt in row)])
-    start = passes.prefill(
-        parameters, batch.ids, batch.lengths, config=config, sites=(Site.Q,)
-    )
+    lab: "Lab", found: SwapPrompts, chunk: np.ndarray, swaps: Swaps, size: int
+) -> tuple[Array, ...]:
+    rows = np.pad(chunk, (0, max(0, size - len(chunk))), mode="edge")
+    start, of, source, lengths = started(lab, found, rows)
+    bases = [found.bases[i] for i in found.base[rows]]
+    own = np.stack([prompt.answer_ids for prompt in bases])
+    others = np.stack([found.sources[i].answer_ids for i in rows])
 
-    def read(final: Array, answers: np.ndarray) -> Float[Array, "prompt *rows choice"]:
-        logits, _ = passes.read_answers(
-            parameters.unembedding, final, answers, config=config,
-            full_vocabulary=False,
-        )  # fmt: skip
-        return logits
+    def read(final: Array, answers: np.ndarray) -> Float[Array, "row *swap choice"]:
+        return passes.read_answers(
+            lab.checkpoint.parameters.unembedding, final, answers,
+            config=lab.checkpoint.config, full_vocabulary=False,
+        )[0]  # fmt: skip
 
-    plain = read(start.final[:, None], batch.answer_ids)[:, 0]
-    kinds = [
-        _swapped(lab, start, batch, count, places, mask) for mask in swaps.heads
-    ] + [_moved(lab, start, batch, count, places, int(at)) for at in swaps.layers]
-    final = jnp.stack(kinds, 1).reshape(count, places, len(kinds), -1)
+    patched, pattern = [], np.zeros((len(rows), 0, start.blocks[0].keys.shape[2]))
+    if len(swaps.heads):
+        final, pattern = _swapped(lab, start, of, source, lengths, swaps)
+        patched.append(final)
+    patched += [
+        _moved(lab, start, of, source, lengths, int(layer))[:, None]
+        for layer in swaps.layers
+    ]
+    kept = slice(len(chunk))
     return (
-        plain[:count],
-        plain[count:].reshape(count, places, -1),
-        read(final, batch.answer_ids[:count]),
+        read(start.final[of][:, None], own)[kept, 0],
+        read(start.final[source][:, None], others)[kept, 0],
+        read(jnp.concatenate(patched, axis=1), own)[kept],
+        jnp.asarray(on_lines(bases, np.asarray(pattern)))[kept],
     )
 
 
-def _rows(count: int, places: int) -> tuple[np.ndarray, np.ndarray]:
-    """Base and source of every row, as places in the batch."""
-    return np.repeat(np.arange(count), places), count + np.arange(count * places)
+def started(lab: "Lab", found: SwapPrompts, rows: np.ndarray, suffix: int = 1):
+    """Bases and sources, run once: the pass, and where each row's two stand in it.
 
-
-def _swapped(lab, start, batch: TokenBatch, count: int, places: int, mask) -> Array:
-    """The last residual with some heads' queries from the sources, `[row, width]`."""
-    config = lab.checkpoint.config
-    of, source = _rows(count, places)
-    heads = np.broadcast_to(mask, (len(of), *mask.shape))
-    nothing = np.zeros((len(of), 1), bool)
-    moved = route_edits.Swaps(
-        of=of, source=source, to=np.zeros((len(of), 1), int),
-        taken=np.zeros((len(of), 1), int), keys=nothing, values=nothing,
-        queries=np.ones(len(of), bool), heads=heads, answer=batch.lengths[of] - 1,
+    Args:
+        suffix: last tokens that are kept; of one token queries, too.
+    """
+    numbers, of = np.unique(found.base[rows], return_inverse=True)
+    numbers = np.pad(numbers, (0, max(0, _BASES - len(numbers))), mode="edge")
+    asked = [found.bases[i] for i in numbers] + [found.sources[i] for i in rows]
+    lengths = np.array([len(prompt.ids) for prompt in asked])
+    ids = np.zeros((len(asked), -(-lengths.max() // 16) * 16), np.int32)
+    for row, prompt in zip(ids, asked, strict=True):
+        row[: len(prompt.ids)] = prompt.ids
+    start = passes.prefill(
+        lab.checkpoint.parameters, ids, lengths, config=lab.checkpoint.config,
+        suffix=suffix, sites=(Site.Q,) if suffix == 1 else (),
     )  # fmt: skip
-    edits = moved.edits(start, config)[-1:]
-    return passes.resume_edited(
-        lab.checkpoint.parameters, start, edits, of=of, config=config
-    ).final
+    return start, of, len(numbers) + np.arange(len(rows)), lengths
 
 
-def _moved(lab, start, batch: TokenBatch, count: int, places: int, layer: int) -> Array:
+def _swapped(lab, start, of, source, lengths, swaps: Swaps) -> tuple[Array, Array]:
+    """The last residual `[row, swap, width]`; attention of watched heads [row, …, key].
+
+    All swaps of queries are rows of one pass.
+    """
+    config, count = lab.checkpoint.config, len(swaps.heads)
+    many, taken = np.repeat(of, count), np.repeat(source, count)
+    masks = np.tile(np.moveaxis(swaps.heads, 0, 1), (1, len(of), 1, 1))
+    answer = (lengths[many] - 1)[:, None]
+    edit = patch(
+        Site.Q, start.activations[Site.Q][:, taken], layers=range(config.layers),
+        positions=answer, weight=masks[:, :, None, ..., None].astype(np.float32),
+    )  # fmt: skip
+    keys = np.arange(start.blocks[0].keys.shape[2])
+    seen = Capture(
+        site=Site.PATTERN, positions=jnp.asarray(answer),
+        keys=jnp.asarray(np.minimum(keys[None], answer)),
+    )  # fmt: skip
+    found = passes.resume_edited(
+        lab.checkpoint.parameters, start, [edit], of=many, config=config, capture=seen
+    )
+    final = found.final.reshape(len(of), count, -1)
+    # [layer, row, kv_head, group, position, key]
+    pattern = found.activations[Site.PATTERN][:, ::count, :, :, 0]
+    heads = [(layer, *divmod(head, config.group)) for layer, head in swaps.watched]
+    return final, jnp.stack([pattern[at, :, kv, g] for at, kv, g in heads], axis=1)
+
+
+def _moved(lab, start, of, source, lengths, layer: int) -> Array:
     """The same with the whole residual of the last token from the sources."""
-    of, source = _rows(count, places)
     edit = patch(
         Site.RESID_PRE, start.resid_pre[layer, source][None], layers=[layer],
-        positions=(batch.lengths[of] - 1)[:, None],
+        positions=(lengths[of] - 1)[:, None],
     )  # fmt: skip
     return passes.resume_edited(
         lab.checkpoint.parameters, start, [edit], of=of,
@@ -251,80 +257,15 @@ def _moved(lab, start, batch: TokenBatch, count: int, places: int, layer: int) -
     ).final  # fmt: skip
 
 
-def _describe(
-    lab: "Lab",
-    names: tuple[str, str],
-    sets: tuple[PromptSet, PromptSet],
-    draw: Draw,
-    table: dict[str, np.ndarray],
-    swaps: Swaps,
-) -> SwapsFound:
-    base, source = sets
-    places, seed = source.choices, lab.config.seed
-    bases = [base.prompts[i] for i in np.repeat(draw.base, places)]
-    sources = [source.prompts[i] for i in draw.source.ravel()]
-    questions = (
-        np.repeat(base.question[draw.base], places),
-        source.question[draw.source.ravel()],
-    )
-    chosen = table["patched_logits"].argmax(axis=-1)  # [base, place, swap]
-    chosen = chosen.reshape(len(bases), -1)
-    own = np.array([prompt.gold for prompt in bases])
-    pairs = list(zip(bases, sources, strict=True))
-    at_place = np.array([_line_at(b, s.gold_place) for b, s in pairs])
-    letters = [_line_with(b, s) for b, s in pairs]
-    has_letters = all(line is not None for line in letters)
-    at_letter = np.array([-1 if line is None else line for line in letters])
-
-    def followed(swap: list[int]) -> Followed:
-        picked = chosen[:, swap].T.ravel()  # draws of random heads one after another
-        twice = [np.tile(side, len(swap)) for side in questions]
-
-        def follow(pointed: np.ndarray) -> metrics.FollowD:
-            return metrics.follow_d(
-                picked, np.tile(pointed, len(swap)), *twice, choices=base.choices,
-                seed=seed,
-            )  # fmt: skip
-
-        place = follow(at_place)
-        who, layer = swaps.titles[swap[0]]
-        return Followed(
-            who=who,
-            layer=layer,
-            place=place.value,
-            by_place=tuple(map(tuple, place.matrix.tolist())),
-            letter=follow(at_letter).value if has_letters else None,
-            stays=metrics.share_two_way(
-                picked == np.tile(own, len(swap)), *twice, seed=seed
-            ),
-            too_few=place.too_few,
-        )
-
-    groups = dict.fromkeys(swaps.titles)
-    return SwapsFound(
-        base=names[0],
-        source=names[1],
-        base_accuracy=float(
-            (table["base_logits"].argmax(-1) == base.gold[draw.base]).mean()
-        ),
-        source_accuracy=float(
-            (table["source_logits"].argmax(-1) == source.gold[draw.source]).mean()
-        ),
-        followed=tuple(
-            followed([i for i, title in enumerate(swaps.titles) if title == group])
-            for group in groups
-        ),
-        questions=len(np.unique(questions[0])),
-    )
-
-
-def _line_at(prompt: TokenisedPrompt, place: int) -> int:
-    """Which choice of a prompt stands on a line."""
-    [choice] = np.flatnonzero(prompt.place == place)
-    return int(choice)
-
-
-def _line_with(base: TokenisedPrompt, source: TokenisedPrompt) -> int | None:
-    """Which choice of the base answers with the token that is right in the source."""
-    found = np.flatnonzero(base.answer_ids == source.answer_ids[source.gold])
-    return int(found[0]) if len(found) else None
+def on_lines(
+    bases: list[TokenisedPrompt], pattern: Float[np.ndarray, "row head key"]
+) -> Float[np.ndarray, "row head choice"]:
+    """Attention on each line: its label, its option and what ends it."""
+    choices = len(bases[0].answer_ids)
+    found = np.zeros((*pattern.shape[:2], choices), np.float32)
+    for row, prompt in enumerate(bases):
+        kinds, options = key_classes(prompt)
+        is_of = np.isin(kinds, _OF_LINES) & (options >= 0)
+        lines = (options[:, None] == np.arange(choices)) & is_of[:, None]
+        found[row] = pattern[row][:, : len(kinds)] @ lines
+    return found

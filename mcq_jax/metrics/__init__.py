@@ -50,7 +50,7 @@ from mcq_jax.metrics.enumerators import (
     group_percentile,
     percentiles,
 )
-from mcq_jax.metrics.follow_d import FollowD, follow_d, share_two_way
+from mcq_jax.metrics.follow_d import FEWEST, FollowD, follow_d, share_two_way
 from mcq_jax.metrics.following import Following, following
 from mcq_jax.metrics.gating import Gate, gate, gate_of_pairs
 from mcq_jax.metrics.head_classes import (
@@ -76,6 +76,13 @@ from mcq_jax.metrics.letters import (
     selectivity_of_sets,
 )
 from mcq_jax.metrics.overlap import Overlap, overlap
+from mcq_jax.metrics.probes import (
+    Probed,
+    control_classes,
+    probe_classes,
+    probe_lines,
+    probed,
+)
 from mcq_jax.metrics.recovery import Recovery, necessity, sufficiency
 from mcq_jax.metrics.regression import Line, line
 from mcq_jax.metrics.score_parts import ScoreParts, score_parts
@@ -121,6 +128,12 @@ from mcq_jax.metrics.subspaces import (
 )
 
 __all__ = [
+    "FEWEST",
+    "Probed",
+    "control_classes",
+    "probe_classes",
+    "probe_lines",
+    "probed",
     "accuracy_drop",
     "additive_means",
     "answer_directions",

@@ -34,7 +34,7 @@ class FollowD:
 
 
 def follow_d(
-    chosen: Int[np.ndarray, " row"],
+    chosen: Int[np.ndarray, " row"] | Float[np.ndarray, "row choice"],
     pointed: Int[np.ndarray, " row"],
     base_question: Shaped[np.ndarray, " row"],
     source_question: Shaped[np.ndarray, " row"],
@@ -46,13 +46,15 @@ def follow_d(
     """Returns follow-D with a two-way bootstrap over base and source questions.
 
     Args:
-        chosen: which of the base's lines (or letters) the patched prompt answers with.
+        chosen: which of the base's lines (or letters) the patched prompt answers with,
+            or shares of them, such as a head's attention on lines.
         pointed: which of them the source points to.
     """
     if not len(chosen):
         raise ValueError("follow-D of no rows; give base prompts and their sources.")
     cells = np.zeros((len(chosen), choices, choices))
-    cells[np.arange(len(chosen)), pointed, chosen] = 1
+    shares = chosen if np.ndim(chosen) == 2 else np.eye(choices)[chosen]
+    cells[np.arange(len(chosen)), pointed] = shares
     weights, sides = two_way_weights(
         base_question, source_question, resamples=resamples, seed=seed
     )
@@ -67,14 +69,14 @@ def follow_d(
 
 
 def share_two_way(
-    holds: Bool[np.ndarray, " row"],
+    holds: Bool[np.ndarray, " row"] | Float[np.ndarray, " row"],
     base_question: Shaped[np.ndarray, " row"],
     source_question: Shaped[np.ndarray, " row"],
     *,
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Returns the share of rows with the same two-way bootstrap."""
+    """Returns the share of rows, or a mean of shares, with the same bootstrap."""
     weights, sides = two_way_weights(
         base_question, source_question, resamples=resamples, seed=seed
     )

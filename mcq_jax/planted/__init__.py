@@ -3,7 +3,7 @@
 from mcq_jax.planted.asking import TEMPLATE, facts, generate_questions
 from mcq_jax.planted.described import Content, Described, plant_described
 from mcq_jax.planted.ideal import Facts
-from mcq_jax.planted.parts import Fate, Part
+from mcq_jax.planted.parts import Clues, Fate, Part
 from mcq_jax.planted.recipe import Planted, Variant, plant
 from mcq_jax.planted.story import Agreement
 from mcq_jax.planted.truth import Effect, Truth
@@ -14,6 +14,7 @@ __all__ = [
     "Agreement",
     "Content",
     "Described",
+    "Clues",
     "Effect",
     "Facts",
     "Fate",

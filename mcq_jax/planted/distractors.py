@@ -142,6 +142,50 @@ def junk_writer(channels: Channels, *, sharpness: float, by_position: float) -> 
     )
 
 
+def shadow(channels: Channels) -> Part:
+    """Knows the right line before anyone who counts, and says so where no one reads.
+
+    A subspace that is learned in front of the gatherers may join what it writes with
+    what correct-letter heads read and nobody has written yet (Makelov et al. 2023):
+    interchanging it steers the answer by a way that the model does not go.
+    """
+    nowhere = channels.junk
+    return Part(
+        role="shadow head",
+        stage=Stage.SHADOWING,
+        fate=Fate.INERT,
+        weights=Head(
+            matches=(
+                parked(channels, 1.5),
+                Match(channels.target, channels.word, HARD),
+                Match(channels.cue, channels.in_option, HARD),
+            ),
+            writes=(Write(channels.ordinal, nowhere, 4.0),),
+        ),
+    )
+
+
+def flagger(channels: Channels) -> Part:
+    """Marks the option that holds the question's word, where no one reads.
+
+    Any probe finds the right option there; interchanging the mark moves no answer.
+    """
+    asked = channels.is_word - channels.in_option
+    return Part(
+        role="flag head",
+        stage=Stage.READING,
+        fate=Fate.INERT,
+        weights=Head(
+            matches=(
+                parked(channels, 1.5),
+                Match(channels.word, channels.word, HARD),
+                Match(channels.is_word, asked, HARD),
+            ),
+            writes=(Write(channels.is_word, channels.junk[:1], 4.0),),
+        ),
+    )
+
+
 def parked_writer(channels: Channels) -> Part:
     """Would write the letter of any label it looked at, but never leaves BOS."""
     return Part(

@@ -4,6 +4,7 @@ import dataclasses
 import enum
 
 import numpy as np
+from jaxtyping import Float
 
 from mcq_jax.planted import ideal
 from mcq_jax.planted.channels import Channels, Directions
@@ -15,10 +16,12 @@ class Stage(enum.IntEnum):
 
     COUNTING = 0
     READING = 1
-    GATHERING = 2
-    POINTING = 3
-    AMPLIFYING = 4
-    ANY = 5
+    # Only where there is a shadow (`distractors.shadow`).
+    SHADOWING = 2
+    GATHERING = 3
+    POINTING = 4
+    AMPLIFYING = 5
+    ANY = 6
 
 
 class Fate(enum.Enum):
@@ -44,6 +47,35 @@ class Part:
     rule: ideal.Rule = ideal.writes_nothing
     # The head class it must be given; feed-forward blocks have none.
     head_class: str = "other"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Clues:
+    """By what a line is found, each with its share of the score.
+
+    A rank is a letter's own number, modulo the number of options: E is first as A is
+    first. Content is matched at the options' words, where heads then look.
+    """
+
+    place: float = 0.0
+    letter: float = 0.0
+    rank: float = 0.0
+    content: float = 0.0
+
+    def of_lines(
+        self, token: ideal.LastToken, facts: ideal.Facts
+    ) -> Float[np.ndarray, " choice"]:
+        """How much of the score each line has, up to 1."""
+        letters = np.array(facts.letters)
+        choices = len(letters)
+        wanted = token.wanted_letter
+        ranks = np.bincount(np.arange(len(wanted)) % choices, wanted, choices)
+        return (
+            self.place * token.wanted_ordinal[:choices]
+            + self.letter * wanted[letters]
+            + self.rank * ranks[letters % choices]
+            + self.content * token.target[np.array(facts.options)]
+        )
 
 
 def parked(channels: Channels, strength: float = 1.0) -> Match:

@@ -22,12 +22,14 @@ def place(
     generator: np.random.Generator | None,
 ) -> dict[Node, Part]:
     """Returns a node for every part, drawn at random or (None) as early as can be."""
-    if layers < LEAST_LAYERS or heads < LEAST_HEADS:
+    has_shadow = any(part.stage is Stage.SHADOWING for part in parts)
+    least = LEAST_LAYERS + has_shadow
+    if layers < least or heads < LEAST_HEADS:
         raise ValueError(
             f"{layers} layers of {heads} heads; a planted circuit needs at least "
-            f"{LEAST_LAYERS} layers of {LEAST_HEADS} heads."
+            f"{least} layers of {LEAST_HEADS} heads."
         )
-    allowed = _layers_of_stages(layers, generator)
+    allowed = _layers_of_stages(layers, least, generator)
     placed: dict[Node, Part] = {}
     # Parts that may stand anywhere come last and take what is left.
     for part in sorted(parts, key=lambda part: part.stage):
@@ -48,21 +50,23 @@ def place(
 
 
 def _layers_of_stages(
-    layers: int, generator: np.random.Generator | None
+    layers: int, stages: int, generator: np.random.Generator | None
 ) -> dict[Stage, range]:
     """Cuts the layers into one run per stage; counting takes one layer of its run.
 
     The layers before the counter's are left to parts that may stand anywhere.
     """
     if generator is None:
-        last = np.arange(LEAST_LAYERS - 1)
+        last = np.arange(stages - 1)
     else:
-        last = generator.choice(layers - 1, LEAST_LAYERS - 1, replace=False)
-    count, read, gather, point = np.sort(last).tolist()
+        last = generator.choice(layers - 1, stages - 1, replace=False)
+    count, read, *shadow, gather, point = np.sort(last).tolist()
+    before = shadow[0] if shadow else read
     return {
         Stage.COUNTING: range(count, count + 1),
         Stage.READING: range(count + 1, read + 1),
-        Stage.GATHERING: range(read + 1, gather + 1),
+        Stage.SHADOWING: range(read + 1, before + 1),
+        Stage.GATHERING: range(before + 1, gather + 1),
         Stage.POINTING: range(gather + 1, point + 1),
         Stage.AMPLIFYING: range(point + 1, layers),
         Stage.ANY: range(layers),

@@ -16,7 +16,7 @@ from mcq_jax.planted.channels import (
     make_channels,
     random_basis,
 )
-from mcq_jax.planted.parts import Part
+from mcq_jax.planted.parts import Clues, Part
 from mcq_jax.planted.placement import place
 from mcq_jax.planted.story import Agreement
 from mcq_jax.planted.truth import Truth
@@ -61,6 +61,9 @@ def plant(
     choices: int = 4,
     variant: Variant = Variant.ORDINAL,
     agreement: Agreement | None = None,
+    clues: Clues | None = None,
+    has_shadow: bool = False,
+    has_flag: bool = False,
     layers: int = 7,
     heads: int = 6,
     rotate_basis: bool = True,
@@ -73,6 +76,9 @@ def plant(
 
     Args:
       agreement: of the two gatherers; None leaves it to the seed.
+      clues: by which the two correct-letter heads find the line; None: the variant's.
+      has_shadow: whether a head knows the line early, and says it where no one reads.
+      has_flag: whether a head marks the right option, where no one reads it.
       rotate_basis: hides all directions by random rotations of the residual stream and
         of each head's own dimensions; neurons are shuffled.
       permute: draws the place of every part, within the order that the story needs.
@@ -87,7 +93,7 @@ def plant(
     basis = random_basis(WIDTH, turns) if rotate_basis else np.eye(WIDTH)
     channels = make_channels(basis)
 
-    circuit = _circuit(channels, choices, agreement, by_position, generator)
+    circuit = _circuit(channels, choices, agreement, by_position, generator, clues)
     decoys = _decoys(channels, choices, by_position, generator)
     parts = in_places([*circuit, *decoys], channels, layers, heads, permute, generator)
     parameters = assemble(
@@ -122,6 +128,12 @@ def planted_model(
     by_position: float,
 ) -> Planted:
     """Returns weights with all that is needed to ask them, and the truth about them."""
+    if has_shadow:
+        decoys = [*decoys, distractors.shadow(channels)]
+    if has_flag:
+        decoys = [*decoys, distractors.flagger(channels)]
+    parts = _in_places([*circuit, *decoys], channels, layers, heads, permute, generator)
+    config = model_config(layers=layers, heads=heads)
     return Planted(
         parameters=parameters,
         config=model_config(layers=layers, heads=heads),
@@ -155,6 +167,7 @@ def _circuit(
     agreement: Agreement,
     by_position: float,
     generator: np.random.Generator,
+    clues: Clues | None,
 ) -> list[Part]:
     """What the model answers with; `story` tells it part by part."""
     draw = generator.uniform
@@ -163,16 +176,23 @@ def _circuit(
         strength, sharpness = draw(low, high), draw(3, 5)
         return dict(strength=strength, sharpness=sharpness, by_position=by_position)
 
+    def correct_letter() -> Part:
+        chosen = pointer(4, 8)
+        if clues is None:
+            return story.correct_letter(channels, **chosen)
+        how = {name: chosen[name] for name in ("strength", "sharpness")}
+        return story.clued(channels, choices=choices, clues=clues, **how)
+
     return [
         story.counter(channels),
         story.counting_block(channels, choices=choices),
         story.reader(channels),
-        story.binder(channels, is_used=by_position < 1),
+        story.binder(channels, is_used=by_position < 1 or clues is not None),
         story.gatherer(channels),
         story.gatherer(channels),
         story.agreeing_block(channels, agreement=agreement),
-        story.correct_letter(channels, **pointer(4, 8)),
-        story.correct_letter(channels, **pointer(4, 8)),
+        correct_letter(),
+        correct_letter(),
         story.amplifier(channels, gain=draw(0.4, 0.6)),
         story.amplifying_block(channels, gain=draw(0.2, 0.3)),
         story.negative(channels, **pointer(1.2, 2)),

@@ -18,6 +18,7 @@ import numpy as np
 from mcq_jax.planted import ideal
 from mcq_jax.planted.channels import LETTERS, WORDS, Channels
 from mcq_jax.planted.parts import (
+    Clues,
     Fate,
     Part,
     Stage,
@@ -26,6 +27,7 @@ from mcq_jax.planted.parts import (
     looks_for_wanted,
     parked,
     pointing_rule,
+    writes_letters,
 )
 from mcq_jax.planted.weights import HARD, Head, Match, Neurons, Write, join
 
@@ -210,6 +212,60 @@ def correct_letter(
             writes=(
                 Write(channels.letter, channels.out, strength),
                 Write(channels.label, channels.flag),
+            ),
+        ),
+        rule=rule,
+    )
+
+
+def clued(
+    channels: Channels,
+    *,
+    choices: int,
+    strength: float,
+    sharpness: float,
+    clues: Clues,
+) -> Part:
+    """Looks at the line that some clues point to, and writes its letter and a flag.
+
+    At its label, or where content counts at its word, which knows place and letter too.
+    Knows the first letters only, as many as there are options; of ranks all.
+    """
+    lines, letters = channels.ordinal[:choices], channels.letter[:choices]
+    known, wanted = letters, channels.wanted_letter[:choices]
+    where, read = looks_at_labels(channels), channels.letter
+    if clues.content:
+        word = channels.is_word + channels.in_option
+        where = (parked(channels, 1.5), Match(channels.cue, word, HARD))
+        known, read = channels.bound_letter[:choices], channels.bound_letter
+    folded = [
+        np.stack([rows[rank::choices].sum(axis=0) for rank in range(choices)])
+        for rows in (channels.wanted_letter, channels.letter)
+    ]
+    terms = (
+        (clues.place, channels.wanted_ordinal[:choices], lines),
+        (clues.letter, wanted, known),
+        (clues.rank, *folded),
+        (clues.content, channels.target, channels.word),
+    )
+
+    def rule(token: ideal.LastToken, facts: ideal.Facts) -> ideal.LastToken:
+        scores = sharpness * clues.of_lines(token, facts)
+        return writes_letters(strength, scores, facts)
+
+    return Part(
+        role="correct-letter head",
+        stage=Stage.POINTING,
+        fate=Fate.OUTPUT,
+        head_class="other" if clues.content else "correct_letter",
+        weights=Head(
+            matches=(
+                *where,
+                *(Match(q, k, sharpness * share) for share, q, k in terms if share),
+            ),
+            writes=(
+                Write(read, channels.out, strength),
+                Write(channels.constant - channels.bos, channels.flag),
             ),
         ),
         rule=rule,

@@ -26,10 +26,20 @@ class SwapForm:
     # Mutations of the base and of the source (`MUTATIONS`).
     base: str
     source: str
-    # Which lines must differ, out of own, place, letter, content.
+    # Which lines must differ, out of own, place, letter, content; which must be one.
     apart: tuple[str, ...] = ()
-    # Whether the source asks for another option of the same question (`ask_for`).
+    together: tuple[str, ...] = ()
+    # For each of which lines a base has a source.
+    each: str = "place"
+    # Whether the source asks for another option of the same question (`ask_for`), or
+    # is the same question.
     same_options: bool = False
+    same_question: bool = False
+
+    @property
+    def covers_all(self) -> bool:
+        """Whether every base has a source for every line, which follow-D wants."""
+        return not self.apart
 
 
 SWAP_FORMS: Mapping[str, SwapForm] = {
@@ -68,6 +78,66 @@ SWAP_FORMS: Mapping[str, SwapForm] = {
             base="6_options",
             source="4_options",
         ),
+        # The first two again, for tokenizers of few letters.
+        SwapForm(
+            name="other_letters",
+            asks="Is a place followed, or a letter's rank in its alphabet?",
+            base="permuted",
+            source="ordered_letters + permuted",
+        ),
+        SwapForm(
+            name="ordered_letters",
+            asks="Is a place or a rank followed where no letter is shared?",
+            base="none",
+            source="ordered_letters",
+        ),
+        # For what is fitted: every place, letters wherever they come to stand.
+        SwapForm(
+            name="permuted",
+            asks="Is the place followed, or the letter? They agree here and there.",
+            base="permuted",
+            source="permuted",
+        ),
+        SwapForm(
+            name="unseen_letters",
+            asks="The same with letters that nothing was fitted on.",
+            base="ordered_letters + permuted",
+            source="ordered_letters + permuted",
+        ),
+        SwapForm(
+            name="same_place",
+            asks="Within one place, is the letter followed?",
+            base="permuted",
+            source="permuted",
+            apart=("own", "letter"),
+            together=("own", "place"),
+            each="letter",
+        ),
+        # The counterfactual sets of MIB (Mueller et al. 2025), by their names there.
+        SwapForm(
+            name="answerPosition",
+            asks="Does the answer go along with the place, labels in order?",
+            base="none",
+            source="none",
+            apart=("own", "place"),
+            same_question=True,
+        ),
+        SwapForm(
+            name="randomLetter",
+            asks="Does the answer stay where only the letters are others?",
+            base="none",
+            source="random_letters",
+            together=("own", "place"),
+            same_question=True,
+        ),
+        SwapForm(
+            name="answerPosition_randomLetter",
+            asks="Does the answer go along with the place, whatever the letters?",
+            base="none",
+            source="random_letters",
+            apart=("own", "place"),
+            same_question=True,
+        ),
     )
 }
 
@@ -78,18 +148,19 @@ class SwapPair:
 
     base: Wording
     source: Wording
-    # own, place, letter and content to the base's option there; None: it has none.
+    # What `lines_of` names, to the base's option there; None: it has none.
     lines: Mapping[str, int | None]
 
 
 def swap_pairs(
-    asked: Sequence[questions.Question], form: SwapForm, *, seed: int = 0
+    asked: Sequence[questions.Question | Wording], form: SwapForm, *, seed: int = 0
 ) -> tuple[SwapPair, ...]:
     """Returns one drawn base of every question, with a source for every place.
 
-    Sources are other questions, unless the form's have the same options. Places for
-    which no source has everything apart are left out, the base's own among them: then
-    read rates of following, and follow-D only where every base has every place.
+    Sources are other questions, unless the form's have the same options. Places (or
+    letters, if the form says so) for which no source has everything apart are left out,
+    the base's own among them: then read rates of following, and follow-D only where
+    every base has every place.
     """
     if len(asked) < 2:
         raise ValueError(
@@ -97,25 +168,25 @@ def swap_pairs(
             "another question: give two at least."
         )
     random = np.random.default_rng(seed)
+    wordings = [q if isinstance(q, Wording) else Wording(question=q) for q in asked]
 
     @functools.cache
-    def sources_of(question: questions.Question) -> tuple[Wording, ...]:
-        return mutate(question, f"{form.source} + rotations", seed=seed)
+    def sources_of(wording: Wording) -> tuple[Wording, ...]:
+        return mutate(wording, f"{form.source} + rotations", seed=seed)
 
     pairs = []
-    for question in asked:
-        wordings = mutate(question, f"{form.base} + rotations", seed=seed)
-        base = wordings[random.integers(len(wordings))]
-        others = _sources_for(question, asked, form)
+    for wording in wordings:
+        turned = mutate(wording, f"{form.base} + rotations", seed=seed)
+        base = turned[random.integers(len(turned))]
         found = [
             SwapPair(base=base, source=source, lines=lines)
-            for other in others
+            for other in _sources_for(wording, wordings, form)
             for source in sources_of(other)
-            if _is_apart(lines := lines_of(base, source), form.apart)
+            if _fits(lines := lines_of(base, source), form)
         ]
-        # Each place by itself: its source is drawn from all questions.
-        for place in sorted({pair.source.question.gold for pair in found}):
-            own = [pair for pair in found if pair.source.question.gold == place]
+        # Each line by itself: its source is drawn from all questions.
+        for line in sorted({_line(pair, form) for pair in found}):
+            own = [pair for pair in found if _line(pair, form) == line]
             pairs.append(own[random.integers(len(own))])
     if not pairs:
         raise ValueError(
@@ -126,14 +197,23 @@ def swap_pairs(
 
 
 def lines_of(base: Wording, source: Wording) -> dict[str, int | None]:
-    """Returns where in the base the source's place, letter and content stand."""
+    """Returns where in the base stands what the source's right answer is known by.
+
+    own: the base's right answer; place: the source's line, counted from the start;
+    from_end: counted from the end; letter: its label; rank: the label of that rank in
+    the base's alphabet; content: its text.
+    """
     right = source.question.gold
     text = identity.normalised(source.question.options[right])
     texts = [identity.normalised(option) for option in base.question.options]
     label = source.labels[right]
+    from_end = right - source.choices + base.choices
+    ranked = dict(enumerate(base.alphabet)).get(source.alphabet.index(label))
     return {
         "own": base.question.gold,
         "place": right if right < base.choices else None,
+        "from_end": from_end if from_end >= 0 else None,
+        "rank": base.labels.index(ranked) if ranked in base.labels else None,
         "letter": base.labels.index(label) if label in base.labels else None,
         "content": texts.index(text) if text in texts else None,
     }
@@ -156,16 +236,32 @@ def ask_for(question: questions.Question, option: int) -> questions.Question:
 
 
 def _sources_for(
-    question: questions.Question,
-    asked: Sequence[questions.Question],
-    form: SwapForm,
-) -> list[questions.Question]:
+    wording: Wording, asked: Sequence[Wording], form: SwapForm
+) -> list[Wording]:
+    question = wording.question
+    if form.same_question:
+        return [wording]
     if not form.same_options:
-        return [q for q in asked if q.content_id != question.content_id]
+        own = question.content_id
+        return [other for other in asked if other.question.content_id != own]
     others = (i for i in range(len(question.options)) if i != question.gold)
-    return [ask_for(question, option) for option in others]
+    return [
+        dataclasses.replace(wording, question=ask_for(question, option))
+        for option in others
+    ]
 
 
-def _is_apart(lines: Mapping[str, int | None], what: Sequence[str]) -> bool:
-    found = [lines[name] for name in what]
-    return None not in found and len(set(found)) == len(found)
+def _fits(lines: Mapping[str, int | None], form: SwapForm) -> bool:
+    apart = [lines[name] for name in form.apart]
+    one = {lines[name] for name in form.together}
+    is_apart = None not in apart and len(set(apart)) == len(apart)
+    return is_apart and len(one) <= 1
+
+
+def _line(pair: SwapPair, form: SwapForm) -> int:
+    """Which of the lines a source is drawn for; places also where the base has none."""
+    if form.each == "place":
+        return pair.source.question.gold
+    line = pair.lines[form.each]
+    assert line is not None  # it stands among those apart
+    return line

@@ -9,6 +9,16 @@ from mcq_jax.report.section import Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
 from mcq_jax.results import Followed, QuerySwapsFindings, RunResults, SwapsFound
 
+_TITLES = {
+    "place": "place", "letter": "letter", "content": "content", "rank": "letter's rank",
+    "from_end": "place from the end", "offset": "token offset",
+    "stays": "own answer kept",
+}  # fmt: skip
+_COLOURS = {
+    "place": palette.BLUE, "letter": palette.ORANGE, "content": palette.GREEN,
+    "rank": palette.ORANGE, "from_end": palette.GREEN, "offset": palette.ORANGE,
+    "stays": palette.GREY,
+}  # fmt: skip
 _SCOPE = (
     "A choice that follows a place shows that heads ask for a line of the list in "
     "these prompts, not that they would in other lists; heads were named on other "
@@ -23,11 +33,13 @@ def section(run: RunResults) -> Section | None:
     return Section(
         anchor="swaps",
         short="Swaps",
-        title="A place, or a letter?",
+        title="A place, a letter, or a content?",
         text="Queries of the correct-letter heads, or the last token's whole residual "
-        "stream, are taken from another question whose right option stands on another "
+        "stream, are taken from another prompt whose right option stands on another "
         "line and carries another label. Follow-D is 1 where the choice always goes "
-        "where the source points, and 0 where it does not depend on it.",
+        "where the source points, and 0 where it does not depend on it. Where the "
+        "lines must be apart, it is the share of choices on each; all lines alike "
+        "would be chance. Random heads of the same layers stand beside.",
         figures=tuple(
             _plate(form, number)
             for number, form in enumerate(found.forms, 1)
@@ -37,10 +49,7 @@ def section(run: RunResults) -> Section | None:
             Titled(
                 table=_table(form),
                 title=_title(form),
-                note=f"Accuracy of the bases {words.percent(form.base_accuracy)}, of "
-                f"the sources {words.percent(form.source_accuracy)}; "
-                f"{words.count(form.questions, 'question')} of the bases. Letter: "
-                "dash where base and source have none in common.",
+                note=_note(form),
             )
             for form in found.forms
         ),
@@ -50,7 +59,19 @@ def section(run: RunResults) -> Section | None:
 
 
 def _title(form: SwapsFound) -> str:
-    return f"Base {form.base}, source {form.source}"
+    put = f"base {form.base}, source {form.source}"
+    return f"{words.readable(form.form)}: {put}" if form.form else put.capitalize()
+
+
+def _note(form: SwapsFound) -> str:
+    kind = "share of choices on the line" if form.is_rate else "follow-D"
+    return (
+        f"Given is the {kind}. Accuracy of the bases "
+        f"{words.percent(form.base_accuracy)}, of the sources "
+        f"{words.percent(form.source_accuracy)}; "
+        f"{words.count(form.questions, 'question')} of the bases. A dash: base and "
+        "source have none in common."
+    )
 
 
 def _by_layer(form: SwapsFound) -> list[tuple[int, Followed]]:
@@ -62,8 +83,9 @@ def _plate(form: SwapsFound, number: int) -> Plate:
         name=f"swaps-{number}",
         title=f"Where a place turns into a letter ({_title(form).lower()})",
         caption="The last token's residual stream enters from the source in front of "
-        "a layer. Follow-D of the source's place and letter, and how often the base "
-        "keeps its own answer. Bands: 95 %, two-way over base and source questions.",
+        f"a layer. {_measure(form)} of what the source points to, and how often the "
+        "base keeps its own answer. Bands: 95 %, two-way over base and source "
+        "questions.",
         sample=f"n = {words.count(form.questions, 'question')}",
         draw=lambda run: follow_by_layer(form),
     )
@@ -76,12 +98,11 @@ def follow_by_layer(form: SwapsFound) -> Figure:
     for level in (0, 1):
         axes.axhline(level, color=palette.PALE, linewidth=0.9)
     found = _by_layer(form)
-    _line(axes, "place", palette.BLUE, [(at, f.place) for at, f in found])
-    letters = [(at, f.letter) for at, f in found if f.letter is not None]
-    _line(axes, "letter", palette.ORANGE, letters)
-    _line(axes, "own answer kept", palette.GREY, [(at, f.stays) for at, f in found])
-    axes.set(xlabel="layer in front of which it enters", ylabel="follow-D, share")
-    figure.legend(loc="outside lower center", ncols=3)
+    for name, colour in _columns(form):
+        points = [(at, value) for at, f in found if (value := getattr(f, name))]
+        _line(axes, _TITLES[name], colour, points)
+    axes.set(xlabel="layer in front of which it enters", ylabel=_measure(form))
+    figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 
@@ -98,12 +119,13 @@ def _line(
 
 
 def _table(form: SwapsFound) -> Table:
+    columns = _columns(form)
     return Table(
-        columns=("from the source", "follows place", "follows letter", "stays"),
+        columns=("from the source", *(_TITLES[name] for name, _ in columns)),
         rows=tuple(
             Row(
                 name=_name(found),
-                cells=(_cell(found.place), _cell(found.letter), _cell(found.stays)),
+                cells=tuple(_cell(getattr(found, name)) for name, _ in columns),
                 note="fewer than 20 questions on a side" if found.too_few else "",
             )
             for found in form.followed
@@ -111,10 +133,25 @@ def _table(form: SwapsFound) -> Table:
     )
 
 
+def _columns(form: SwapsFound) -> list[tuple[str, str]]:
+    """What is followed in a form: fields of `Followed`, and their colours."""
+    return [
+        (name, _COLOURS[name])
+        for name in _TITLES
+        if any(getattr(found, name) is not None for found in form.followed)
+    ]
+
+
+def _measure(form: SwapsFound) -> str:
+    return "share of choices" if form.is_rate else "follow-D"
+
+
 def _name(found: Followed) -> str:
-    if found.layer is None:
-        return f"queries of {found.who}"
-    return f"{found.who} in front of layer {found.layer}"
+    if found.layer is not None:
+        return f"{found.who} in front of layer {found.layer}"
+    if found.reading == "attention":
+        return f"queries of {found.who}: its attention"
+    return f"queries of {found.who}"
 
 
 def _cell(found: Interval | None) -> Cell:

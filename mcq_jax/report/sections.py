@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from mcq_jax.report import (
     about,
     behaviour,
+    decide_then_bind,
     earlier_positions,
     elsewhere,
     feed_forward,
@@ -13,6 +14,7 @@ from mcq_jax.report import (
     head_kinds,
     joint_tests,
     ladder,
+    learned_subspaces,
     mutation_grid,
     node_effects,
     paper_claims,
@@ -48,6 +50,8 @@ SECTIONS: tuple[MakeSection, ...] = (
     elsewhere.section,
     transfer.section,
     mutation_grid.section,
+    learned_subspaces.section,
+    decide_then_bind.section,
     earlier_positions.section,
 )
 

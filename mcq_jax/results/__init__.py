@@ -1,5 +1,10 @@
 """What a run leaves behind: its folder of tables, and its findings."""
 
+from mcq_jax.results.decide_then_bind import (
+    DecideThenBindFindings,
+    DecodedAt,
+    UsedAt,
+)
 from mcq_jax.results.elsewhere_findings import (
     ElsewhereFindings,
     HeadElsewhere,
@@ -57,6 +62,7 @@ from mcq_jax.results.ladder import (
     Point,
     RungFound,
 )
+from mcq_jax.results.learned import LearnedFound, LearnedSubspacesFindings
 from mcq_jax.results.paper_claims import (
     CONTRADICTED,
     NOT_FOUND,
@@ -124,6 +130,11 @@ __all__ = [
     "JointFound",
     "JointTestsFindings",
     "MutationGridFindings",
+    "DecideThenBindFindings",
+    "DecodedAt",
+    "UsedAt",
+    "LearnedFound",
+    "LearnedSubspacesFindings",
     "NodeEffectsFindings",
     "NodeFound",
     "PlantedTruthFindings",

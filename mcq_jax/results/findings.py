@@ -261,7 +261,8 @@ class Followed:
     who: str
     # Of the residual stream: the layer that it enters.
     layer: int | None
-    # Follow-D of the source's place and letter; None where they share no letter.
+    # Follow-D of the source's place and letter (or the rate, see `SwapsFound`); None
+    # where they share no letter.
     place: Interval
     letter: Interval | None
     # Share of choices by the place that the source points to, [pointed to, chosen].
@@ -270,11 +271,19 @@ class Followed:
     stays: Interval
     # Fewer than 20 questions on a side.
     too_few: bool
+    # What follows: the answer, or the head's attention on lines.
+    reading: str = "answer"
+    # Of the source's text; of its label's rank where they share no letter; of its place
+    # counted from the end in lines, or in tokens, where they have not as many options.
+    content: Interval | None = None
+    rank: Interval | None = None
+    from_end: Interval | None = None
+    offset: Interval | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SwapsFound:
-    """One pair of prompt sets: whose prompts take, and from whose."""
+    """One form: how bases and sources are put, by the names of mutations."""
 
     base: str
     source: str
@@ -283,11 +292,15 @@ class SwapsFound:
     followed: tuple[Followed, ...]
     # Of the bases; none of them helped to name heads.
     questions: int
+    form: str = ""
+    # Whether what is given for a line is the share of choices on it: where lines must
+    # be apart a base has not a source for every one, and follow-D would be biased.
+    is_rate: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuerySwapsFindings:
-    """Do correct-letter heads ask for a place, or for a letter?"""
+    """Do correct-letter heads ask for a place, a letter, or a content?"""
 
     forms: tuple[SwapsFound, ...]
     letter_heads: tuple[str, ...]

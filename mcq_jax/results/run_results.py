@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from mcq_jax import json_values
 from mcq_jax.metrics import Gate
+from mcq_jax.results.decide_then_bind import DecideThenBindFindings
 from mcq_jax.results.elsewhere_findings import ElsewhereFindings
 from mcq_jax.results.feed_forward_findings import FeedForwardFindings
 from mcq_jax.results.findings import (
@@ -35,6 +36,7 @@ from mcq_jax.results.findings import (
 )
 from mcq_jax.results.grid_findings import MutationGridFindings
 from mcq_jax.results.ladder import LadderFindings
+from mcq_jax.results.learned import LearnedSubspacesFindings
 from mcq_jax.results.paper_claims import PaperClaimsFindings
 from mcq_jax.results.repair_findings import SelfRepairFindings
 from mcq_jax.results.storage import Storage
@@ -60,6 +62,8 @@ KINDS: dict[str, type] = {
     "elsewhere": ElsewhereFindings,
     "transfer": TransferFindings,
     "mutation_grid": MutationGridFindings,
+    "learned_subspaces": LearnedSubspacesFindings,
+    "decide_then_bind": DecideThenBindFindings,
     "earlier_positions": EarlierPositionsFindings,
     "planted_truth": PlantedTruthFindings,
     "paper_claims": PaperClaimsFindings,

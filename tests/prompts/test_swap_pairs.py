@@ -33,7 +33,12 @@ def test_lines_are_where_a_reader_finds_what_the_source_points_to(name):
         assert (letter is None) == (label not in base.labels)
         assert letter is None or base.labels[letter] == label
         assert content is None or options[content] == right
-        assert base.content_id != source.content_id
+        assert (base.content_id == source.content_id) == form.same_question
+        rank = [base.alphabet.index(label) for label in base.labels]
+        own_rank = source.alphabet.index(label)
+        assert pair.lines["rank"] == rank.index(own_rank)
+        assert pair.lines["from_end"] == source.gold + len(options) - len(source.labels)
+        assert len({pair.lines[what] for what in form.together}) <= 1
         apart = [pair.lines[what] for what in form.apart]
         assert None not in apart and len(set(apart)) == len(apart)
 
@@ -63,10 +68,46 @@ def test_four_lines_have_the_content_among_the_base_options():
     pairs = pairs_of("four_lines")
     assert len(pairs) > 12
     for pair in pairs:
-        assert set(pair.lines.values()) == {0, 1, 2, 3} and len(pair.lines) == 4
+        four = ("own", "place", "letter", "content")
+        assert {pair.lines[what] for what in four} == {0, 1, 2, 3}
         source = pair.source.question
         assert sorted(source.options) == sorted(pair.base.question.options)
         assert f'"{source.options[source.gold]}"' in source.text
+
+
+def test_within_one_place_every_other_letter_has_a_source():
+    pairs = pairs_of("same_place")
+    letters = collections.defaultdict(set)
+    for pair in pairs:
+        assert pair.lines["place"] == pair.lines["own"]
+        letters[pair.base.question.content_id].add(pair.lines["letter"])
+        assert pair.source.question.content_id != pair.base.question.content_id
+    assert len(letters) == len(QUESTIONS)
+    assert sum(map(len, letters.values())) > 2.5 * len(QUESTIONS)
+
+
+def test_the_sets_of_mib_move_the_place_the_letters_or_both():
+    for name, moved, kept in (
+        ("answerPosition", True, True),
+        ("randomLetter", False, False),
+        ("answerPosition_randomLetter", True, False),
+    ):
+        for pair in pairs_of(name):
+            assert (pair.lines["place"] != pair.lines["own"]) == moved
+            assert (pair.lines["letter"] is not None) == kept
+            texts = {w.question.text for w in (pair.base, pair.source)}
+            assert len(texts) == 1
+
+
+def test_pairs_keep_the_template_and_labels_that_were_asked():
+    asked = [
+        prompts.Wording(question=q, template=prompts.HARNESS, labels=tuple("EFGH"))
+        for q in QUESTIONS
+    ]
+    for pair in prompts.swap_pairs(asked, prompts.SWAP_FORMS["four_lines"]):
+        for side in (pair.base, pair.source):
+            assert side.template is prompts.HARNESS
+            assert sorted(side.labels) == list("EFGH")
 
 
 def test_pairs_are_drawn_by_seed():
