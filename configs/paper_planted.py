@@ -23,6 +23,7 @@ from mcq_jax.experiments import (
     QuerySwaps,
     Routes,
     RunConfig,
+    ScoreParts,
     SelfRepair,
     Transfer,
 )
@@ -46,6 +47,7 @@ def config() -> RunConfig:
             FeedForward(),
             QuerySwaps(forms=(("permuted", "permuted"),)),
             QuerySwaps(forms=FORMS),
+            ScoreParts(schemes=("permuted", "ordered_letters + permuted")),
             DecideThenBind(place_form="other_letters", layer_step=1),
             LearnedSubspaces(layers=(4, 5), steps=40, learn_on=("permuted",)),
             SelfRepair(),

@@ -24,6 +24,7 @@ from mcq_jax.experiments import (
     QuerySwaps,
     Routes,
     RunConfig,
+    ScoreParts,
     SelfRepair,
 )
 
@@ -49,6 +50,7 @@ def config() -> RunConfig:
             Routes(),
             QuerySwaps(forms=FORMS, layer_step=2),
             FeedForward(),
+            ScoreParts(),
             SelfRepair(),
             Elsewhere(),
             Ladder(sets=("permuted",), questions=20),

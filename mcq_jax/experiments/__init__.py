@@ -26,6 +26,7 @@ from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.prompt_options import Mutated, PromptOptions
 from mcq_jax.experiments.query_swaps import QuerySwaps
 from mcq_jax.experiments.routes import Routes
+from mcq_jax.experiments.score_parts import ScoreParts
 from mcq_jax.experiments.self_repair import SelfRepair
 from mcq_jax.experiments.transfer import Transfer
 
@@ -43,6 +44,7 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     Elsewhere,
     Transfer,
     MutationGrid,
+    ScoreParts,
     LearnedSubspaces,
     DecideThenBind,
     EarlierPositions,
@@ -56,6 +58,7 @@ __all__ = [
     "Behaviour",
     "Contrast",
     "DecideThenBind",
+    "ScoreParts",
     "EarlierPositions",
     "Elsewhere",
     "Experiment",

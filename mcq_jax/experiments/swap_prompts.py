@@ -74,6 +74,21 @@ def fresh_questions(lab: "Lab") -> list[prompts.Question]:
     return found
 
 
+def fresh_prompts(lab: "Lab", mutation: str) -> list[TokenisedPrompt]:
+    """Returns fresh questions in every rotation, under labels of a mutation."""
+    config = lab.config
+    ask = asker(config, lab.checkpoint, lambda: moment_of(lab.folder.path))
+    wordings = [
+        Wording(question=q, template=template_of(config), labels=config.labels or ())
+        for q in fresh_questions(lab)
+    ]
+    return [
+        ask(made)
+        for wording in wordings
+        for made in prompts.mutate(wording, f"rotations + {mutation}", seed=config.seed)
+    ]
+
+
 def swap_prompts(
     lab: "Lab", form: str | SwapForm, questions: list[prompts.Question] | None = None
 ) -> SwapPrompts:

@@ -7,11 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from mcq_jax import metrics, passes
-from mcq_jax.experiments.manifest import moment_of
-from mcq_jax.experiments.prompt_set import asker, template_of
-from mcq_jax.experiments.swap_prompts import fresh_questions
+from mcq_jax.experiments.swap_prompts import fresh_prompts
 from mcq_jax.experiments.token_kinds import LAST, kinds_of, positions_of, suffix_of
-from mcq_jax.prompts import TokenisedPrompt, Wording, batches, mutate
+from mcq_jax.prompts import TokenisedPrompt, batches
 from mcq_jax.results import DecodedAt
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ def decoded(
     lab: "Lab", layers: np.ndarray, draws: int
 ) -> tuple[tuple[DecodedAt, ...], int]:
     """Returns what can be read where, and on how many questions it was read."""
-    asked = _permuted(lab)
+    asked = fresh_prompts(lab, "permuted")
     question = np.array([prompt.content_id for prompt in asked])
     fitting = metrics.split_by_question(question, fraction=0.5, seed=lab.config.seed)
     kinds = kinds_of(asked)
@@ -48,21 +46,6 @@ def decoded(
                 )
             )  # fmt: skip
     return tuple(found), len(np.unique(read))
-
-
-def _permuted(lab: "Lab") -> list[TokenisedPrompt]:
-    """Fresh questions in every rotation, each with its labels in a drawn order."""
-    config = lab.config
-    ask = asker(config, lab.checkpoint, lambda: moment_of(lab.folder.path))
-    wordings = [
-        Wording(question=q, template=template_of(config), labels=config.labels or ())
-        for q in fresh_questions(lab)
-    ]
-    return [
-        ask(made)
-        for wording in wordings
-        for made in mutate(wording, "rotations + permuted", seed=config.seed)
-    ]
 
 
 def _measure(

@@ -37,7 +37,7 @@ def section(run: RunResults) -> Section | None:
         "place and letter). What can be read and moves nothing is read by nobody.",
         figures=(
             Plate(
-                name="bind",
+                name="bind-tokens",
                 title="Decodable, and used",
                 caption="Left: the choice follows the source's place (follow-D, "
                 f"{words.readable(found.place_form)}), or its letter within a place "

@@ -84,6 +84,7 @@ from mcq_jax.results.repair_findings import (
 )
 from mcq_jax.results.run_folder import RunFolder, content_hash
 from mcq_jax.results.run_results import KINDS, Record, RunResults, findings_file
+from mcq_jax.results.score_parts import HeadScoreParts, ScorePartsFindings
 from mcq_jax.results.screening import RULE, Screening, judge
 from mcq_jax.results.storage import Storage
 from mcq_jax.results.table import Table
@@ -133,6 +134,8 @@ __all__ = [
     "DecideThenBindFindings",
     "DecodedAt",
     "UsedAt",
+    "HeadScoreParts",
+    "ScorePartsFindings",
     "LearnedFound",
     "LearnedSubspacesFindings",
     "NodeEffectsFindings",

@@ -39,6 +39,7 @@ from mcq_jax.results.ladder import LadderFindings
 from mcq_jax.results.learned import LearnedSubspacesFindings
 from mcq_jax.results.paper_claims import PaperClaimsFindings
 from mcq_jax.results.repair_findings import SelfRepairFindings
+from mcq_jax.results.score_parts import ScorePartsFindings
 from mcq_jax.results.storage import Storage
 from mcq_jax.results.transfer_findings import TransferFindings
 
@@ -62,6 +63,7 @@ KINDS: dict[str, type] = {
     "elsewhere": ElsewhereFindings,
     "transfer": TransferFindings,
     "mutation_grid": MutationGridFindings,
+    "score_parts": ScorePartsFindings,
     "learned_subspaces": LearnedSubspacesFindings,
     "decide_then_bind": DecideThenBindFindings,
     "earlier_positions": EarlierPositionsFindings,

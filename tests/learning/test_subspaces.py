@@ -104,12 +104,15 @@ def wanted():
     """A model that goes by the line, in front of the layer that knows it."""
     model = planted.plant(0)
     layer = _layer_behind(model.truth, "agreeing block")
-    return model, layer, _ask(model, count=12, seed=1), _ask(model, count=12, seed=2)
+    return model, layer, _ask(model, count=24, seed=1), _ask(model, count=24, seed=2)
 
 
 def test_a_planted_place_is_found_beyond_the_arbitrary_target(wanted):
     model, layer, study, test = wanted
-    both = [_learned(model, study, t, layer)[0] for t in (study.target, study.other)]
+    # As many dimensions as four places have.
+    both = [
+        _learned(model, study, t, layer, rank=3)[0] for t in (study.target, study.other)
+    ]
     moved = _moved(model, test, both, layer)
     assert moved.learned.mean >= STRONG
     assert moved.margin.low > 0
@@ -127,10 +130,10 @@ def test_a_planted_place_is_found_beyond_the_arbitrary_target(wanted):
 
 def test_a_dormant_subspace_looks_strong_and_is_flagged():
     """A shadow knows the line and nobody reads it; what is read is not written yet."""
-    model = planted.plant(4, has_shadow=True, layers=8)
+    model = planted.plant(5, has_shadow=True, layers=8)
     layer = _layer_behind(model.truth, "shadow head")
     assert layer <= min(n.layer for n in model.truth.playing("content gatherer"))
-    study, test = _ask(model, count=12, seed=1), _ask(model, count=12, seed=2)
+    study, test = _ask(model, count=24, seed=1), _ask(model, count=24, seed=2)
     both = [_learned(model, study, t, layer)[0] for t in (study.target, study.other)]
     moved = _moved(model, test, both, layer)
     assert moved.learned.mean >= STRONG  # naive: a place, found in four dimensions
