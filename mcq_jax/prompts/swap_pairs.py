@@ -78,6 +78,12 @@ SWAP_FORMS: Mapping[str, SwapForm] = {
             base="6_options",
             source="4_options",
         ),
+        SwapForm(
+            name="unlabelled_line",
+            asks="From the start, the end, or by tokens, past a line of no option?",
+            base="6_options + neutral_line",
+            source="4_options",
+        ),
         # The first two again, for tokenizers of few letters.
         SwapForm(
             name="other_letters",

@@ -33,9 +33,7 @@ def test_parts_are_the_weights_that_were_planted(tmp_path: pathlib.Path, monkeyp
     assert values is not None and values.questions == 16
     assert len(values.parts) == 3 * len(nodes)
     for one in values.parts:
-        weights = model.truth.parts[
-            next(n for n in nodes if str(n) == one.head)
-        ].weights
+        weights = model.truth.parts[Node.parse(one.head)].weights
         assert isinstance(weights, Head)
         sharpness = sum(match.strength for match in weights.matches[2:])
         added = sum(getattr(one, name).mean for name in PARTS)

@@ -12,7 +12,7 @@ WIDE = prompts.word_copy(6, seed=4, choices=7)
 
 
 def asked_by(name: str):
-    return WIDE if name == "across_counts" else QUESTIONS
+    return WIDE if name in ("across_counts", "unlabelled_line") else QUESTIONS
 
 
 def pairs_of(name: str, **options):
