@@ -49,7 +49,7 @@ def config() -> RunConfig:
             QuerySwaps(forms=FORMS),
             ScoreParts(schemes=("permuted", "ordered_letters + permuted")),
             DecideThenBind(place_form="other_letters", layer_step=1),
-            LearnedSubspaces(layers=(4, 5), steps=40, learn_on=("permuted",)),
+            LearnedSubspaces(layers=(4, 5), rank=3, steps=40, learn_on=("permuted",)),
             SelfRepair(),
             Elsewhere(texts="planted"),
             Transfer(tasks=("permuted",)),

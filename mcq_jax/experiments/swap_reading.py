@@ -95,7 +95,7 @@ def _followed(
         place=on("place") if found.form.apart else whole.value,
         by_place=tuple(map(tuple, whole.matrix.tolist())),
         letter=follow("letter"),
-        content=follow("content"),
+        content=follow("content") if found.form.same_options else None,
         rank=None if has_letters else follow("rank"),
         from_end=follow("from_end") if counts_differ else None,
         offset=follow("offset") if counts_differ else None,

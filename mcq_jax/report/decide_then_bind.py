@@ -90,6 +90,9 @@ def _key(one: UsedAt | DecodedAt) -> tuple[str, int]:
 def _tiles(axes: Axes, title: str, values: dict[tuple[str, int], Interval]) -> None:
     kinds = list(dict.fromkeys(kind for kind, _ in values))
     layers = list(dict.fromkeys(layer for _, layer in values))
+    if not values:
+        axes.set_axis_off()
+        return
     for row, kind in enumerate(kinds):
         for column, layer in enumerate(layers):
             value = values[kind, layer]

@@ -6,6 +6,7 @@ import pytest
 
 from mcq_jax import report
 from mcq_jax.experiments import Behaviour, ScoreParts, run
+from mcq_jax.interventions import Node
 from mcq_jax.planted import Clues
 from mcq_jax.planted.weights import Head
 from mcq_jax.results import ScorePartsFindings

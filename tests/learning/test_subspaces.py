@@ -104,7 +104,7 @@ def wanted():
     """A model that goes by the line, in front of the layer that knows it."""
     model = planted.plant(0)
     layer = _layer_behind(model.truth, "agreeing block")
-    return model, layer, _ask(model, count=24, seed=1), _ask(model, count=24, seed=2)
+    return model, layer, _ask(model, count=12, seed=1), _ask(model, count=24, seed=2)
 
 
 def test_a_planted_place_is_found_beyond_the_arbitrary_target(wanted):
