@@ -54,10 +54,7 @@ def config() -> RunConfig:
             *USUAL,
             HeadKinds(),
             Routes(),
-            QuerySwaps(
-                forms=(("random", "other random"), ("permuted", "permuted")),
-                layer_step=4,
-            ),
+            QuerySwaps(forms=("random_letters", "shuffled"), layer_step=4),
             SelfRepair(),
             Ladder(sets=("permuted",), questions=20),
             MutationGrid(contrasts=CONTRASTS, fitting_questions=24, questions=20),

@@ -67,9 +67,3 @@ def config() -> RunConfig:
         ),
         out="runs/paper-word-copy",
     )
-
-
-def _prompts(name: str, mutation: str) -> PromptOptions:
-    return PromptOptions(
-        name=name, mutation=mutation, questions="word_copy", question_count=60
-    )
