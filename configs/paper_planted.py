@@ -29,7 +29,7 @@ from mcq_jax.experiments import (
 )
 
 # Those of random letters and of numbers, with the letters that planted models have.
-FORMS = ("other_letters", "ordered_letters", "shuffled", "four_lines")
+FORMS = ("other_letters", "ordered_letters", "permuted", "shuffled", "four_lines")
 
 
 def config() -> RunConfig:
@@ -45,7 +45,6 @@ def config() -> RunConfig:
             HeadKinds(),
             Routes(windows=7),
             FeedForward(),
-            QuerySwaps(forms=(("permuted", "permuted"),)),
             QuerySwaps(forms=FORMS),
             ScoreParts(schemes=("permuted", "ordered_letters + permuted")),
             DecideThenBind(place_form="other_letters", layer_step=1),

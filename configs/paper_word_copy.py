@@ -34,7 +34,7 @@ CONTRASTS = (
     Contrast(name="Numbers", prompts=("numbers",), of="carried"),
     Contrast(name="Separators", prompts=("dots", "brackets"), expects="lasts"),
 )
-FORMS = ("random_letters", "ordered_sets", "shuffled", "four_lines")
+FORMS = ("random_letters", "ordered_sets", "permuted", "shuffled", "four_lines")
 
 
 def config() -> RunConfig:

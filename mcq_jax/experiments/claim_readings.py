@@ -125,41 +125,31 @@ def letter_specific(run: RunResults) -> Reading:
 
 def place(run: RunResults) -> Reading:
     """Follow-D of the place where base and source have no letter in common."""
-    found = run.get(QuerySwapsFindings)
-    if found is None:
-        return Reading(missing="query_swaps was not run")
-    for form in found.forms:
-        heads = _followed(form.followed, _LETTER_HEADS)
-        if heads is not None and heads.letter is None:
-            random = _followed(form.followed, "random heads")
-            return Reading(
-                estimate=heads.place,
-                control=None if random is None else random.place,
-                control_name="random heads",
-                share=_share_of_heads(run),
-                of=f"follow-D of the place, base {form.base}, source {form.source}",
-            )
-    return Reading(missing="no form of the swap has letters that differ throughout")
+    return _swapped(run, ("random_letters", "other_letters"), "place")
 
 
 def identity(run: RunResults) -> Reading:
-    """Follow-D of the letter where place and letter fall on different lines."""
+    """Follow-D of the letter where labels of one alphabet are permuted."""
+    return _swapped(run, ("permuted",), "letter")
+
+
+def _swapped(run: RunResults, forms: tuple[str, ...], of: str) -> Reading:
     found = run.get(QuerySwapsFindings)
     if found is None:
         return Reading(missing="query_swaps was not run")
     for form in found.forms:
         heads = _followed(form.followed, _LETTER_HEADS)
-        if heads is not None and heads.letter is not None and form.base == form.source:
-            random = _followed(form.followed, "random heads")
-            return Reading(
-                estimate=heads.letter,
-                control=None if random is None else random.letter,
-                control_name="random heads",
-                share=_share_of_heads(run),
-                of=f"{'share' if form.is_rate else 'follow-D'} of choices with the "
-                f"letter, base and source {form.base}",
-            )
-    return Reading(missing="no form of the swap tells place from letter")
+        if form.form not in forms or heads is None:
+            continue
+        random = _followed(form.followed, "random heads")
+        return Reading(
+            estimate=getattr(heads, of),
+            control=None if random is None else getattr(random, of),
+            control_name="random heads",
+            share=_share_of_heads(run),
+            of=f"follow-D of the {of}, form {form.form}",
+        )
+    return Reading(missing=f"query_swaps has no form {' or '.join(forms)} of heads")
 
 
 def rank_three(run: RunResults) -> Reading:

@@ -95,6 +95,10 @@ def plant(
 
     circuit = _circuit(channels, choices, agreement, by_position, generator, clues)
     decoys = _decoys(channels, choices, by_position, generator)
+    if has_shadow:
+        decoys.append(distractors.shadow(channels))
+    if has_flag:
+        decoys.append(distractors.flagger(channels))
     parts = in_places([*circuit, *decoys], channels, layers, heads, permute, generator)
     parameters = assemble(
         parts,
@@ -128,12 +132,6 @@ def planted_model(
     by_position: float,
 ) -> Planted:
     """Returns weights with all that is needed to ask them, and the truth about them."""
-    if has_shadow:
-        decoys = [*decoys, distractors.shadow(channels)]
-    if has_flag:
-        decoys = [*decoys, distractors.flagger(channels)]
-    parts = _in_places([*circuit, *decoys], channels, layers, heads, permute, generator)
-    config = model_config(layers=layers, heads=heads)
     return Planted(
         parameters=parameters,
         config=model_config(layers=layers, heads=heads),

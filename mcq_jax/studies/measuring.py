@@ -12,7 +12,6 @@ from mcq_jax.experiments import (
     HeadClasses,
     JointTests,
     NodeEffects,
-    PromptOptions,
     QuerySwaps,
     RunConfig,
 )
@@ -52,12 +51,7 @@ def measure_checkpoint(
         template="corpus", effect_questions=questions // 2, batch=32,
         experiments=(
             Behaviour(), NodeEffects(), JointTests(random_sets=5), HeadClasses(),
-            QuerySwaps(forms=(("permuted", "permuted"),), random_draws=1),
-        ),
-        other_prompts=(
-            PromptOptions(
-                name="permuted", questions=path, template="corpus", mutation="permuted"
-            ),
+            QuerySwaps(forms=("permuted",), random_draws=1),
         ),
         out=str(out / "run"),
     )  # fmt: skip

@@ -17,11 +17,14 @@ PATIENCE = 300  # seconds
 
 def start(card: pathlib.Path, *flags: str, devices: int = 1) -> subprocess.Popen:
     """Starts a run with so many pretended devices."""
-    flags = programs.flags_for(devices)
     return subprocess.Popen(
         [sys.executable, "-m", "mcq_jax.cli", "run", str(card), *flags],
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        env={
+            **os.environ,
+            "XLA_FLAGS": programs.flags_for(devices),
+            "JAX_PLATFORMS": "cpu",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -84,6 +84,7 @@ def _swapped(**follow: tuple[float, float] | None) -> SwapsFound:
     letter = follow["letter"]
     return SwapsFound(
         base="permuted", source="permuted" if letter else "other", questions=30,
+        form="permuted" if letter else "random_letters",
         base_accuracy=1.0, source_accuracy=1.0,
         followed=(
             followed("correct-letter heads", follow["place"], letter),
