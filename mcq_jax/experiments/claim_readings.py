@@ -246,7 +246,8 @@ def _share_of_heads(run: RunResults) -> Interval | None:
 
 
 def _followed(found: tuple[Followed, ...], who: str) -> Followed | None:
-    return next((one for one in found if one.who == who), None)
+    answers = (one for one in found if one.who == who and one.reading == "answer")
+    return next((one for one in answers if one.layer is None), None)
 
 
 def _total(node) -> float:
