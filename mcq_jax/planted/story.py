@@ -251,7 +251,8 @@ def clued(
 
     def rule(token: ideal.LastToken, facts: ideal.Facts) -> ideal.LastToken:
         scores = sharpness * clues.of_lines(token, facts)
-        return writes_letters(strength, scores, facts)
+        written = writes_letters(strength, scores, facts)
+        return written + ideal.LastToken(flag=np.ones(1))
 
     return Part(
         role="correct-letter head",
