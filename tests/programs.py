@@ -2,9 +2,8 @@
 
 Compiling is most of what the tests take. A folder of compiled programs that is empty at
 their start lets each program be compiled once, whichever worker or child process asks
-for it first; and programs that run once on small arrays are compiled without LLVM's
-optimisations, which takes a fifth of the time. XLA_FLAGS that name a level are left as
-they are: with --xla_backend_optimization_level=3 programs are those of users.
+for it first; and where jax lets us choose, operations are joined in the older way, which
+compiles in half the time. With MCQ_TESTS_AS_USERS set programs are those of users.
 """
 
 import contextlib
@@ -24,7 +23,6 @@ _SETTINGS = {
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 _FOLDER = "JAX_COMPILATION_CACHE_DIR"
-_LEVEL = "--xla_backend_optimization_level"
 # Known to some versions alone, and an unknown flag ends the process.
 _OF_VERSION = {"0.10": "--xla_cpu_use_fusion_emitters=false"}
 # Linux gives a process 65,530 stretches of memory; a compiled program takes some, and
@@ -41,10 +39,10 @@ def share() -> None:
         _made.append(tempfile.mkdtemp(prefix="mcq-jax-programs-"))
         os.environ[_FOLDER] = _made[0]
     os.environ.update(_SETTINGS)
+    version = importlib.metadata.version("jaxlib").rpartition(".")[0]
+    quick = _OF_VERSION.get(version, "")
     flags = os.environ.get("XLA_FLAGS", "")
-    if _LEVEL not in flags:
-        version = importlib.metadata.version("jaxlib").rpartition(".")[0]
-        quick = f"{_LEVEL}=0 {_OF_VERSION.get(version, '')}"
+    if quick not in flags and not os.environ.get("MCQ_TESTS_AS_USERS"):
         os.environ["XLA_FLAGS"] = f"{flags} {quick}".strip()
 
 

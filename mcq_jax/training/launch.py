@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import os
 import subprocess
+import typing
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -42,13 +43,19 @@ def read_launch(
     config: TrainingConfig, arguments: Sequence[str], *, prog: str
 ) -> Launch:
     """Returns a card's training as the command line changes it."""
-    asked = tyro.cli(
-        Launch,
+    fields = [
+        (name, Annotated[kind, tyro.conf.arg(name="")], dataclasses.field(default=kind()))
+        for name, kind in (("settings", _settings(config)), ("chosen", Chosen))
+    ]
+    given = tyro.cli(
+        dataclasses.make_dataclass("Launch", fields, frozen=True, kw_only=True),
         args=list(arguments),
         prog=prog,
-        default=Launch(config=config, chosen=Chosen()),
         description=Launch.__doc__,
     )
+    settings = given.settings
+    changed = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    asked = Launch(config=dataclasses.replace(config, **changed), chosen=given.chosen)
     only = asked.chosen.only
     known = [member.name for member in config.members]
     unknown = sorted(set(only) - set(known))
@@ -60,6 +67,17 @@ def read_launch(
     return dataclasses.replace(
         asked, config=dataclasses.replace(asked.config, members=members)
     )
+
+
+def _settings(config: TrainingConfig) -> type:
+    """What a command line can change: not the model, the members and functions."""
+    hints = typing.get_type_hints(TrainingConfig, include_extras=True)
+    fields = [
+        (f.name, hints[f.name], dataclasses.field(default=getattr(config, f.name)))
+        for f in dataclasses.fields(config)
+        if tyro.conf.Suppress not in getattr(hints[f.name], "__metadata__", ())
+    ]
+    return dataclasses.make_dataclass("Settings", fields, frozen=True, kw_only=True)
 
 
 def shares(launch: Launch) -> list[tuple[str, ...]]:
