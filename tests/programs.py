@@ -2,7 +2,7 @@
 
 Compiling is most of what the tests take. A folder of compiled programs that is empty at
 their start lets each program be compiled once, whichever worker or child process asks
-for it first; and where jax lets us choose, operations are joined in the older way, which
+for it first. Where jax lets us choose, operations are joined in the older way, which
 compiles in half the time. With MCQ_TESTS_AS_USERS set programs are those of users.
 """
 

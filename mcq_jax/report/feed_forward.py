@@ -184,7 +184,9 @@ def _tile(axes: Axes, block: BlockFound, end: float, labels: tuple[str, ...]) ->
             )  # fmt: skip
     axes.set(xlim=(0, size), ylim=(size, 0), aspect="equal")
     middles = [i + 0.5 for i in range(size)]
-    axes.set_xticks(middles, labels[:size])
-    axes.set_yticks(middles, labels[:size])
-    axes.set_title(f"{block.name}\n{block.kind}", fontsize=7.5, fontweight="normal")
+    names = [words.short(label, 6) for label in labels[:size]]
+    axes.set_xticks(middles, names)
+    axes.set_yticks(middles, names)
+    title = f"{words.short(block.name)}\n{words.short(block.kind, 22)}"
+    axes.set_title(title, fontsize=7.5, fontweight="normal")
     canvas.bare(axes)

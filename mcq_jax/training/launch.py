@@ -44,7 +44,11 @@ def read_launch(
 ) -> Launch:
     """Returns a card's training as the command line changes it."""
     fields = [
-        (name, Annotated[kind, tyro.conf.arg(name="")], dataclasses.field(default=kind()))
+        (
+            name,
+            Annotated[kind, tyro.conf.arg(name="")],
+            dataclasses.field(default=kind()),
+        )
         for name, kind in (("settings", _settings(config)), ("chosen", Chosen))
     ]
     given = tyro.cli(

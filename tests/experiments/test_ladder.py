@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-from functools import partial
 
 import numpy as np
 import pytest
@@ -102,27 +101,6 @@ def test_three_dimensions_are_needed_and_no_head_alone_is_all(climbed):
 def test_the_page_has_the_ladder(climbed):
     text = climbed[1].read_text(encoding="utf-8")
     assert 'id="ladder"' in text and 'id="ladder-2"' in text
-
-
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(s, marks=pytest.mark.exhaustive) for s in range(1, 20))]
-)
-def test_seen_is_what_means_lack_and_a_larger_direction_is_as_a_random_one(
-    tmp_path: pathlib.Path, seed: int
-):
-    model = plant_described(Content.SEEN, seed)
-    ladder = Ladder(ranks=(1,), random_draws=2)
-    found = climb(model, tmp_path, ladder, mutation="latin_square", questions=24)
-    lacks = recovered(found, "K", "place and letter")
-    assert recovered(found, "K", "place, letter, seen") == pytest.approx(1, abs=1e-3)
-    direction = partial(recovered, found, "K", kind="direction")
-    assert direction("means and the direction of seen") == pytest.approx(1, abs=0.1)
-    # Of what means lack: the share that comes back with one direction more.
-    for name in ("a random direction", "the largest other direction"):
-        back = (direction(f"means and {name}") - lacks) / (1 - lacks)
-        assert abs(back) < 0.2
-    assert direction("all but the direction of seen") == pytest.approx(lacks, abs=0.1)
-    assert lacks < 0.7
 
 
 SHAPES = [

@@ -84,4 +84,3 @@ def test_the_part_of_seen_is_found_to_five_per_cent(seed: int):
     )  # fmt: skip
     share = parts.means["seen"].mean / parts.total.mean
     assert share == pytest.approx(model.seen_share, rel=0.05)
-    assert parts.explained_of_keys < 0.5  # something larger stands beside
