@@ -67,7 +67,10 @@ def stacked(parts: tuple[HeadScoreParts, ...]) -> Figure:
             text = f"{one.head}, {name}: {words.number(value.mean)}"
             canvas.tip(bar[0], f"{text} ({words.spread(value)})")
         axes.plot(one.total.mean, row, "|", color=palette.INK, markersize=14)
-    names = [f"{one.head}, {words.readable(one.scheme)}" for one in parts]
+    names = [
+        f"{words.short(p.head)}, {words.short(words.readable(p.scheme), 28)}"
+        for p in parts
+    ]
     axes.set_yticks(range(len(parts)), names)
     axes.set(ylim=(len(parts) - 0.5, -0.5), xlabel="score contrast")
     axes.axvline(0, color=palette.PALE, linewidth=0.9)
