@@ -9,8 +9,10 @@ place (follow-D 1.00), not the letter.
 
 from mcq_jax.experiments import (
     USUAL,
+    ContentRoute,
     Contrast,
     DecideThenBind,
+    DrawnCircuit,
     EarlierPositions,
     Elsewhere,
     FeedForward,
@@ -49,6 +51,8 @@ def config() -> RunConfig:
             ScoreParts(schemes=("permuted", "ordered_letters + permuted")),
             DecideThenBind(place_form="other_letters", layer_step=1),
             LearnedSubspaces(layers=(4, 5), rank=3, steps=40, learn_on=("permuted",)),
+            ContentRoute(prompts_per_question=1),
+            DrawnCircuit(most_nodes=24, ranking_prompts=4, prompts_per_question=1),
             SelfRepair(),
             Elsewhere(texts="planted"),
             Transfer(tasks=("permuted",)),

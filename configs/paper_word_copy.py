@@ -13,7 +13,9 @@ Expect: not run to its end yet.
 
 from mcq_jax.experiments import (
     USUAL,
+    ContentRoute,
     Contrast,
+    DrawnCircuit,
     Elsewhere,
     FeedForward,
     HeadKinds,
@@ -51,6 +53,10 @@ def config() -> RunConfig:
             QuerySwaps(forms=FORMS, layer_step=2),
             FeedForward(),
             ScoreParts(),
+            ContentRoute(
+                layer_step=4, prompts_per_question=1, options_first="options first"
+            ),
+            DrawnCircuit(prompts_per_question=1),
             SelfRepair(),
             Elsewhere(),
             Ladder(sets=("permuted",), questions=20),
@@ -64,6 +70,7 @@ def config() -> RunConfig:
             Mutated(name="permuted", mutation="permuted"),
             Mutated(name="dots", mutation="dot_behind"),
             Mutated(name="brackets", mutation="square_brackets"),
+            Mutated(name="options first", mutation="options_first"),
         ),
         out="runs/paper-word-copy",
     )

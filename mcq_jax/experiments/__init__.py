@@ -5,7 +5,9 @@ One file per experiment, and one line each in this list.
 
 from mcq_jax.experiments.behaviour import Behaviour
 from mcq_jax.experiments.config import USUAL, RunConfig
+from mcq_jax.experiments.content_route import ContentRoute
 from mcq_jax.experiments.decide_then_bind import DecideThenBind
+from mcq_jax.experiments.drawn_circuit import DrawnCircuit
 from mcq_jax.experiments.earlier_positions import EarlierPositions
 from mcq_jax.experiments.elsewhere import Elsewhere
 from mcq_jax.experiments.experiment import Experiment
@@ -47,6 +49,8 @@ EXPERIMENTS: tuple[type[Experiment], ...] = (
     ScoreParts,
     LearnedSubspaces,
     DecideThenBind,
+    ContentRoute,
+    DrawnCircuit,
     EarlierPositions,
     PlantedTruth,
     PaperClaims,
@@ -56,8 +60,10 @@ __all__ = [
     "EXPERIMENTS",
     "USUAL",
     "Behaviour",
+    "ContentRoute",
     "Contrast",
     "DecideThenBind",
+    "DrawnCircuit",
     "ScoreParts",
     "EarlierPositions",
     "Elsewhere",

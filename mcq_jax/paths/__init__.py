@@ -1,5 +1,6 @@
 """Path patching: what one node passes on to another."""
 
+from mcq_jax.paths.inputs import read_with, written_by
 from mcq_jax.paths.paths import patch_paths, paths_from
 from mcq_jax.paths.walk import PATH_SITES
 from mcq_jax.paths.wired import WIRED_SITES, run_wired
@@ -14,5 +15,7 @@ __all__ = [
     "patch_paths",
     "paths_from",
     "random_like",
+    "read_with",
     "run_wired",
+    "written_by",
 ]

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from mcq_jax.report import (
     about,
     behaviour,
+    content_route,
     decide_then_bind,
+    drawn_circuit,
     earlier_positions,
     elsewhere,
     feed_forward,
@@ -54,6 +56,8 @@ SECTIONS: tuple[MakeSection, ...] = (
     score_parts.section,
     learned_subspaces.section,
     decide_then_bind.section,
+    content_route.section,
+    drawn_circuit.section,
     earlier_positions.section,
 )
 

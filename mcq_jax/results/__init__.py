@@ -1,5 +1,15 @@
 """What a run leaves behind: its folder of tables, and its findings."""
 
+from mcq_jax.results.content_findings import (
+    ContentRouteFindings,
+    DrawnCircuitFindings,
+    DrawnEdge,
+    DrawnFound,
+    GathererFound,
+    PathFound,
+    SpanFound,
+    SweepFound,
+)
 from mcq_jax.results.decide_then_bind import (
     DecideThenBindFindings,
     DecodedAt,
@@ -116,6 +126,14 @@ __all__ = [
     "BlockFound",
     "FeedForwardFindings",
     "MediationFound",
+    "ContentRouteFindings",
+    "DrawnCircuitFindings",
+    "DrawnEdge",
+    "DrawnFound",
+    "GathererFound",
+    "PathFound",
+    "SpanFound",
+    "SweepFound",
     "EarlierPositionsFindings",
     "ElsewhereFindings",
     "HeadElsewhere",

@@ -15,6 +15,10 @@ from typing import Any, TypeVar
 
 from mcq_jax import json_values
 from mcq_jax.metrics import Gate
+from mcq_jax.results.content_findings import (
+    ContentRouteFindings,
+    DrawnCircuitFindings,
+)
 from mcq_jax.results.decide_then_bind import DecideThenBindFindings
 from mcq_jax.results.elsewhere_findings import ElsewhereFindings
 from mcq_jax.results.feed_forward_findings import FeedForwardFindings
@@ -66,6 +70,8 @@ KINDS: dict[str, type] = {
     "score_parts": ScorePartsFindings,
     "learned_subspaces": LearnedSubspacesFindings,
     "decide_then_bind": DecideThenBindFindings,
+    "content_route": ContentRouteFindings,
+    "drawn_circuit": DrawnCircuitFindings,
     "earlier_positions": EarlierPositionsFindings,
     "planted_truth": PlantedTruthFindings,
     "paper_claims": PaperClaimsFindings,

@@ -16,7 +16,9 @@ from mcq_jax.paths import (
     Wiring,
     patch_paths,
     random_like,
+    read_with,
     run_wired,
+    written_by,
 )
 from tests import tiny
 
@@ -235,3 +237,32 @@ def test_wrong_wires_are_refused():
     outside = Wiring((Node(7, 0),), ())
     with pytest.raises(ValueError, match="name the\n?.*model's own"):
         at.run(np.zeros(len(outside.wires), bool), wiring=outside)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_queries_read_with_more_written_are_those_of_a_patched_residual(case: str):
+    """Sets of senders at once; what one head and one block changed, by a plain run."""
+    at = setting(case)
+    held = {
+        site: at.seen[0][site][:, :, -1:] - at.seen[1][site][:, :, -1:]
+        for site in (Site.Z, Site.MLP_OUT)
+    }
+    nodes, last = (Node(0, 1), Node(1)), np.array([[TOKENS - 1]])
+    changes = written_by(at.parameters, nodes, held, at.config)
+    sets = np.array([[False, False], [True, False], [True, True]])
+    residual = at.seen[1][Site.RESID_PRE][2][:, -1:]
+    found = read_with(
+        at.parameters, 2, Site.Q, residual, changes, sets, last, config=at.config
+    )
+    for row, chosen in enumerate(sets):
+        more = sum(
+            (changes[i] for i in np.flatnonzero(chosen)), jnp.zeros_like(residual)
+        )
+        edit = patch(
+            Site.RESID_PRE, (residual + more)[None], layers=[2], positions=last
+        )
+        plain = forward(
+            at.parameters, at.ids[1:], [edit], config=at.config, capture=[Site.Q]
+        ).activations[Site.Q][2][0, -1]
+        np.testing.assert_allclose(found[0, row, 0], plain, rtol=2e-5, atol=2e-5)
+    assert float(np.abs(found[0, 2] - found[0, 0]).max()) > 1e-3
