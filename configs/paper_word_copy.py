@@ -7,8 +7,10 @@ the same options asked for another (the content on a fourth). Read on questions 
 no node was chosen.
 Command: mcq-jax run configs/paper_word_copy.py
          --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
-Time: 40 to 60 minutes on 2 cores, by the estimate; resumable.
-Expect: not run to its end yet.
+Time: nodes, sets, head kinds and routes 45 CPU minutes, the ladder 12; the rest not run
+to its end yet; resumable.
+Expect: options' ends carry 0.74 of the effect, labels 0.09; with random letters queries
+follow the place (0.70); see docs/findings.md.
 """
 
 from mcq_jax.experiments import (
