@@ -8,7 +8,6 @@ import numpy as np
 from mcq_jax import metrics
 from mcq_jax.experiments.grid_numbers import (
     Measured,
-    carries_something,
     of_variant,
 )
 from mcq_jax.experiments.grid_rows import INTACT, RANK_0, UNMUTATED, Edits
@@ -89,7 +88,7 @@ def _untestable(declared: Contrast, grid: Grid, main: str, seed: int) -> str:
         intact, zero = (_nets(grid, name, variant) for variant in (INTACT, RANK_0))
         question = grid[name][0].question
         carried = statistics.interval(intact - zero, question, seed=seed)
-        if not carries_something(carried):
+        if not carried.excludes_zero():
             return f"The heads carry nothing under {name}."
     return ""
 

@@ -15,14 +15,11 @@ from mcq_jax.experiments.grid_rows import (
     Edits,
 )
 from mcq_jax.experiments.head_bases import Views
-from mcq_jax.metrics import Interval, statistics
+from mcq_jax.metrics import statistics
 from mcq_jax.metrics.behaviour import is_correct
 from mcq_jax.passes import Part
 from mcq_jax.prompts import TokenisedPrompt
 from mcq_jax.results import GridCell, GridRow
-
-# Logits: what sums in another order can differ by.
-_ROUNDING = 1e-4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +60,7 @@ def row(title: GridRow, measured: Measured, edits: Edits, *, seed: int) -> GridR
     }
     intact, zero = by_variant[INTACT].net, by_variant[RANK_0].net
     carried = statistics.interval(intact - zero, question, seed=seed)
-    does_carry = carries_something(carried)
+    does_carry = carried.excludes_zero()
     cells = []
     for variant, found in by_variant.items():
         there = found.is_there
@@ -86,7 +83,7 @@ def row(title: GridRow, measured: Measured, edits: Edits, *, seed: int) -> GridR
         cells.append(cell)
     net = statistics.interval(intact, question, seed=seed)
     share = None
-    if carries_something(net):
+    if net.excludes_zero():
         share = statistics.ratio_interval(intact - zero, intact, question, seed=seed)
     return dataclasses.replace(
         title,
@@ -98,11 +95,6 @@ def row(title: GridRow, measured: Measured, edits: Edits, *, seed: int) -> GridR
         share=share,
         refused="" if does_carry else "The heads carry nothing here.",
     )
-
-
-def carries_something(carried: Interval) -> bool:
-    """Whether intact minus rank 0 is a difference to share out: not 0, nor rounding."""
-    return carried.excludes_zero() and abs(carried.mean) > _ROUNDING
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

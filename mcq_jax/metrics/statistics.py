@@ -11,6 +11,10 @@ from statistics import NormalDist
 import numpy as np
 from jaxtyping import Float, Shaped
 
+# Of logits, scores and their differences in float32: rounding errors can agree in sign
+# over all prompts, and then have an interval without 0.
+ROUNDING = 1e-4
+
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
@@ -22,7 +26,8 @@ class Interval:
     questions: int  # the sample size; prompts are not independent
 
     def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
+        """Whether the mean is not 0, nor what sums in another order may differ by."""
+        return self.low > ROUNDING or self.high < -ROUNDING
 
 
 @dataclass(frozen=True, kw_only=True)

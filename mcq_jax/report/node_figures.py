@@ -46,8 +46,7 @@ def _draw_node(
         return
     place = (float(node.layer), float(node.head if node.head >= 0 else heads + 0.3))
     fraction = scales.signed_root(effect, end)
-    # In a planted model even rounding errors have an interval without 0.
-    sure = node.direct[kind].excludes_zero() and abs(effect) > 1e-4 * end
+    sure = node.direct[kind].excludes_zero()
     size = 1.0 if sure else UNSURE
     corner = (place[0] + (1 - size) / 2, place[1] + (1 - size) / 2)
     colour = palette.diverging(fraction)

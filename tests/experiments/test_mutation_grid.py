@@ -17,7 +17,6 @@ from mcq_jax.experiments import (
     PromptOptions,
     RunConfig,
     grid_contrasts,
-    grid_numbers,
     grid_rows,
     run,
 )
@@ -232,12 +231,3 @@ def test_questions_that_named_the_heads_are_not_read(tmp_path: pathlib.Path):
     card = _card(tmp_path, "permuted", grid=MutationGrid(), question_count=4)
     with pytest.raises(ValueError, match="0 of 4 questions were not studied"):
         run(card, quiet())
-
-
-def test_rounding_is_nothing_to_recover():
-    """Its interval may exclude 0: all prompts round alike."""
-    noise = Interval(mean=5e-6, low=1e-6, high=9e-6, questions=24)
-    assert not grid_numbers.carries_something(noise)
-    little = dataclasses.replace(noise, mean=0.05, low=0.01, high=0.09)
-    assert grid_numbers.carries_something(little)
-    assert not grid_numbers.carries_something(dataclasses.replace(little, low=-0.01))

@@ -71,6 +71,15 @@ def test_one_question_says_nothing_about_others():
     assert not found.excludes_zero()
 
 
+def test_rounding_errors_of_one_sign_are_no_effect():
+    question = np.arange(20)
+    small = np.linspace(1e-7, 5e-6, 20)
+    for sign in (1, -1):
+        assert metrics.interval(sign * 1e4 * small, question).excludes_zero()
+        found = metrics.interval(sign * small, question)
+        assert sign * found.mean > 0 and not found.excludes_zero()
+
+
 def test_missing_values_are_refused_by_number():
     with pytest.raises(ValueError, match="found 2 prompts, 1 of them with NaN"):
         metrics.interval(np.array([1.0, np.nan]), np.arange(2))
