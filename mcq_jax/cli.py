@@ -69,11 +69,34 @@ _SMALLER = (
 _HELP = (["-h"], ["--help"])
 
 # 128 and the signal, as shells say it.
-_TERMINATED, _INTERRUPTED = 143, 130
+_TERMINATED, _CLOSED_PIPE, _INTERRUPTED = 143, 141, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    try:
+        try:
+            return _supervised(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        # Python writes what is left when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _CLOSED_PIPE
+
+
+def _reader_is_gone() -> bool:
+    """Whether what is printed goes to a pipe that was closed, as by `| head`."""
+    try:
+        print(flush=True)  # another pipe may have broken: that of a bucket, say
+    except BrokenPipeError:
+        return True
+    return False
+
+
+def _supervised(arguments: list[str] | None) -> int:
     if not supervising.is_supervised():
         return _main(arguments)
     try:
@@ -108,15 +131,44 @@ def _main(arguments: list[str] | None) -> int:
         print(f"no command {command!r}; there are {known}.\n\n{USAGE}")
         return 2
     try:
+        _check_options(rest)
         return commands[command](rest)
     except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
         said = _explain(error)
-        if said is None:
+        if said is None or (isinstance(error, BrokenPipeError) and _reader_is_gone()):
             raise
         print(f"mcq-jax {command}: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stopped:
         return _stop(stopped)
+
+
+def _check_options(arguments: list[str]) -> None:
+    """Raises ValueError where an option is given twice: the last would count alone."""
+    named = [_option(one) for one in arguments if one.startswith("--")]
+    for name in named:
+        if named.count(name) > 1:
+            raise ValueError(
+                f"{name} is given {named.count(name)} times, and only the last would "
+                f"count; give it once, several values together: {name} a b."
+            )
+
+
+def _option(argument: str) -> str:
+    """The name of an option, however it is written: --a_b=1 and --no-a-b are --a-b."""
+    name = argument.partition("=")[0].replace("_", "-")
+    return name.replace("--no-", "--", 1)
+
+
+def _without(names: tuple[str, ...], arguments: list[str]) -> list[str]:
+    """Arguments but some options and their values."""
+    kept, is_kept = [], True
+    for argument in arguments:
+        if argument.startswith("--"):
+            is_kept = _option(argument) not in names
+        if is_kept:
+            kept.append(argument)
+    return kept
 
 
 def _stop(stopped: KeyboardInterrupt) -> int:
@@ -275,8 +327,11 @@ def _train(arguments: list[str]) -> int:
     asked = launch.read_launch(config, overrides, prog=f"mcq-jax train {path}")
     shares = launch.shares(asked)
     if len(shares) > 1:
-        command = [sys.executable, "-m", "mcq_jax.cli", "train", path, *overrides]
-        quiet: list[list[str]] = [[], *[["--quiet"]] * (len(shares) - 1)]
+        own = _without(("--processes", "--only", "--quiet"), overrides)
+        command = [sys.executable, "-m", "mcq_jax.cli", "train", path, *own]
+        quiet = [["--quiet"]] * len(shares)
+        if not asked.chosen.quiet:
+            quiet[0] = []  # one of them tells how far it is
         return launch.run_in_processes(
             [
                 [*command, "--processes", "1", *extra, "--only", *names]

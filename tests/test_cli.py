@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -190,6 +191,25 @@ def test_senseless_overrides_are_refused(refusal, card, flags: list[str], said: 
     assert said in refusal("run", card(), *flags)
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--only", "behaviour", "--only", "node-effects"],
+        ["--only=behaviour", "--batch", "2", "--only", "node-effects"],
+    ],
+)
+def test_an_option_that_is_given_twice_is_refused(refusal, card, flags: list[str]):
+    said = refusal("run", card(), *flags)
+    assert "--only is given 2 times" in said and "--only a b" in said
+
+
+def test_two_ways_to_write_an_option_are_one(refusal, card):
+    said = refusal("run", card(), "--question_count", "8", "--question-count", "9")
+    assert "--question-count is given 2 times" in said
+    said = refusal("compare", "a", "b", "--out", "c", "--out", "d")
+    assert "--out is given 2 times" in said
+
+
 def test_a_senseless_card_is_refused(refusal, card: Card):
     said = refusal("run", card(effect_questions=3))
     assert "card.py: ValueError: effect_questions is 3" in said
@@ -266,6 +286,20 @@ def test_a_comment_on_all_options_is_not_the_help_of_the_first(card: Card, capsy
         cli.main(["run", card(), "--help"])
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--title STR What stands at the top of the report" in text
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_ends_a_command_without_a_word(unbuffered: str):
+    """As `mcq-jax … | head` closes it: 128 + SIGPIPE is what shells expect."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "mcq_jax.cli", "--help"],
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        stdout=writer, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_the_version_is_told(capsys):

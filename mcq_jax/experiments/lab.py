@@ -142,20 +142,14 @@ class Lab:
     ) -> SweepTable:
         """Patches studied prompts, as `sweeps.sweep`, into the run's table `name`."""
         self._need_every_host(f"sweep {name!r}")
-        with self._noting(name):
-            return sweep(
-                self.checkpoint.parameters, self.studied.prompts, plan, sources,
-                config=self.checkpoint.config, folder=self.folder, name=name,
-                weights=self.checkpoint.content_hash, **options,
-            )  # fmt: skip
-
-    @contextlib.contextmanager
-    def _noting(self, name: str) -> Iterator[None]:
-        """Notes the tables of a name that are there after, and were not before."""
-        before = set(self.folder.tables().get(name, ()))
-        yield
-        now = set(self.folder.tables().get(name, ()))
-        self._note(name, now - before or now)
+        table = sweep(
+            self.checkpoint.parameters, self.studied.prompts, plan, sources,
+            config=self.checkpoint.config, folder=self.folder, name=name,
+            weights=self.checkpoint.content_hash, **options,
+        )  # fmt: skip
+        assert table.key is not None  # it is kept in a folder
+        self._note(name, {table.key})
+        return table
 
     def findings(self, kind: type[Findings]) -> Findings:
         """Returns what an experiment found that this one needs."""

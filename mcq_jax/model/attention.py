@@ -134,7 +134,7 @@ def _scores(
         parts = [part + bias for part, bias in zip(parts, biases, strict=True)]
     scores = _joined(parts)
     scores = soft_cap(scores * constants.score_scale, config.score_cap)
-    is_real = jnp.concatenate([_is_real(block) for block in blocks])
+    is_real = jnp.concatenate([block.is_real for block in blocks])
     is_readable = is_real[None] & _in_sight(positions, keys, constants.window)
     return jnp.where(is_readable[None, None], scores, -jnp.inf)
 
@@ -153,10 +153,6 @@ def _joined(parts: list[Array]) -> Array:
         padded.append(jnp.pad(part, around))
         start = stop
     return functools.reduce(jnp.add, padded)
-
-
-def _is_real(block: Block) -> Bool[Array, " key"]:
-    return jnp.arange(block.positions.shape[0]) < block.length
 
 
 def _in_sight(

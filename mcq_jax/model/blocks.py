@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Array, Float, Int
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
 
 
 class Block(NamedTuple):
@@ -18,3 +19,8 @@ class Block(NamedTuple):
     positions: Int[Array, " key"]
     # How many keys are real; those behind are padding and never read.
     length: Int[Array, ""]
+
+    @property
+    def is_real(self) -> Bool[Array, " key"]:
+        """Whether each key is one, or padding."""
+        return jnp.arange(self.positions.shape[0]) < self.length

@@ -140,10 +140,11 @@ class ModelConfig:
         for name in _SIZES:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1.")
-        for name in ("rope_base", "rope_factor", "windowed_rope_base"):
+        for name in _ABOVE_ZERO:
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value}; give a number above 0.")
+                or_none = ", or None for no cap" if name.endswith("_cap") else ""
+                raise ValueError(f"{name} is {value}; give a number above 0{or_none}.")
         if not self.norm_epsilon >= 0:
             raise ValueError(f"norm_epsilon is {self.norm_epsilon}; give 0 or more.")
         if self.rotary_width % 2 or not 0 <= self.rotary_width <= self.head_width:
@@ -193,6 +194,12 @@ class ModelConfig:
 _SIZES = (
     "layers", "width", "kv_heads", "group", "head_width", "neurons", "vocabulary",
     "context",
+)  # fmt: skip
+
+
+# Where they are numbers at all.
+_ABOVE_ZERO = (
+    "rope_base", "rope_factor", "windowed_rope_base", "score_cap", "logit_cap",
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, ArrayLike, Bool, Int
 
 from mcq_jax import axes
 from mcq_jax.arguments import as_array, check_kind
-from mcq_jax.interventions import Edit, Site, Tap
+from mcq_jax.interventions import Edit, Kind, Site, Tap
 from mcq_jax.interventions.tap import slot_of
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
@@ -76,16 +76,15 @@ def key_versions(
                 f"an edit of {Site.K} for some readers, but earlier blocks keep only "
                 f"rotated keys; edit {Site.ROT_K} instead."
             )
-        changed = _changed(edit, k, own.positions, tap.layer)
+        [changed] = _changed(edit, [k], [own], tap.layer)
         everyones = Tap(tap.edits, (), tap.layer)
         version = own._replace(keys=turned(changed, everyones))
         yield _mask(edit, positions, tap.layer), (version,)
     for edit in _with_readers(tap, Site.ROT_K):
-        changed = [
-            block._replace(keys=_changed(edit, block.keys, block.positions, tap.layer))
-            for block in blocks
-        ]
-        yield _mask(edit, positions, tap.layer), tuple(changed)
+        changed = _changed(edit, [b.keys for b in blocks], blocks, tap.layer)
+        edited = zip(blocks, changed, strict=True)
+        version = tuple(block._replace(keys=keys) for block, keys in edited)
+        yield _mask(edit, positions, tap.layer), version
 
 
 def value_versions(
@@ -93,21 +92,46 @@ def value_versions(
 ) -> Iterator[Version]:
     """The versions of all blocks' values."""
     for edit in _with_readers(tap, Site.V):
-        changed = [
-            block._replace(
-                values=_changed(edit, block.values, block.positions, tap.layer)
-            )
-            for block in blocks
-        ]
-        yield _mask(edit, positions, tap.layer), tuple(changed)
+        changed = _changed(edit, [b.values for b in blocks], blocks, tap.layer)
+        edited = zip(blocks, changed, strict=True)
+        version = tuple(block._replace(values=values) for block, values in edited)
+        yield _mask(edit, positions, tap.layer), version
 
 
 def _with_readers(tap: Tap, site: Site) -> list[Edit]:
     return [e for e in tap.edits if e.site is site and e.readers is not None]
 
 
-def _changed(edit: Edit, x: Array, positions: Int[Array, " key"], layer) -> Array:
-    return Tap((placed(edit, positions),), (), layer)(edit.site, x)
+def _changed(
+    edit: Edit, read: Sequence[Array], blocks: Sequence[Block], layer
+) -> list[Array]:
+    """What is read of blocks, edited; a function sees it as that of one sequence."""
+    if edit.kind is Kind.APPLY:
+        return _put_through(edit, read, blocks, layer)
+    return [
+        Tap((placed(edit, block.positions),), (), layer)(edit.site, x)
+        for block, x in zip(blocks, read, strict=True)
+    ]
+
+
+def _put_through(
+    edit: Edit, read: Sequence[Array], blocks: Sequence[Block], layer
+) -> list[Array]:
+    """The keys (or values) that an edit selects, in its order, in whichever block."""
+    joined = jnp.concatenate(read)
+    places = edit.positions
+    if places is None:
+        places = jnp.arange(len(joined))
+    stands = jnp.concatenate([block.positions for block in blocks])
+    is_real = jnp.concatenate([block.is_real for block in blocks])
+    match = (places[:, None] == stands[None]) & is_real[None]
+    index = match.argmax(1)
+    seen = Tap((placed(edit, places),), (), layer)(edit.site, joined[index])
+    # What is in no block (behind the last token) is changed in none.
+    index = jnp.where(match.any(1), index, len(joined))
+    joined = joined.at[index].set(seen, mode="drop")
+    sizes = [len(x) for x in read]
+    return jnp.split(joined, np.cumsum(sizes)[:-1].tolist())
 
 
 def _mask(edit: Edit, positions, layer) -> Bool[Array, "kv_head group query"]:

@@ -33,6 +33,8 @@ class SweepTable:
     # Whether the source held anything else at what the row patches: where it did not,
     # an effect of 0 says nothing. None where sources are no prompts.
     moved: Bool[np.ndarray, "prompt source row"] | None = None
+    # Which table of its name in the folder it is; None where no folder keeps it.
+    key: str | None = None
 
     def summary(self, metric: str, *, source: str | None = None) -> "Summary":
         """Returns each row's mean over prompts with interval and corrected p-value.

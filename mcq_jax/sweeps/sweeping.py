@@ -7,6 +7,7 @@ Chunks are fixed by the prompts; a chunk that is finished is on disk, if a folde
 given, and a sweep that was stopped does only what is missing.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
@@ -131,6 +132,7 @@ def sweep(
 
     if folder is None:
         parts = list(sharding.run_chunks(chunks, work, track=track))
+        key = None
         found = {m: np.concatenate([part[m] for part in parts]) for m in parts[0]}
     else:
         identity = sweep_identity(
@@ -145,8 +147,8 @@ def sweep(
         columns = kept.complete(
             chunks, do, lambda *part: table(*part).columns(), track=track
         )
-        found = by_prompt(columns)
-    return table(patched, found)
+        key, found = kept.key, by_prompt(columns)
+    return dataclasses.replace(table(patched, found), key=key)
 
 
 def _read_from(

@@ -97,6 +97,19 @@ def test_where_memory_is_short_rows_advance_in_pieces(tmp_path, monkeypatch):
     )
 
 
+def test_a_sweep_that_goes_on_is_noted_as_its_own_table_alone(tmp_path: pathlib.Path):
+    """Its table was there before, unfinished, and so was another of the same name."""
+    checkpoint = random_checkpoint(RANDOM)
+    study = _study(checkpoint, tmp_path)
+    lab = lab_of(checkpoint, study, tmp_path)
+    plans = [sweeps.every_layer(s, RANDOM) for s in (Site.ATTN_OUT, Site.MLP_OUT)]
+    _, key = [lab.sweep("some", plan, study.sources).key for plan in plans]
+    (tmp_path / f"tables/some/{key}/part-00001.parquet").unlink()
+    with lab.tables_opened() as opened:
+        lab.sweep("some", plans[1], study.sources)
+    assert opened == {"some": {key}}
+
+
 def test_a_bank_gives_back_the_prompts_own_logits(tmp_path: pathlib.Path):
     checkpoint = random_checkpoint(RANDOM)
     study = _study(checkpoint, tmp_path)

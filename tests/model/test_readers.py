@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mcq_jax.interventions import Capture, Site, patch
+from mcq_jax.interventions import Capture, Site, apply, patch
 from mcq_jax.model import forward, read_by
+from mcq_jax.passes import prefill, resume_edited
 from tests import tiny
 
 ROWS, POSITIONS, LAYER = 2, 5, 1
@@ -67,6 +68,31 @@ def test_only_readers_read_the_edit(site: Site):
     # The first token has one key, which it reads whatever its score.
     moved = (edited != clean).any(-1)[:, site is not Site.V :]
     assert moved.all()
+
+
+@every_site
+def test_a_function_sees_the_selected_keys_and_no_others(site: Site):
+    """In their order; also where some lie in a pass that was run before."""
+    edit = apply(site, turned_around, layers=[LAYER], positions=[1, 3])
+    expected = _run(edit).logits
+    np.testing.assert_array_equal(_run(read_by(edit, EVERYONE)).logits, expected)
+    last = np.zeros_like(EVERYONE)
+    last[-1] = True
+    whole = _run(read_by(edit, last), capture=(Site.FINAL_RESID,)).activations
+    if site is Site.K:
+        return  # a pass that was run keeps rotated keys only
+    for suffix in (1, 3):
+        lengths = np.full(ROWS, POSITIONS)
+        start = prefill(_parameters(), TOKENS, lengths, config=CONFIG, suffix=suffix)
+        found = resume_edited(
+            _parameters(), start, [read_by(edit, last)], of=np.arange(ROWS),
+            config=CONFIG,
+        )  # fmt: skip
+        _assert_close(found.final, whole[Site.FINAL_RESID][:, -1])
+
+
+def turned_around(x):
+    return x[::-1] * 2
 
 
 def test_two_heads_that_share_keys_may_each_read_their_own():

@@ -222,6 +222,8 @@ THINGS = {
         (lambda: _config(rope_base="1e4"), "rope_base is '1e4'; give a number"),
         (lambda: _config(windowed_rope_base="x"), "give a number or None"),
         (lambda: _config(rope_base=0.0), "rope_base is 0.0; give a number above 0"),
+        (lambda: _config(score_cap=0.0), "score_cap is 0.0; .* or None for no cap"),
+        (lambda: _config(logit_cap=-30.0), "logit_cap is -30.0; give a number above 0"),
         (lambda: _config(neurons=0), "neurons is 0; give at least 1"),
         (lambda: _config(norm_epsilon=-1.0), "norm_epsilon is -1.0; give 0 or more"),
     ],

@@ -221,6 +221,7 @@ def test_rows_under_other_labels_are_another_table_of_the_same_numbers(
     np.testing.assert_array_equal(found.moved, whole.moved)
     assert list(found.rows) == ["name"] and list(whole.rows) == ["layer", "head"]
     keys = folder.tables()["sweep"]
+    assert {whole.key, found.key} == set(keys)
     kept = [set(folder.read("sweep", key)) & {"name", "layer"} for key in keys]
     assert sorted(kept, key=list) == [{"layer"}, {"name"}]
     # Other rows under the same labels are other numbers.
