@@ -1,6 +1,18 @@
 """What GGUF files call the tensors of all architectures."""
 
-from mcq_jax.checkpoints.conversion import UNEMBED_TABLE, Leaf
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from mcq_jax.checkpoints.conversion import (
+    UNEMBED_TABLE,
+    Description,
+    Leaf,
+    Names,
+    StoredTensor,
+)
+from mcq_jax.checkpoints.gguf_config import ROPE_FACTORS
+from mcq_jax.model import ModelConfig
 
 NAMES: dict[Leaf, str] = {
     ("embed", "~", "table"): "token_embd.weight",
@@ -43,5 +55,17 @@ FOUR_NORMS: dict[Leaf, str] = {
 
 # Queries, keys and values in one tensor.
 QKV, QKV_BIAS = "blk.{layer}.attn_qkv.weight", "blk.{layer}.attn_qkv.bias"
-GATE: Leaf = ("layers", "feedforward", "gate")
-UP: Leaf = ("layers", "feedforward", "up")
+
+
+def description(
+    config: ModelConfig,
+    tensors: Mapping[str, StoredTensor],
+    stored: Mapping[Leaf, str] = NAMES,
+    **how: Any,
+) -> Description:
+    """What a file says about its model; `how` are further fields of `Names`."""
+    tied = NAMES[UNEMBED_TABLE] not in tensors
+    return Description(
+        config=dataclasses.replace(config, tied=tied),
+        names=Names(stored=stored, ignored=(ROPE_FACTORS,), **how),
+    )
