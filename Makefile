@@ -12,7 +12,7 @@
 #   make benchmark    the timings
 #   make peers        the timings beside PyTorch and other libraries (installs them)
 #   make lint         format, lint, one-way imports, types
-#   make format       rewrite the files as the formatter wants them
+#   make format       rewrite the files as the formatter wants them, and tables in docs
 #   make clean        remove the environment
 #
 # PYTHON=python3.12 chooses the interpreter, VENV=folder the environment,
@@ -80,6 +80,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/.installed-dev
+	$(BIN)/python -m docs.site_tables
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
