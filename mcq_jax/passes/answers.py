@@ -104,8 +104,8 @@ def read_answers(
     """Returns the answers' logits and the log-sum-exp over the whole vocabulary.
 
     Full-vocabulary logits exist for `chunk` rows of a device at a time only; without
-    `full_vocabulary` not at all, and there is no log-sum-exp. Prompts go together: a
-    loop over them would go from device to device.
+    `full_vocabulary` not at all, and there is no log-sum-exp. Chunks are of
+    rows and hold every prompt, since prompts lie on different devices.
     """
     prompts, *rows, width = final.shape
     choices = answer_ids.shape[1]

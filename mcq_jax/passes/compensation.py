@@ -30,7 +30,7 @@ from mcq_jax.passes.resumed_pass import resume
 
 @dataclass(frozen=True)
 class Compensation:
-    """Ablated rows taken apart; > 0 is what an answer's logit loses, but in `later`."""
+    """Ablated rows taken apart, in logits: > 0 is a loss (in `later` a gain)."""
 
     direct: Float[Array, "prompt source row choice"]
     # > 0: the node writes more for the answer than it did.
@@ -85,7 +85,11 @@ def compensate(
 
 
 def _by_birth(plan: NodeSets) -> list[Int[np.ndarray, " row"]]:
-    """Rows that begin in a quarter of the layers: what is seen of a row is run."""
+    """Rows by the quarter of the layers in which their first ablated node is.
+
+    Rows of one pass run from the first layer captured in any of them: late ones would
+    run early layers for nothing.
+    """
     quarter = plan.births * 4 // plan.masks.shape[1]
     return [np.flatnonzero(quarter == which) for which in np.unique(quarter)]
 

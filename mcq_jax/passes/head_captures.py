@@ -60,7 +60,11 @@ def capture_heads(
 def attention_weights(
     parameters: Parameters, head: Node, names: Sequence[str], config: ModelConfig
 ) -> dict[str, np.ndarray]:
-    """Returns weights that every query head has of its own, for one, in float32."""
+    """Returns one query head's part of attention weights, by their names, in float32.
+
+    Args:
+        names: of weights that every query head has of its own: `query`, `output`, ….
+    """
     (layer,) = parameters.of_layer(head.layer).layers
     chosen = {name: layer["attention"][name] for name in names}
     own = dequantise(jax.tree.map(lambda w: w[0], chosen))

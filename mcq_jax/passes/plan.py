@@ -95,7 +95,14 @@ class Plan(Protocol):
         ...
 
     def read_from(self, sources: Int[np.ndarray, "prompt source"], whole: Self) -> Self:
-        """The same, each source read at its own places, as the whole plan has them."""
+        """The same rows, each source read where they patch *it* as a prompt.
+
+        Such as a span, which stands elsewhere in every prompt.
+
+        Args:
+            sources: each prompt's sources, as places in the whole plan.
+            whole: the plan of all prompts.
+        """
         ...
 
     def all_born_first(self) -> Self:

@@ -125,7 +125,7 @@ class _Costs:
         return total
 
     def rows(self, rows: int, width: int, *, before: int) -> float:
-        """What does not go round evenly is run by every part of the mesh."""
+        """Of one part of the mesh; rows that do not divide are run by every part."""
         rows = rows if rows % self.parts else rows // self.parts
         return rows * width * self._token(keys=before + width // 2)
 
@@ -134,7 +134,10 @@ class _Costs:
 
 
 def _cheapest(tokens, lengths, own: int, costs: _Costs, deepest: int):
-    """The levels of some prompts, or of beginnings that have beginnings in turn."""
+    """The levels of some prompts: the best way to group them, and so on upwards.
+
+    The beginnings of a grouping are prompts in turn, with beginnings of their own.
+    """
     best = (Level.whole(tokens, lengths),)
     if len(tokens) == 1 or not deepest:
         return best
@@ -161,7 +164,10 @@ def _cheapest(tokens, lengths, own: int, costs: _Costs, deepest: int):
 def _neighbours(
     tokens: Int[np.ndarray, "row token"], room: Int[np.ndarray, " row"]
 ) -> tuple[Int[np.ndarray, " row"], Int[np.ndarray, " _"]]:
-    """Rows in the order of their tokens, and what each shares with the one before."""
+    """Rows sorted by their tokens, and how many each begins with as the one before.
+
+    As in a suffix array, rows that begin alike then lie side by side.
+    """
     is_token = np.arange(tokens.shape[1])[None] < room[:, None]
     rows = np.where(is_token, tokens + 1, 0).astype(">i4")  # sorted byte by byte
     order = np.array(sorted(range(len(rows)), key=lambda row: rows[row].tobytes()))
@@ -193,7 +199,7 @@ def _common(group, order, shared, room) -> Int[np.ndarray, " group"]:
 
 
 def _width(common, lengths, groups: int, costs: _Costs) -> int:
-    """Of the beginnings, with which they and what is left cost least."""
+    """The padded length of beginnings with which they and the rests cost least."""
     widths = list(_ladder(int(common.max())))
 
     def cost(width: int) -> float:

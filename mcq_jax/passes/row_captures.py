@@ -143,7 +143,7 @@ class WatchedRows:
 
 
 def by_prompt(capture: Sequence[Capture], prompts: int) -> list[Capture]:
-    """Every array with one row for each prompt; layers are the caller's affair."""
+    """Returns captures of one layer, every array with one row for each prompt."""
 
     def spread(indices):
         if indices is None:

@@ -22,7 +22,7 @@ from mcq_jax import sharding
 class RowShares:
     """Into how many shares each source's rows are dealt; 1 leaves all as it is.
 
-    The rows of a batch go round evenly: `row_groups` sees to it.
+    The rows of a batch are a multiple of the shares: `row_groups` sees to it.
     """
 
     sources: int
@@ -37,11 +37,14 @@ class RowShares:
 
     @functools.cached_property
     def order(self) -> Int[np.ndarray, "share dealt"]:
-        """Each share's rows, in order of birth."""
+        """Each share's rows, dealt like cards: share s has rows s, s + shares, …"""
         return np.arange(self.rows).reshape(-1, self.shares).T
 
     def earliest(self, births: Int[np.ndarray, " row"]) -> Int[np.ndarray, " dealt"]:
-        """Rows side by side in the shares are born with the first of them."""
+        """When the shares' first rows are born, their second rows, and so on.
+
+        With the earliest of each: share 0's, since rows lie in order of birth.
+        """
         return births[self.order[0]]
 
     def repeat_sources(self, tree: Any) -> Any:

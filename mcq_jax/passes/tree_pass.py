@@ -137,7 +137,7 @@ def _length(prefix: Prefix | None) -> int:
 def _pasts(
     prefix: Prefix | None, above: Sequence[Above], segments: int
 ) -> Iterator[tuple[Block, ...]]:
-    """Per segment what its rows read; made when it is run, and then forgotten."""
+    """Per segment what its rows read; a generator, to hold one segment's at a time."""
     for segment in range(segments):
         shared = () if prefix is None else (prefix.blocks[segment],)
         yield (*shared, *(_rows_of(blocks[segment], of) for blocks, of in above))
