@@ -1,12 +1,13 @@
 """Edits inside a subspace: keep only it, or all but it."""
 
-from typing import Unpack
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from mcq_jax.arguments import as_array
+from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import selection
 from mcq_jax.interventions.edits import Edit, Where, apply
 from mcq_jax.interventions.sites import Site
@@ -60,9 +61,9 @@ def check_directions(site: Site | str) -> None:
 def orthonormal(basis: ArrayLike) -> Float[Array, "*axes vector width"]:
     """Returns orthonormal vectors with the same span, and zeros for what adds nothing.
 
-    Gram-Schmidt, each vector made orthogonal twice; a vector of which less than 1e-5 is
-    left lies in the span of those before it. So the rank may be traced, and dependent
-    vectors (such as centred class means) bring no direction of their own.
+    Gram-Schmidt; a vector of which less than `SMALLEST_SHARE` is left lies in the span
+    of those before it. So the rank may be traced, and dependent vectors (such as
+    centred class means) bring no direction of their own.
     """
     vectors = as_array(basis, "a basis", "give vectors [vector, width]").astype(float)
     if vectors.ndim < 2 or not vectors.size:
@@ -82,18 +83,27 @@ def _gram_schmidt(vectors: Float[Array, "vector width"]) -> Array:
 
     def add(number: int, basis: Array) -> Array:
         vector = vectors[number]
-        left = vector
-        for _ in range(2):
-            left = left - (basis @ left) @ basis
-        is_new = (left @ left) > _LEFT**2 * (vector @ vector)
+        left = orthogonal_part(vector, basis)
+        is_new = (left @ left) > SMALLEST_SHARE**2 * (vector @ vector)
         square = jnp.where(is_new, left @ left, 1.0)  # no root of 0, whose slope is inf
         return basis.at[number].set(jnp.where(is_new, left / jnp.sqrt(square), 0.0))
 
     return jax.lax.fori_loop(0, len(vectors), add, jnp.zeros_like(vectors))
 
 
-# Of a vector's length.
-_LEFT = 1e-5
+# Of a vector's length: with less of it left, a vector is in the span of others.
+SMALLEST_SHARE = 1e-5
+
+
+def orthogonal_part(vector: AnyArray, basis: AnyArray) -> Any:
+    """Returns what of a vector is orthogonal to orthonormal rows (or rows of zeros).
+
+    One step of Gram-Schmidt, for numpy arrays and jax's. Made orthogonal twice: what
+    rounding leaves of the span the first time is as large as a short remainder.
+    """
+    for _ in range(2):
+        vector = vector - (basis @ vector) @ basis
+    return vector
 
 
 def onto_basis(x: Array, basis: Array, center: Array) -> Array:

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Num, Shaped
 
-# Of the largest vector: what is left of a vector in the span of those before it.
+from mcq_jax.interventions.projections import SMALLEST_SHARE, orthogonal_part
+
+# Of the largest singular value: smaller ones are of no direction.
 _NOTHING = 1e-5
 
 
@@ -233,13 +235,11 @@ def _directions(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _independent(vectors: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """Gram-Schmidt, each vector made orthogonal twice; dependent ones are left out."""
+    """Gram-Schmidt in float64; dependent vectors are left out."""
     vectors = np.asarray(vectors, np.float64)
     found = np.zeros((0, vectors.shape[1]))
     for vector in vectors:
-        left = vector
-        for _ in range(2):
-            left = left - (found @ left) @ found
-        if np.linalg.norm(left) > _NOTHING * np.linalg.norm(vector):
+        left = orthogonal_part(vector, found)
+        if np.linalg.norm(left) > SMALLEST_SHARE * np.linalg.norm(vector):
             found = np.concatenate([found, [left / np.linalg.norm(left)]])
     return found
