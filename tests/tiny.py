@@ -8,6 +8,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jaxtyping import Array
 
 from mcq_jax.model import (
@@ -144,6 +145,22 @@ CASES: dict[str, ModelConfig] = {
 
 # The cases that are shaped as a published family is.
 FAMILIES = [case for case in CASES if case.startswith("as ")]
+# Those that `make fast` tries: the usual one, caps and windows, no rotation.
+FEW = (
+    "grouped heads, biases, partial rotation",
+    "as Gemma 2: norms on both sides, caps, windows",
+    "as Chinchilla: relative positions",
+)
+
+
+def marks_of(case: str) -> list[pytest.MarkDecorator]:
+    """Slow, but for a few: each model compiles its own programs."""
+    return [] if case in FEW else [pytest.mark.slow]
+
+
+every_case = pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=marks_of(case)) for case in CASES]
+)
 
 
 def random_parameters(

@@ -1,8 +1,9 @@
-"""Loads every mutant, in a process of its own that has little memory to spare.
+"""Loads mutants, in a process of its own that has little memory to spare.
 
-    python -m tests.checkpoints.try_mutants FOLDER
+    python -m tests.checkpoints.try_mutants FOLDER PART [NAME]
 
-Prints one line per mutant: what happened, and its name. FOLDER is scratch space.
+Prints one line per mutant: what happened, and its name. FOLDER is scratch space. PART
+`3/7` tries every seventh from the third on; NAME keeps those that it is in.
 """
 
 import pathlib
@@ -23,7 +24,7 @@ MOST_SECONDS = 20
 
 
 def main() -> None:
-    """Tries all of them, or those whose name contains the second argument."""
+    """Tries those that the arguments ask for."""
     folder = pathlib.Path(sys.argv[1]).resolve()
     weights = files.random_weights("llama")
     sources = write_sources(folder / "whole", weights)
@@ -32,8 +33,9 @@ def main() -> None:
     shutil.copy(sources["single"] / "model.safetensors", folder / "outside.safetensors")
     limit_memory()
     opened = watch_files()
-    wanted = sys.argv[2] if len(sys.argv) > 2 else ""
-    for mutant in mutants.mutants(sources):
+    part, parts = map(int, sys.argv[2].split("/"))
+    wanted = sys.argv[3] if len(sys.argv) > 3 else ""
+    for mutant in mutants.mutants(sources)[part - 1 :: parts]:
         if wanted not in mutant.name:
             continue
         place = folder / "mutant"

@@ -6,9 +6,10 @@ import pathlib
 from typing import Any
 
 import numpy as np
+import pytest
 import rich.console
 
-from mcq_jax import json_values
+from mcq_jax import json_values, report
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments import (
     Behaviour,
@@ -26,6 +27,7 @@ from mcq_jax.experiments import (
 from mcq_jax.experiments.study import Study
 from mcq_jax.model import ModelConfig
 from mcq_jax.planted import asking
+from mcq_jax.report import sections
 from mcq_jax.results import RunFolder, RunResults
 from tests import tiny
 
@@ -89,6 +91,22 @@ def lab_of(checkpoint: Checkpoint, study: Study, out: pathlib.Path) -> Lab:
     )  # fmt: skip
     lab.__dict__["study"] = study
     return lab
+
+
+def page_with(run: RunResults, folder: RunFolder, *anchors: str) -> str:
+    """A run's page, of whose sections these alone are drawn: figures take time."""
+    every = sections.sections
+
+    def chosen(run: RunResults, extra=()):
+        return tuple(one for one in every(run, extra) if one.anchor in anchors)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sections, "sections", chosen)
+        page = report.write_report(run, pathlib.Path(folder.path))
+    text = page.read_text(encoding="utf-8")
+    for anchor in anchors:
+        assert f'id="{anchor}"' in text
+    return text
 
 
 def lasting(found: RunResults) -> dict:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from mcq_jax import planted as circuits
-from mcq_jax import report
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments import (
     Behaviour,
@@ -21,7 +20,9 @@ from mcq_jax.experiments import (
 )
 from mcq_jax.interventions import Node
 from mcq_jax.results import ContentRouteFindings, DrawnCircuitFindings, SweepFound
-from tests.experiments.runs import planted_config, quiet
+from tests.experiments.runs import page_with, planted_config, quiet
+
+pytestmark = pytest.mark.slow
 
 # What is left of exact shares in float32.
 EXACT = 1e-3
@@ -56,8 +57,7 @@ def _run_of(model: circuits.Planted, out: pathlib.Path):
 def line_ends(tmp_path_factory):
     model = circuits.plant_line_ends(1)
     found, folder = _run_of(model, tmp_path_factory.mktemp("line ends"))
-    page = report.write_report(found, pathlib.Path(folder.path))
-    return model, found, page
+    return model, found, page_with(found, folder, "content_route", "drawn_circuit")
 
 
 def _by_layer(sweep: SweepFound, tokens: str) -> np.ndarray:
@@ -159,7 +159,4 @@ def test_paths_into_queries_come_from_the_block_that_agrees(line_ends):
 
 def test_the_page_shows_the_way_and_the_circuit(line_ends):
     _, _, page = line_ends
-    text = page.read_text(encoding="utf-8")
-    for anchor in ("content_route", "drawn_circuit"):
-        assert f'id="{anchor}"' in text
-    assert "options first" in text
+    assert "options first" in page

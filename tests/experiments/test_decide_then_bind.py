@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcq_jax import report
 from mcq_jax.experiments import Behaviour, DecideThenBind, run, token_kinds
 from mcq_jax.experiments.decide_then_bind import interchange_tokens
 from mcq_jax.experiments.pipeline import open_model
@@ -19,22 +18,30 @@ from mcq_jax.prompts import batch_of
 from mcq_jax.results import DecideThenBindFindings, DecodedAt, UsedAt
 from mcq_jax.sweeps.sources import Sources
 from tests.experiments.clued import open_planted
-from tests.experiments.runs import lab_of, planted_config, quiet, random_checkpoint
+from tests.experiments.runs import (
+    lab_of,
+    page_with,
+    planted_config,
+    quiet,
+    random_checkpoint,
+)
 from tests.experiments.test_routes import RANDOM
 
 ROUNDING = 1e-4
 
 
 def _found(out: pathlib.Path, **changes) -> DecideThenBindFindings:
-    listed = (Behaviour(), DecideThenBind(place_form="other_letters", layer_step=1))
+    told_apart = DecideThenBind(
+        place_form="other_letters", layer_step=1, control_draws=1
+    )
+    listed = (Behaviour(), told_apart)
     config = planted_config(
-        out, experiments=listed, question_count=28, effect_questions=4, **changes
+        out, experiments=listed, question_count=24, effect_questions=4, **changes
     )
     found, folder = run(config, quiet())
-    page = report.write_report(found, pathlib.Path(folder.path))
-    assert 'id="bind"' in page.read_text(encoding="utf-8")
+    page_with(found, folder, "bind")
     values = found.get(DecideThenBindFindings)
-    assert values is not None and values.questions == 24
+    assert values is not None and values.questions == 20
     return values
 
 
@@ -59,6 +66,7 @@ def flagged(tmp_path_factory):
         return model.truth, _found(tmp_path_factory.mktemp("flag"))
 
 
+@pytest.mark.slow
 def test_a_flag_that_nobody_reads_is_decodable_and_moves_nothing(flagged):
     truth, found = flagged
     [flag] = truth.playing("flag head")
@@ -78,6 +86,7 @@ def test_a_flag_that_nobody_reads_is_decodable_and_moves_nothing(flagged):
         assert abs(_used(found.place, "labels", layer).follows.mean) < 0.3
 
 
+@pytest.mark.slow
 def test_the_last_token_decides_the_place_and_then_binds_the_letter(flagged):
     truth, found = flagged
     decided = max(n.layer for n in truth.playing("agreeing block")) + 1

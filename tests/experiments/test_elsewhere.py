@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from mcq_jax import metrics, passes, planted, prompts, report
+from mcq_jax import metrics, passes, planted, prompts
 from mcq_jax.experiments import Behaviour, Elsewhere, HeadClasses, NodeEffects, run
 from mcq_jax.interventions import Site
 from mcq_jax.model import forward
@@ -14,10 +14,11 @@ from mcq_jax.planted import asking, enumerations
 from mcq_jax.report import sections
 from mcq_jax.results import ElsewhereFindings, KindElsewhere
 from tests import tiny
-from tests.experiments.runs import planted_config, quiet
+from tests.experiments.runs import page_with, planted_config, quiet
 from tests.report import examples
 
 
+@pytest.mark.slow
 def test_what_planted_heads_look_at_is_known(tmp_path: pathlib.Path):
     listed = (
         Behaviour(), NodeEffects(), HeadClasses(),
@@ -39,9 +40,7 @@ def test_what_planted_heads_look_at_is_known(tmp_path: pathlib.Path):
         told = {h.name: h for h in values.heads if h.kind == shown}
         assert told[str(counter)].p_value == told[str(binder)].p_value == 1 / 201
         assert told[str(counter)].percentile == 1
-    page = report.write_report(found, pathlib.Path(folder.path))
-    text = page.read_text(encoding="utf-8")
-    assert 'id="elsewhere"' in text and 'class="token listed"' in text
+    assert 'class="token listed"' in page_with(found, folder, "elsewhere")
 
 
 def _expected(texts) -> tuple[float, float]:

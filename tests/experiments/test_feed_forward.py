@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcq_jax import report
 from mcq_jax.experiments import Behaviour, FeedForward, JointTests, NodeEffects, run
 from mcq_jax.experiments.feed_forward import kind_of, neuron_effects
 from mcq_jax.experiments.mediation import Group, measure_mediation
@@ -18,6 +17,7 @@ from mcq_jax.results import FeedForwardFindings
 from tests.experiments.runs import (
     lab_of,
     nets,
+    page_with,
     planted_config,
     quiet,
     random_checkpoint,
@@ -29,7 +29,7 @@ ROUNDING = 2e-5
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory) -> tuple[FeedForwardFindings, pathlib.Path]:
+def found(tmp_path_factory) -> tuple[FeedForwardFindings, str]:
     listed = (
         Behaviour(), NodeEffects(), JointTests(random_sets=1, selection_share=0.98),
         FeedForward(top_neurons=8),
@@ -38,7 +38,7 @@ def found(tmp_path_factory) -> tuple[FeedForwardFindings, pathlib.Path]:
     results, folder = run(config, quiet())
     values = results.get(FeedForwardFindings)
     assert values is not None
-    return values, report.write_report(results, pathlib.Path(folder.path))
+    return values, page_with(results, folder, "feed_forward")
 
 
 def test_a_planted_amplifier_acts_through_heads_alone(found):
@@ -65,8 +65,8 @@ def test_a_planted_amplifier_acts_through_heads_alone(found):
 
 
 def test_the_page_shows_blocks(found):
-    _, page = found
-    assert 'id="feed_forward"' in page.read_text(encoding="utf-8")
+    values, page = found
+    assert values.blocks[0].name in page
 
 
 def test_neurons_add_up_and_rows_equal_whole_passes(tmp_path: pathlib.Path):

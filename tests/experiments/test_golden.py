@@ -21,6 +21,7 @@ def _card(name: str) -> RunConfig:
     return module.config()
 
 
+@pytest.mark.slow
 def test_every_number_of_the_demo_is_what_it_was(tmp_path: pathlib.Path):
     config = dataclasses.replace(_card("demo"), out=str(tmp_path))
     found, _ = run(config, quiet())

@@ -2,12 +2,14 @@
 
 import pathlib
 
-from mcq_jax import report
+import pytest
+
 from mcq_jax.experiments import Behaviour, HeadClasses, HeadKinds, NodeEffects, run
 from mcq_jax.results import HeadKindsFindings
-from tests.experiments.runs import planted_config, quiet
+from tests.experiments.runs import page_with, planted_config, quiet
 
 
+@pytest.mark.slow
 def test_planted_heads_follow_letters_and_keep_their_classes(tmp_path: pathlib.Path):
     listed = (Behaviour(), NodeEffects(), HeadClasses(), HeadKinds(permutations=200))
     config = planted_config(
@@ -31,5 +33,4 @@ def test_planted_heads_follow_letters_and_keep_their_classes(tmp_path: pathlib.P
     assert found.agreement == 1 > found.chance_agreement
     protos = [kind for kind in found.heads if kind.proto_index is not None]
     assert any(kind.proto_index.low > 0 for kind in protos if kind.proto_index)
-    page = report.write_report(result, pathlib.Path(folder.path))
-    assert 'id="kinds"' in page.read_text(encoding="utf-8")
+    page_with(result, folder, "kinds")

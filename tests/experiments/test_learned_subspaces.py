@@ -4,12 +4,13 @@ import pathlib
 
 import pytest
 
-from mcq_jax import report
 from mcq_jax.experiments import Behaviour, LearnedSubspaces, run
 from mcq_jax.planted import Clues
 from mcq_jax.results import LearnedSubspacesFindings
 from tests.experiments.clued import open_planted
-from tests.experiments.runs import lasting, planted_config, quiet
+from tests.experiments.runs import lasting, page_with, planted_config, quiet
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_place_is_learned_read_under_unseen_labels_and_resumed(
@@ -34,8 +35,7 @@ def test_a_place_is_learned_read_under_unseen_labels_and_resumed(
         assert one.class_means.mean == one.whole.mean == 1
         assert one.learned.mean > 0.8 and one.margin.low > 0
         assert not one.is_illusion and one.too_few
-    page = report.write_report(found, pathlib.Path(folder.path))
-    assert 'id="learned"' in page.read_text(encoding="utf-8")
+    page_with(found, folder, "learned")
     # Run again with nothing but the tables: nothing is learned anew.
     (pathlib.Path(folder.path) / "findings" / "learned_subspaces.json").unlink()
     monkeypatch.setattr("mcq_jax.learning.learn_subspace", None)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcq_jax import report
 from mcq_jax.experiments import (
     Behaviour,
     Contrast,
@@ -31,7 +30,13 @@ from mcq_jax.prompts import batch_of
 from mcq_jax.report import mutation_grid as section
 from mcq_jax.results import ContrastFound, GridRow, MutationGridFindings
 from tests import tiny
-from tests.experiments.runs import lab_of, planted_config, quiet, random_checkpoint
+from tests.experiments.runs import (
+    lab_of,
+    page_with,
+    planted_config,
+    quiet,
+    random_checkpoint,
+)
 
 # Fixed before looking: what heads go by carries all, and what they do not go by less
 # than some random directions may.
@@ -63,8 +68,7 @@ def _card(out: pathlib.Path, *sets: str, **changes) -> RunConfig:
 
 def _grid(out: pathlib.Path, variant: str, **changes) -> MutationGridFindings:
     found, folder = run(_card(out, *SETS, variant=variant, **changes), quiet())
-    page = report.write_report(found, pathlib.Path(folder.path))
-    assert 'id="mutations"' in page.read_text(encoding="utf-8")
+    page_with(found, folder, "mutations")
     values = found.get(MutationGridFindings)
     assert values is not None
     return values
@@ -83,6 +87,7 @@ def _recovered(row: GridRow) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["ordinal", "letter"])
 def test_planted_heads_carry_what_they_go_by(tmp_path: pathlib.Path, variant: str):
     _check_variant(_grid(tmp_path, variant), variant)

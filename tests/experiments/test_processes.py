@@ -20,9 +20,10 @@ from mcq_jax.experiments import RunConfig
 from tests.experiments.runs import experiments
 
 def config():
+    listed = [e for e in experiments() if e.name != "earlier_positions"]
     return RunConfig(
         title="Planted", model="planted", questions="planted", question_count=4,
-        effect_questions=4, seed=1, experiments=experiments(), batch=4,
+        effect_questions=4, seed=1, experiments=tuple(listed), batch=4,
     )
 """
 
@@ -72,35 +73,53 @@ def test_a_run_on_a_mesh_has_the_tables_of_one_device(
     assert_same_tables(tmp_path, alone)
 
 
-@pytest.mark.parametrize(
-    ("count", "devices", "mesh"),
-    # The model lies within each process; across both. Four are below.
-    [
-        (2, 2, "data=2,model=2"),
-        pytest.param(2, 1, "data=1,model=2", marks=pytest.mark.exhaustive),
-    ],
-)
-def test_a_run_of_many_processes_has_the_tables_of_one(
-    count: int, devices: int, mesh: str, card, alone, tmp_path: pathlib.Path
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("mesh", ["data=2,model=2", "data=1,model=2"])
+def test_a_run_of_two_processes_has_the_tables_of_one(
+    mesh: str, card, alone, tmp_path: pathlib.Path
 ):
-    flags = ("--out", str(tmp_path), "--mesh", mesh)
-    hosts = processes.start_hosts(card, *flags, count=count, devices=devices)
-    first, *others = processes.finish(hosts)
-    assert not any(code for code, *_ in (first, *others)), first[2]
-    for ours in ("planted circuit", "the gold letter", "Report: ", "asking"):
-        assert ours in first[1]
-        assert not any(ours in said for _, said, _ in others)
-    assert _manifest(tmp_path)["processes"] == count
+    """The model lies within each process; across both."""
+    devices = 2 if mesh.startswith("data=2") else 1
+    hosts = _two(card, tmp_path, mesh=mesh, devices=devices)
+    _assert_is_run_of_two(processes.finish(hosts), tmp_path, *SAID, "asking")
     assert_same_tables(tmp_path, alone)
 
 
+def _two(card, out: pathlib.Path, *, mesh: str = "data=2,model=1", devices: int = 1):
+    # Two prompts at once: there are parts enough to be stopped in.
+    flags = ("--out", str(out), "--mesh", mesh, "--batch", "2")
+    return processes.start_hosts(card, *flags, count=2, devices=devices)
+
+
+# The first process says it, and it alone.
+SAID = ("planted circuit", "Report: ")
+
+
+def _assert_is_run_of_two(ends, out: pathlib.Path, *says: str) -> None:
+    """Both came to their end, and the first alone has spoken."""
+    (_, said, errors), (_, other, _) = ends
+    assert not any(code for code, *_ in ends), errors
+    for ours in says:
+        assert ours in said and ours not in other
+    assert _manifest(out)["processes"] == 2
+
+
 @pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.exhaustive), 1])
-def test_when_a_process_is_killed_the_others_stop_and_another_number_goes_on(
+def test_processes_stop_together_and_the_run_goes_on_with_other_ones(
     killed: int, card, alone, tmp_path: pathlib.Path
 ):
-    flags = ("--out", str(tmp_path), "--mesh", "data=2,model=1")
-    hosts = processes.start_hosts(card, *flags, count=2, devices=1)
-    processes.wait_until(_has_part(tmp_path, "node_effects", 1), hosts[0])
+    """SIGTERM on one host, then SIGKILL of one, then to the end on another mesh."""
+    hosts = _two(card, tmp_path)
+    processes.wait_until(_has_part(tmp_path, "node_effects", 0), hosts[0])
+    hosts[1].terminate()
+    ends = processes.finish(hosts)
+    assert [code for code, *_ in ends] == [143, 143], ends
+    assert "the same command goes on from here" in ends[0][2]
+    stopped = _times(tmp_path)
+
+    parts = len(list(tmp_path.glob("tables/node_effects/*/*.parquet")))
+    hosts = _two(card, tmp_path)
+    processes.wait_until(_has_part(tmp_path, "node_effects", parts), hosts[0])
     processes.kill_worker(hosts[killed])
     start = time.monotonic()
     ends = processes.finish(hosts)
@@ -111,11 +130,28 @@ def test_when_a_process_is_killed_the_others_stop_and_another_number_goes_on(
     assert not (tmp_path / "findings" / "node_effects.json").exists()
 
     before = _times(tmp_path)
-    flags = ("--out", str(tmp_path), "--mesh", "data=4,model=1")
+    assert stopped.items() <= before.items()
+    ends = processes.finish(_two(card, tmp_path, mesh="data=2,model=2", devices=2))
+    _assert_is_run_of_two(ends, tmp_path, *SAID)
+    assert before.items() <= _times(tmp_path).items()
+    assert_same_tables(tmp_path, alone)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("count", [4, 1])
+def test_another_number_of_processes_goes_on(
+    count: int, card, alone, tmp_path: pathlib.Path
+):
+    hosts = _two(card, tmp_path)
+    processes.wait_until(_has_part(tmp_path, "node_effects", 0), hosts[0])
+    processes.kill_worker(hosts[1])
+    assert [code for code, *_ in processes.finish(hosts)] == [1, 1]
+    before = _times(tmp_path)
+    flags = ("--out", str(tmp_path), "--mesh", "data=4,model=1", "--batch", "2")
     more = (
-        processes.start_hosts(card, *flags, count=4, devices=1)
-        if killed
-        else [processes.start(card, *flags, devices=4)]
+        [processes.start(card, *flags, devices=4)]
+        if count == 1
+        else processes.start_hosts(card, *flags, count=4, devices=1)
     )
     ends = processes.finish(more)
     assert not any(code for code, *_ in ends), ends[0][2]
@@ -123,23 +159,10 @@ def test_when_a_process_is_killed_the_others_stop_and_another_number_goes_on(
     assert_same_tables(tmp_path, alone)
 
 
-def test_sigterm_on_one_host_stops_all_behind_the_part_in_hand(
-    card, tmp_path: pathlib.Path
-):
-    flags = ("--out", str(tmp_path), "--mesh", "data=2,model=1")
-    hosts = processes.start_hosts(card, *flags, count=2, devices=1)
-    processes.wait_until(_has_part(tmp_path, "node_effects", 0), hosts[0])
-    hosts[1].terminate()
-    ends = processes.finish(hosts)
-    assert [code for code, *_ in ends] == [143, 143], ends
-    assert "the same command goes on from here" in ends[0][2]
-
-
 def test_sigterm_finishes_the_part_in_hand_and_the_run_goes_on_later(
     card, alone, tmp_path: pathlib.Path
 ):
-    flags = ("--out", str(tmp_path))
-    host = processes.start(card, *flags)
+    host = processes.start(card, "--out", str(tmp_path))
     processes.wait_until(_has_part(tmp_path, "node_effects", 0), host)
     host.terminate()
     ((code, _, errors),) = processes.finish([host])
@@ -147,8 +170,7 @@ def test_sigterm_finishes_the_part_in_hand_and_the_run_goes_on_later(
     assert "stopped; the same command goes on from here" in errors
     before = _times(tmp_path)
     assert before and not (tmp_path / "findings" / "joint_tests.json").exists()
-    ((code, _, errors),) = processes.finish([processes.start(card, *flags)])
-    assert code == 0, errors
+    run(planted_config(tmp_path, batch=4), quiet())
     assert before.items() <= _times(tmp_path).items()
     assert_same_tables(tmp_path, alone)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcq_jax import planted, report
+from mcq_jax import planted
 from mcq_jax.experiments import (
     Behaviour,
     HeadClasses,
@@ -18,7 +18,7 @@ from mcq_jax.planted import Clues
 from mcq_jax.planted.weights import Head
 from mcq_jax.results import Followed, QuerySwapsFindings, SwapsFound
 from tests.experiments.clued import open_planted
-from tests.experiments.runs import planted_config, quiet
+from tests.experiments.runs import page_with, planted_config, quiet
 
 # Where something is planted to be followed, or not to.
 ALL, NOTHING = 0.999, 0.001
@@ -26,16 +26,17 @@ ALL, NOTHING = 0.999, 0.001
 
 def _swapped(
     out: pathlib.Path, form: str, *, heads: tuple[str, ...] = (), **changes
-) -> tuple[SwapsFound, str]:
-    """A form's findings, and the page."""
+) -> SwapsFound:
+    """A form's findings; they are drawn where the heads were found too."""
     before = () if heads else (NodeEffects(), HeadClasses())
     listed = (Behaviour(), *before, QuerySwaps(forms=(form,), heads=heads))
     given: dict[str, Any] = {"question_count": 8, "effect_questions": 4} | changes
     found, folder = run(planted_config(out, experiments=listed, **given), quiet())
     values = found.get(QuerySwapsFindings)
     assert values is not None
-    page = report.write_report(found, pathlib.Path(folder.path))
-    return values.forms[0], page.read_text(encoding="utf-8")
+    if not heads:
+        page_with(found, folder, "swaps")
+    return values.forms[0]
 
 
 def _of(
@@ -48,8 +49,8 @@ def _of(
 
 @pytest.mark.parametrize("variant", ["ordinal", "letter"])
 def test_planted_heads_follow_what_they_were_built_to(tmp_path: pathlib.Path, variant):
-    form, page = _swapped(tmp_path, "shuffled", variant=variant)
-    assert 'id="swaps"' in page and form.questions == 4  # of 8: the others named heads
+    form = _swapped(tmp_path, "shuffled", variant=variant)
+    assert form.questions == 4  # of 8: the others named heads
     assert form.base_accuracy == form.source_accuracy == 1 and form.is_rate
     heads = _of(form, "correct-letter heads")
     assert heads.letter is not None and heads.too_few
@@ -69,10 +70,11 @@ def _pointers(truth: planted.Truth) -> tuple[str, ...]:
     return tuple(map(str, truth.playing("correct-letter head")))
 
 
+@pytest.mark.slow
 def test_a_place_is_counted_from_the_start(tmp_path: pathlib.Path):
     """As planted: not from the end, nor by tokens."""
     heads = _pointers(planted.plant(0, choices=7).truth)
-    form, _ = _swapped(tmp_path, "across_counts", choices=7, heads=heads)
+    form = _swapped(tmp_path, "across_counts", choices=7, heads=heads)
     found = _of(form, "named heads")
     assert found.place.mean > ALL and found.rank is None
     for other in (found.from_end, found.offset):
@@ -80,15 +82,16 @@ def test_a_place_is_counted_from_the_start(tmp_path: pathlib.Path):
     assert abs(_of(form, "random heads").place.mean) < NOTHING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clue", ["place", "rank"])
 def test_a_symbol_rank_is_told_from_a_place(tmp_path, monkeypatch, clue):
     """E is first as A is first: across ordered sets a rank looks like a place."""
     model = open_planted(monkeypatch, clues=Clues(**{clue: 1.0}))
     heads = _pointers(model.truth)
-    ordered, _ = _swapped(tmp_path / "1", "ordered_letters", heads=heads)
+    ordered = _swapped(tmp_path / "1", "ordered_letters", heads=heads)
     found = _of(ordered, "named heads")
     assert found.rank is not None and found.place.mean == found.rank.mean == 1
-    permuted, _ = _swapped(tmp_path / "2", "other_letters", heads=heads)
+    permuted = _swapped(tmp_path / "2", "other_letters", heads=heads)
     found = _of(permuted, "named heads")
     assert found.rank is not None and found.letter is None
     wanted, other = found.place, found.rank
@@ -98,13 +101,14 @@ def test_a_symbol_rank_is_told_from_a_place(tmp_path, monkeypatch, clue):
     assert wanted.mean == 1 and other.low <= 0 <= other.high
 
 
+@pytest.mark.slow
 def test_place_letter_and_content_are_followed_by_their_weights(
     tmp_path: pathlib.Path, monkeypatch
 ):
     """A head's attention on each line is a softmax of the weights, in closed form."""
     clues = Clues(place=0.5, letter=0.2, content=0.3)
     model = open_planted(monkeypatch, clues=clues)
-    form, _ = _swapped(tmp_path, "four_lines", heads=_pointers(model.truth))
+    form = _swapped(tmp_path, "four_lines", heads=_pointers(model.truth))
     assert form.base_accuracy == form.source_accuracy == 1
     for node in model.truth.playing("correct-letter head"):
         head = _of(form, str(node), reading="attention")

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mcq_jax import report
 from mcq_jax.experiments import (
     Behaviour,
     HeadClasses,
@@ -25,21 +24,20 @@ from mcq_jax.planted import asking
 from mcq_jax.prompts import batch_of, span_positions
 from mcq_jax.results import RoutesFindings
 from tests import tiny
-from tests.experiments.runs import planted_config, quiet, random_checkpoint
+from tests.experiments.runs import page_with, planted_config, quiet, random_checkpoint
 
 ROUNDING = 1e-4
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory) -> tuple[RoutesFindings, pathlib.Path]:
+def planted(tmp_path_factory) -> tuple[RoutesFindings, str]:
     """The routes of a planted circuit that goes by the line."""
     listed = (Behaviour(), NodeEffects(), HeadClasses(), Routes(windows=7))
     config = planted_config(tmp_path_factory.mktemp("routes"), experiments=listed)
     found, folder = run(config, quiet())
-    page = report.write_report(found, pathlib.Path(folder.path))
     values = found.get(RoutesFindings)
     assert values is not None
-    return values, page
+    return values, page_with(found, folder, "routes")
 
 
 def _left(found: RoutesFindings, tokens: str, first: int, last: int) -> list[float]:
@@ -99,8 +97,7 @@ def test_what_makes_the_difference_stands_at_options_and_not_at_labels(planted):
 
 def test_the_page_shows_routes(planted):
     _, page = planted
-    text = page.read_text(encoding="utf-8")
-    assert 'id="routes"' in text and "correct-letter heads" in text
+    assert "correct-letter heads" in page
 
 
 RANDOM = dataclasses.replace(

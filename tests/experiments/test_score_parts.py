@@ -4,18 +4,18 @@ import pathlib
 
 import pytest
 
-from mcq_jax import report
 from mcq_jax.experiments import Behaviour, ScoreParts, run
 from mcq_jax.interventions import Node
 from mcq_jax.planted import Clues
 from mcq_jax.planted.weights import Head
 from mcq_jax.results import ScorePartsFindings
 from tests.experiments.clued import open_planted
-from tests.experiments.runs import planted_config, quiet
+from tests.experiments.runs import page_with, planted_config, quiet
 
 PARTS = ("place", "letter", "cross", "seen", "mean", "rest")
 
 
+@pytest.mark.slow
 def test_parts_are_the_weights_that_were_planted(tmp_path: pathlib.Path, monkeypatch):
     """For one-hot clues w of sharpness b the contrast is b w, whatever the number."""
     share = 0.7
@@ -45,5 +45,4 @@ def test_parts_are_the_weights_that_were_planted(tmp_path: pathlib.Path, monkeyp
         letters = known.get(one.scheme, 0.5) * (1 - share) * sharpness
         assert one.letter.mean == pytest.approx(letters, abs=0.05 * sharpness)
         assert one.explained_of_keys > 0.95
-    page = report.write_report(found, pathlib.Path(folder.path))
-    assert 'id="parts"' in page.read_text(encoding="utf-8")
+    page_with(found, folder, "parts")

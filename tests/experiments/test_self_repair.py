@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pytest
 
-from mcq_jax import planted, report
+from mcq_jax import planted
 from mcq_jax.experiments import (
     Behaviour,
     HeadClasses,
@@ -26,7 +26,7 @@ from mcq_jax.metrics import Interval
 from mcq_jax.planted import Facts, asking, ideal
 from mcq_jax.report import sections
 from mcq_jax.results import RunResults, SelfRepairFindings
-from tests.experiments.runs import planted_config, quiet
+from tests.experiments.runs import page_with, planted_config, quiet
 
 # Of the answers' scale, in float32.
 ROUNDING = 1e-4
@@ -48,8 +48,7 @@ def _ran(out: pathlib.Path, circuit: int) -> tuple[RunResults, Lab]:
     )  # fmt: skip
     found, folder = run(planted_config(out, circuit=circuit, experiments=listed),
                         quiet())  # fmt: skip
-    page = report.write_report(found, pathlib.Path(folder.path))
-    assert 'id="repair"' in page.read_text(encoding="utf-8")
+    page_with(found, folder, "repair")
     return found, _LABS.pop()
 
 
@@ -193,6 +192,7 @@ def _assert_gatherers_are_as_planted(found: SelfRepairFindings, lab: Lab):
     assert group.noised.low > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("circuit", [0, pytest.param(1, marks=pytest.mark.exhaustive)])
 def test_repair_is_arithmetic(tmp_path: pathlib.Path, circuit: int):
     _assert_repair_is_arithmetic(tmp_path, circuit)

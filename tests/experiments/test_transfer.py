@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from mcq_jax import metrics, prompts, report
+from mcq_jax import metrics, prompts
 from mcq_jax.experiments import (
     Behaviour,
     NodeEffects,
@@ -18,7 +18,7 @@ from mcq_jax.experiments import (
 )
 from mcq_jax.report import sections
 from mcq_jax.results import RunResults, TransferFindings
-from tests.experiments.runs import planted_config, quiet
+from tests.experiments.runs import page_with, planted_config, quiet
 from tests.report import examples
 
 
@@ -61,8 +61,7 @@ def _pairs(file: pathlib.Path) -> pathlib.Path:
 def transferred(tmp_path_factory: pytest.TempPathFactory) -> RunResults:
     out = tmp_path_factory.mktemp("transfer")
     found, folder = run(_card(out / "run"), quiet())
-    page = report.write_report(found, pathlib.Path(folder.path))
-    assert 'id="transfer"' in page.read_text(encoding="utf-8")
+    page_with(found, folder, "transfer")
     return found
 
 
@@ -72,6 +71,7 @@ def _found(run: RunResults) -> TransferFindings:
     return found
 
 
+@pytest.mark.slow
 def test_a_task_that_the_model_does_not_do_has_nothing_to_transfer(transferred):
     found = _found(transferred)
     assert [task.is_studied for task in found.tasks] == [True, True, False]
@@ -79,6 +79,7 @@ def test_a_task_that_the_model_does_not_do_has_nothing_to_transfer(transferred):
     assert {one.target for one in found.sets} == {"main", "permuted"}
 
 
+@pytest.mark.slow
 def test_the_planted_circuit_is_one_for_both_tasks(transferred):
     found = _found(transferred)
     by = {(s.source, s.target, s.kind): s for s in found.sets}
@@ -95,6 +96,7 @@ def test_the_planted_circuit_is_one_for_both_tasks(transferred):
     assert overlap.rank_correlation > 0.5 and overlap.rank_p == 1 / 201
 
 
+@pytest.mark.slow
 def test_planted_heads_ask_in_the_same_subspace_on_both_tasks(transferred):
     found = _found(transferred)
     assert {s.kind for s in found.subspaces} == {"own", "other task", "random"}
@@ -115,6 +117,7 @@ def _statuses(found: TransferFindings) -> list[str]:
     return [claim.status for claim in shown["transfer"].claims]
 
 
+@pytest.mark.slow
 def test_a_set_carries_over_only_beyond_the_level_and_random_sets(transferred):
     found = _found(transferred)
     assert _statuses(found) == ["supported"] * 2

@@ -18,7 +18,7 @@ ROUNDING = 1e-5
 PREFIX, REST, PADDING, ROWS = 4, 3, 2, 2
 
 
-@pytest.mark.parametrize("case", tiny.CASES)
+@tiny.every_case
 def test_a_shared_prefix_and_the_rest_equal_the_whole(case: str):
     config = tiny.CASES[case]
     parameters = tiny.random_parameters(config)

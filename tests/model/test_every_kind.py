@@ -138,7 +138,11 @@ OF_DIRECTIONS = ("project onto", "project out", "set features", "scale features"
 every_model_and_turn = pytest.mark.parametrize(
     ("case", "turn"),
     [
-        pytest.param(case, turn, marks=[pytest.mark.exhaustive] * (turn > 0))
+        pytest.param(
+            case,
+            turn,
+            marks=[pytest.mark.exhaustive] if turn else tiny.marks_of(case),
+        )
         for case in CASES
         for turn in range(len(KINDS))
     ],

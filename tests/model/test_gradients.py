@@ -31,13 +31,7 @@ def _readout(weights, sources, model):
 @functools.cache
 def _programs():
     readout = functools.partial(_readout, model=switches(CASE, stacked=True))
-    gradients = jax.grad(readout, argnums=(0, 1))
-    # Compiled in a third of the time; the programs run for milliseconds.
-    quick = {"xla_backend_optimization_level": 0}
-    return (
-        jax.jit(readout, compiler_options=quick),
-        jax.jit(gradients, compiler_options=quick),
-    )
+    return jax.jit(readout), jax.jit(jax.grad(readout, argnums=(0, 1)))
 
 
 def _sources():

@@ -22,7 +22,7 @@ ROUNDING = 1e-4
 CAPPED = ["as Gemma 2: norms on both sides, caps, windows"]
 
 
-@pytest.mark.parametrize("case", tiny.CASES)
+@tiny.every_case
 def test_contributions_and_the_rest_add_up_to_the_logits(case: str):
     config = tiny.CASES[case]
     parameters = tiny.random_parameters(config, sizes=(1, 2))

@@ -81,7 +81,7 @@ def by_head(a: np.ndarray) -> np.ndarray:
     return a.reshape(len(a), -1, *a.shape[4:])
 
 
-@pytest.mark.parametrize("case", tiny.CASES)
+@tiny.every_case
 def test_scores_in_the_querys_frame_are_the_models(case: str):
     view = seen(case, Frame.QUERY)
     expected = by_head(captured(case)[Site.SCORES])
@@ -94,7 +94,7 @@ def test_scores_in_the_querys_frame_are_the_models(case: str):
     np.testing.assert_array_equal(view.distance, distance)
 
 
-@pytest.mark.parametrize("case", tiny.CASES)
+@tiny.every_case
 def test_values_are_those_of_the_head_and_queries_are_before_rotation(case: str):
     config, view = tiny.CASES[case], seen(case, Frame.PRE_ROTATION)
     values = np.swapaxes(captured(case)[Site.V], 2, 3)  # [prompt, layer, kv, key, …]
@@ -112,7 +112,7 @@ def test_values_are_those_of_the_head_and_queries_are_before_rotation(case: str)
         np.testing.assert_allclose(lengths, config.head_width**0.5, rtol=1e-3)
 
 
-@pytest.mark.parametrize("case", tiny.CASES)
+@tiny.every_case
 def test_a_key_at_the_mean_distance_has_the_models_score(case: str):
     config = tiny.CASES[case]
     if config.learned_positions:
@@ -131,7 +131,7 @@ def test_a_key_at_the_mean_distance_has_the_models_score(case: str):
         assert (moved > 0.05) == turns
 
 
-@pytest.mark.parametrize("case", tiny.CASES)
+@tiny.every_case
 def test_before_rotation_scores_know_nothing_of_distance(case: str):
     config = tiny.CASES[case]
     before = seen(case, Frame.PRE_ROTATION).scores_in_frame()

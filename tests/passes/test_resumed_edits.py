@@ -75,7 +75,7 @@ def _assert_close(found, expected, what: str):
     np.testing.assert_allclose(*close, rtol=0, atol=ROUNDING * scale, err_msg=what)
 
 
-@pytest.mark.parametrize("case", tiny.CASES)
+@tiny.every_case
 def test_every_site_edited_and_seen_equals_the_whole_pass(case: str):
     config, _, start = _model(case)
     sites = [site for site in sites_of(config) if site.per_layer]

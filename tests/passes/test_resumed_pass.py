@@ -61,7 +61,10 @@ def _assert_equals_full_runs(case: str, sizes: tuple[int, ...], masks: np.ndarra
             )
 
 
-@pytest.mark.parametrize(("case", "sizes"), MODELS)
+@pytest.mark.parametrize(
+    ("case", "sizes"),
+    [pytest.param(*model, marks=tiny.marks_of(model[0])) for model in MODELS],
+)
 def test_every_node_resumed_equals_its_full_run(case: str, sizes: tuple[int, ...]):
     _assert_equals_full_runs(case, sizes, every_node(tiny.CASES[case]).masks)
 

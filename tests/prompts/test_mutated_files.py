@@ -143,7 +143,7 @@ def test_200_mutated_files_are_read_or_refused_with_a_sentence(tmp_path, kind):
     assert min(counts.values()) > 10, counts  # both ways are taken
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", READERS)
 def test_2000_more_mutated_files_are_too(tmp_path, kind):
     print(kind, outcomes(tmp_path, kind, range(200, 2200)))

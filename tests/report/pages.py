@@ -3,7 +3,9 @@
 import html.parser
 import pathlib
 
-from mcq_jax.report import write_report
+import pytest
+
+from mcq_jax.report import section, write_report
 from mcq_jax.results import RunResults
 
 
@@ -43,3 +45,14 @@ class Page(html.parser.HTMLParser):
 def written(run: RunResults, folder: pathlib.Path) -> Page:
     """Writes the report of a run and reads its page."""
     return Page(write_report(run, folder).read_text(encoding="utf-8"))
+
+
+def without_figures(run: RunResults, folder: pathlib.Path) -> Page:
+    """The same in no time: where figures would be, nothing is drawn."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(section, "draw", _draw_nothing)
+        return written(run, folder)
+
+
+def _draw_nothing(plate: section.Plate, run: RunResults, folder: pathlib.Path):
+    return section.Drawing(plate=plate, svg="<svg></svg>", width=1)

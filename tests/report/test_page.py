@@ -200,7 +200,7 @@ def test_a_run_that_was_stopped_has_a_page_of_what_it_had(ended: int, tmp_path):
     found = examples.results(
         whole.about, {name: whole.records[name].values for name in names}, {}
     )
-    page = pages.written(found, tmp_path)
+    page = pages.without_figures(found, tmp_path)
     shown = {name for name, anchor in ANCHORS.items() if anchor in page.ids()}
     assert shown == set(names)
     assert whole.about.title in page.text("h1")
@@ -217,7 +217,7 @@ ANCHORS = {
 def test_findings_of_an_experiment_that_is_not_known_are_shown_as_they_are(tmp_path):
     values = {"share": 0.25, "by layer": [1, 2, 3], "heads": [{"name": "L1H2", "n": 3}]}
     found = examples.changed(examples.open_gate(), my_question=values)
-    page = pages.written(found, tmp_path)
+    page = pages.without_figures(found, tmp_path)
     assert "experiment-my_question" in page.ids()
     for text in ("0.2500", "L1H2", "by layer"):
         assert text in page.text("table") + page.text("h3").lower()
@@ -229,7 +229,7 @@ def test_findings_that_stand_on_others_than_are_there_are_marked(tmp_path):
         run.records["joint_tests"], needs={"node_effects": "an older key"}
     )
     run = dataclasses.replace(run, records={**run.records, "joint_tests": record})
-    page = pages.written(run, tmp_path)
+    page = pages.without_figures(run, tmp_path)
     assert "node_effects changed since" in page.text("p")
 
 

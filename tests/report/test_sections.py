@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from mcq_jax.report import behaviour_figures, section, sections
-from mcq_jax.report.section import Drawing, Plate, Section
+from mcq_jax.report.section import Plate, Section
 from mcq_jax.report.table import Row
 from mcq_jax.results import KINDS, RunResults
 from tests.report import attacks, examples, pages
@@ -33,19 +33,31 @@ def test_any_of_the_experiments_together_have_sections():
             assert ("routes" in shown) == ("routes" in names)
 
 
-def test_without_any_one_of_the_experiments_the_page_is_whole(tmp_path, monkeypatch):
-    def draw(plate, run, folder):
-        """In no time; the figures of these findings are drawn by other tests."""
-        return Drawing(plate=plate, svg="<svg></svg>", width=1)
-
-    monkeypatch.setattr(section, "draw", draw)
+def test_without_any_one_of_the_experiments_the_page_is_whole(tmp_path):
     for names in ((), *BUT_ONE, tuple(KINDS)):
-        page = pages.written(_run_of(names), tmp_path)
+        page = pages.without_figures(_run_of(names), tmp_path)
         assert page.open == [] and {"asked", "sure"} <= page.ids()
 
 
+@pytest.fixture(scope="module")
+def drawn_once():
+    """A figure that was drawn for the page of another experiment is taken from it."""
+    draw, drawn = section.draw, {}
+
+    def once(plate, run, folder):
+        if plate.name not in drawn:
+            drawn[plate.name] = draw(plate, run, folder)
+        return dataclasses.replace(drawn[plate.name], plate=plate)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(section, "draw", once)
+        yield
+
+
 @pytest.mark.parametrize("names", ALONE, ids=str)
-def test_any_one_of_the_experiments_alone_has_a_page_with_its_figures(names, tmp_path):
+def test_any_one_of_the_experiments_alone_has_a_page_with_its_figures(
+    names, tmp_path, drawn_once
+):
     page = pages.written(_run_of(names), tmp_path)
     assert page.open == [] and "asked" in page.ids()
 

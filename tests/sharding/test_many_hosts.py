@@ -24,7 +24,10 @@ def _free_port() -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mesh", ["data=2,model=2", "data=1,model=4"])
+@pytest.mark.parametrize(
+    "mesh",
+    ["data=2,model=2", pytest.param("data=1,model=4", marks=pytest.mark.exhaustive)],
+)
 def test_a_mesh_over_two_processes_gives_the_numbers_of_one(mesh: str, tmp_path):
     """The model lies within a process, and across both."""
     address = f"127.0.0.1:{_free_port()}"

@@ -82,7 +82,11 @@ def _check_same(one, other) -> None:
 
 @pytest.mark.parametrize(
     ("mesh", "fully_sharded"),
-    [("data=8,model=1", False), ("data=2,model=4", False), ("data=4,model=2", True)],
+    [
+        pytest.param("data=8,model=1", False, marks=pytest.mark.exhaustive),
+        ("data=2,model=4", False),
+        ("data=4,model=2", True),
+    ],
 )
 def test_a_model_trains_on_a_mesh_as_on_one_device(mesh: str, fully_sharded: bool):
     config = dataclasses.replace(ONE, mesh=mesh, fully_sharded=fully_sharded)
