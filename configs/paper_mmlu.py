@@ -13,6 +13,7 @@ Expect: not run to its end yet; nodes and joint tests as of configs/qwen_mmlu.py
 
 from mcq_jax.experiments import (
     USUAL,
+    Cloze,
     Contrast,
     HeadKinds,
     Ladder,
@@ -52,6 +53,7 @@ def config() -> RunConfig:
         effect_questions=24,
         experiments=(
             *USUAL,
+            Cloze(),
             HeadKinds(),
             Routes(),
             QuerySwaps(forms=("random_letters", "shuffled"), layer_step=4),

@@ -8,16 +8,16 @@ no node was chosen.
 Command: mcq-jax run configs/paper_word_copy.py
          --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 Time: nodes, sets, head kinds and routes 45 CPU minutes, the ladder 12; the rest not run
-to its end yet; resumable.
+to its end yet; resumable. The content's route, the drawn circuit and learned subspaces
+have a card of their own, paper_word_copy_route.py.
 Expect: options' ends carry 0.74 of the effect, labels 0.09; with random letters queries
 follow the place (0.70); see docs/findings.md.
 """
 
 from mcq_jax.experiments import (
     USUAL,
-    ContentRoute,
+    Cloze,
     Contrast,
-    DrawnCircuit,
     Elsewhere,
     FeedForward,
     HeadKinds,
@@ -50,15 +50,12 @@ def config() -> RunConfig:
         effect_questions=24,
         experiments=(
             *USUAL,
+            Cloze(),
             HeadKinds(),
             Routes(),
             QuerySwaps(forms=FORMS, layer_step=2),
             FeedForward(),
             ScoreParts(),
-            ContentRoute(
-                layer_step=4, prompts_per_question=1, options_first="options first"
-            ),
-            DrawnCircuit(prompts_per_question=1),
             SelfRepair(),
             Elsewhere(),
             Ladder(sets=("permuted",), questions=20),
@@ -72,7 +69,6 @@ def config() -> RunConfig:
             Mutated(name="permuted", mutation="permuted"),
             Mutated(name="dots", mutation="dot_behind"),
             Mutated(name="brackets", mutation="square_brackets"),
-            Mutated(name="options first", mutation="options_first"),
         ),
         out="runs/paper-word-copy",
     )

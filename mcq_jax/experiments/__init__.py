@@ -4,6 +4,7 @@ One file per experiment, and one line each in this list.
 """
 
 from mcq_jax.experiments.behaviour import Behaviour
+from mcq_jax.experiments.cloze import Cloze
 from mcq_jax.experiments.config import USUAL, RunConfig
 from mcq_jax.experiments.content_route import ContentRoute
 from mcq_jax.experiments.decide_then_bind import DecideThenBind
@@ -34,6 +35,7 @@ from mcq_jax.experiments.transfer import Transfer
 
 EXPERIMENTS: tuple[type[Experiment], ...] = (
     Behaviour,
+    Cloze,
     NodeEffects,
     JointTests,
     FeedForward,
@@ -61,6 +63,7 @@ __all__ = [
     "USUAL",
     "Behaviour",
     "ContentRoute",
+    "Cloze",
     "Contrast",
     "DecideThenBind",
     "DrawnCircuit",

@@ -4,6 +4,8 @@ import dataclasses
 
 from mcq_jax.metrics import Interval
 from mcq_jax.results import (
+    LETTER_HEADS,
+    RANDOM_HEADS,
     Followed,
     HeadClassesFindings,
     HeadKindsFindings,
@@ -18,7 +20,6 @@ from mcq_jax.results import (
 
 # The classes that the paper names; ours by the same attention patterns.
 CLASSES_OF_PAPER = ("correct_letter", "single_letter", "uniform", "amplifier")
-_LETTER_HEADS = "correct-letter heads"
 _LEVEL = 0.05
 
 
@@ -138,14 +139,14 @@ def _swapped(run: RunResults, forms: tuple[str, ...], of: str) -> Reading:
     if found is None:
         return Reading(missing="query_swaps was not run")
     for form in found.forms:
-        heads = _followed(form.followed, _LETTER_HEADS)
+        heads = _followed(form.followed, LETTER_HEADS)
         if form.form not in forms or heads is None:
             continue
-        random = _followed(form.followed, "random heads")
+        random = _followed(form.followed, RANDOM_HEADS)
         return Reading(
             estimate=getattr(heads, of),
             control=None if random is None else getattr(random, of),
-            control_name="random heads",
+            control_name=RANDOM_HEADS,
             share=_share_of_heads(run),
             of=f"follow-D of the {of}, form {form.form}",
         )
@@ -240,7 +241,7 @@ def _share_of_heads(run: RunResults) -> Interval | None:
     if found is None:
         return None
     for swap in found.swaps:
-        if swap.who == _LETTER_HEADS and swap.parts == "queries":
+        if swap.who == LETTER_HEADS and swap.parts == "queries":
             return swap.rotation
     return None
 

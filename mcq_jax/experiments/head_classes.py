@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
 
 # The classes whose heads match what was found to the labels.
-LETTER_HEADS = ("correct_letter", "letter_specific")
+LETTER_CLASSES = ("correct_letter", "letter_specific")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def _classify(
     """
     evidence = evidence_of(lab)
     first = _classes(lab, evidence, thresholds)
-    letter_heads = [h for h in first if h.name in LETTER_HEADS]
+    letter_heads = [h for h in first if h.name in LETTER_CLASSES]
     if not letter_heads:
         return first, evidence
     model = lab.checkpoint.config

@@ -21,6 +21,7 @@ from mcq_jax.experiments.manifest import make_manifest, moment_of
 from mcq_jax.experiments.memory import check_memory
 from mcq_jax.experiments.opening import open_model
 from mcq_jax.experiments.progress import Progress, duration
+from mcq_jax.experiments.spending import spending
 from mcq_jax.results import (
     Record,
     RunFolder,
@@ -116,7 +117,11 @@ def _run_one(lab: Lab, experiment: Experiment) -> None:
     record = _finished(lab, experiment, key)
     if record is None:
         before = dict(lab.progress.seconds)
-        with lab.tables_opened() as tables, lab.progress.stage(experiment.name):
+        with (
+            lab.tables_opened() as tables,
+            lab.progress.stage(experiment.name),
+            spending() as spent,
+        ):
             values = experiment.run(lab)
         record = Record(
             values=values,
@@ -124,10 +129,11 @@ def _run_one(lab: Lab, experiment: Experiment) -> None:
             needs=needs,
             tables={name: tuple(sorted(keys)) for name, keys in tables.items()},
             seconds={
-                name: spent - before.get(name, 0.0)
-                for name, spent in lab.progress.seconds.items()
-                if spent != before.get(name)
+                name: now - before.get(name, 0.0)
+                for name, now in lab.progress.seconds.items()
+                if now != before.get(name)
             },
+            spent=spent(),
         )
         text = record.to_json(experiment.name)
         lab.folder.write_text(findings_file(experiment.name), text)

@@ -20,8 +20,6 @@ from mcq_jax import passes
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.experiments.route_rows import (
-    RANDOM_HEADS,
-    THOSE_HEADS,
     letter_heads,
     mask_of,
     random_heads,
@@ -30,7 +28,7 @@ from mcq_jax.experiments.swap_prompts import SwapPrompts, form_of, swap_prompts
 from mcq_jax.experiments.swap_reading import describe
 from mcq_jax.interventions import Capture, Node, Site, patch
 from mcq_jax.prompts import KeyClass, TokenisedPrompt, key_classes
-from mcq_jax.results import QuerySwapsFindings
+from mcq_jax.results import LETTER_HEADS, RANDOM_HEADS, QuerySwapsFindings
 
 if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
@@ -71,7 +69,7 @@ class QuerySwaps(Experiment):
 
     def run(self, lab: "Lab") -> QuerySwapsFindings:
         heads = heads_of(lab, self.heads)
-        who = NAMED_HEADS if self.heads else THOSE_HEADS
+        who = NAMED_HEADS if self.heads else LETTER_HEADS
         swaps = swaps_of(lab, who, heads, self.random_draws, self.layer_step)
         forms = []
         for name in self.forms:

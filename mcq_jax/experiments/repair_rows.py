@@ -8,10 +8,14 @@ import numpy as np
 from jaxtyping import Bool
 
 from mcq_jax import metrics
-from mcq_jax.experiments.head_classes import classes_of, evidence_of
+from mcq_jax.experiments.head_classes import (
+    LETTER_CLASSES,
+    classes_of,
+    evidence_of,
+)
 from mcq_jax.experiments.node_effects import effects_of, per_node
 from mcq_jax.interventions import Node
-from mcq_jax.results import JointTestsFindings
+from mcq_jax.results import LETTER_HEADS, JointTestsFindings
 
 if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
 SELECTED, ATTENTION, RANDOM = "selected node", "attention layer", "random node"
 # Role groups by the classes of their heads; feed-forward blocks are those selected.
 ROLES = {
-    "correct-letter heads": ("correct_letter", "letter_specific"),
+    LETTER_HEADS: LETTER_CLASSES,
     "single-letter heads": ("single_letter",),
     "amplifiers": ("amplifier",),
     "content gatherers": ("content_gatherer",),

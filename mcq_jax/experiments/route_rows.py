@@ -8,19 +8,15 @@ import numpy as np
 from jaxtyping import Bool
 
 from mcq_jax.experiments import route_edits
-from mcq_jax.experiments.head_classes import LETTER_HEADS
+from mcq_jax.experiments.head_classes import LETTER_CLASSES
 from mcq_jax.experiments.route_edits import BOTH, CUT_TOKENS, ENDS, LABELS
 from mcq_jax.experiments.study import Study
 from mcq_jax.model import ModelConfig
 from mcq_jax.prompts import TokenBatch
-from mcq_jax.results import HeadClassesFindings
+from mcq_jax.results import EVERY_HEAD, LETTER_HEADS, RANDOM_HEADS, HeadClassesFindings
 
 if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
-
-EVERY_HEAD, THOSE_HEADS, RANDOM_HEADS = (
-    "every head", "correct-letter heads", "random heads",
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +41,7 @@ def letter_heads(lab: "Lab") -> tuple[tuple[int, int], ...]:
     if "head_classes" not in lab.records:
         return ()
     found = lab.findings(HeadClassesFindings).heads
-    return tuple((h.layer, h.head) for h in found if h.head_class in LETTER_HEADS)
+    return tuple((h.layer, h.head) for h in found if h.head_class in LETTER_CLASSES)
 
 
 def swaps_of(
@@ -63,7 +59,9 @@ def swaps_of(
     if heads:
         own = mask_of(heads, config)
         swaps += [
-            Swap(who=THOSE_HEADS, tokens=LABELS, queries=q, keys=k, values=v, heads=own)
+            Swap(
+                who=LETTER_HEADS, tokens=LABELS, queries=q, keys=k, values=v, heads=own
+            )
             for q, k, v in (
                 (True, False, False), (False, True, False), (False, False, True),
                 (True, True, True),

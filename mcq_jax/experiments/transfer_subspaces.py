@@ -20,7 +20,7 @@ from mcq_jax.experiments.head_bases import (
     fitted,
     views_of,
 )
-from mcq_jax.experiments.head_classes import LETTER_HEADS, classes_of
+from mcq_jax.experiments.head_classes import LETTER_CLASSES, classes_of
 from mcq_jax.interventions import Node
 from mcq_jax.passes import Part
 from mcq_jax.prompts import batch_of
@@ -46,7 +46,9 @@ def kept_elsewhere(
     found = []
     for source, one in labs.items():
         classes, _ = classes_of(one, thresholds)
-        heads = tuple(Node(c.layer, c.head) for c in classes if c.name in LETTER_HEADS)
+        heads = tuple(
+            Node(c.layer, c.head) for c in classes if c.name in LETTER_CLASSES
+        )
         for target, other in labs.items() if heads else ():
             if target != source and other.prompts.choices == one.prompts.choices:
                 found += _kept(one, other, heads, (source, target), random_draws)

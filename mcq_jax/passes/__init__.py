@@ -10,6 +10,7 @@ from mcq_jax.passes.anatomy import (
 )
 from mcq_jax.passes.answers import answer_prompts, read_answers
 from mcq_jax.passes.compensation import Compensation, compensate
+from mcq_jax.passes.continuations import continuation_logprobs
 from mcq_jax.passes.edit_rows import EditRows
 from mcq_jax.passes.full_pass import run_fully, see_fully
 from mcq_jax.passes.head_captures import attention_weights
@@ -58,6 +59,7 @@ __all__ = [
     "answer_readout",
     "attention_weights",
     "check_frame",
+    "continuation_logprobs",
     "attention_received",
     "compensate",
     "contributions",

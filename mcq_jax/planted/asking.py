@@ -42,6 +42,7 @@ TEMPLATE = rendering.Template(
     before_label="",
     after_label=". ",
     cue=CUE,
+    content_cue=CUE,
 )
 
 

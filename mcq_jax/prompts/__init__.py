@@ -7,6 +7,7 @@ questions, `pairs` other tasks, `tokenizer` the tokens.
 """
 
 from mcq_jax.prompts.chat import ChatTemplate, chat_of
+from mcq_jax.prompts.cloze import ClozePrompt, cloze, cloze_rows
 from mcq_jax.prompts.datasets import (
     GENERATORS,
     QuestionSet,
@@ -79,6 +80,9 @@ from mcq_jax.prompts.tokens import (
 from mcq_jax.prompts.wording import Wording, render_wording
 
 __all__ = [
+    "ClozePrompt",
+    "cloze",
+    "cloze_rows",
     "GENERATORS",
     "HARNESS",
     "MUTATIONS",

@@ -49,6 +49,8 @@ class Template:
     line_end: str = "\n"
     # Asks for the answer; its last token is where the answer is read off.
     cue: str
+    # Asks for the answer's text, where no options are shown.
+    content_cue: str = "Answer:"
     # Between cue and answer: part of what is predicted (" A" where this is a space).
     before_answer: str = ""
     # After the answer of a worked example.

@@ -14,7 +14,7 @@ from mcq_jax.metrics import Gate, Interval
 from mcq_jax.report import canvas, page, palette, words
 from mcq_jax.report.section import Drawing, Plate, Titled
 from mcq_jax.report.table import Cell, Row, Table, effect_cell
-from mcq_jax.results import MutationGridFindings, RunResults, write_whole
+from mcq_jax.results import ClozeFindings, MutationGridFindings, RunResults, write_whole
 from mcq_jax.results.comparison import (
     Answered,
     accuracy_difference,
@@ -61,9 +61,10 @@ def tables(runs: Sequence[Answered]) -> tuple[Titled, ...]:
             table=_answers(runs),
             title="Answers by letter",
             note="Less the prior: after subtracting each letter's mean logit. In every "
-            "order: questions right in all rotations. D: how much a letter gains by "
-            "being right, its null below. Letters: how often each is chosen; the prior "
-            "is the most liked letter's mean logit above the others.",
+            "order: questions right in all rotations. By content: without options, the "
+            "likeliest text by its log-probability per token. D: how much a letter "
+            "gains by being right, its null below. Letters: how often each is chosen; "
+            "the prior is the most liked letter's mean logit above the others.",
         ),
         Titled(
             table=_differences(runs),
@@ -111,8 +112,8 @@ def _asked(runs: Sequence[Answered]) -> Table:
 def _answers(runs: Sequence[Answered]) -> Table:
     return Table(
         columns=(
-            "run", "accuracy", "less the prior", "in every order", "D", "letters",
-            "prior",
+            "run", "accuracy", "less the prior", "in every order", "by content", "D",
+            "letters", "prior",
         ),
         rows=tuple(_answers_row(run) for run in runs),
     )  # fmt: skip
@@ -128,6 +129,7 @@ def _answers_row(run: Answered) -> Row:
             _share(found.accuracy),
             _share(found.prior_corrected_accuracy),
             _share(found.consistent_accuracy),
+            _by_content(run),
             _selectivity(found.gate),
             Cell(text=" ".join(f"{a} {words.percent(b)}" for a, b in shares)),
             Cell(
@@ -135,6 +137,11 @@ def _answers_row(run: Answered) -> Row:
             ),
         ),
     )
+
+
+def _by_content(run: Answered) -> Cell:
+    found = run.run.get(ClozeFindings)
+    return Cell(text=words.MISSING) if found is None else _share(found.by_content)
 
 
 def _differences(runs: Sequence[Answered]) -> Table:

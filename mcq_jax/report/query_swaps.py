@@ -5,9 +5,17 @@ from matplotlib.figure import Figure
 
 from mcq_jax.metrics import Interval
 from mcq_jax.report import canvas, palette, words
+from mcq_jax.report.cards import Card, track
 from mcq_jax.report.section import Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
-from mcq_jax.results import Followed, QuerySwapsFindings, RunResults, SwapsFound
+from mcq_jax.results import (
+    LETTER_HEADS,
+    RANDOM_HEADS,
+    Followed,
+    QuerySwapsFindings,
+    RunResults,
+    SwapsFound,
+)
 
 _TITLES = {
     "place": "place", "letter": "letter", "content": "content", "rank": "letter's rank",
@@ -53,14 +61,53 @@ def section(run: RunResults) -> Section | None:
             )
             for form in found.forms
         ),
+        cards=_cards(found.forms[0]),
         scope=(_SCOPE,),
         experiment="query_swaps",
     )
 
 
+def _cards(form: SwapsFound) -> tuple[Card, ...]:
+    """What the correct-letter heads' queries take along, in the card's first form."""
+    read = {
+        f.who: f for f in form.followed if f.layer is None and f.reading == "answer"
+    }
+    heads = read.get(LETTER_HEADS) or next(iter(read.values()), None)
+    if heads is None:
+        return ()
+    others = {
+        _TITLES[name]: value.mean
+        for name, _ in _columns(form)
+        if name != "place" and (value := getattr(heads, name)) is not None
+    }
+    random = read.get(RANDOM_HEADS)
+    marks = () if random is None else ((random.place.mean, "random"),)
+    return (
+        Card(
+            label=f"Query swap: place ({_measure(form)})",
+            value=words.number(heads.place.mean),
+            spread=words.spread(heads.place),
+            sample=f"n = {words.count(form.questions, 'question')} of the bases",
+            note="; ".join(
+                [
+                    words.readable(form.form) or _title(form).lower(),
+                    *(f"{name} {words.number(mean)}" for name, mean in others.items()),
+                    *(f"{name} heads {words.number(mean)}" for mean, name in marks),
+                ]
+            ),
+            track=track(heads.place, 1.0, marks),
+        ),
+    )
+
+
 def _title(form: SwapsFound) -> str:
-    put = f"base {form.base}, source {form.source}"
+    base, source = map(_written, (form.base, form.source))
+    put = f"base {base}, source {source}"
     return f"{words.readable(form.form)}: {put}" if form.form else put.capitalize()
+
+
+def _written(mutation: str) -> str:
+    return "as it is" if mutation == "none" else words.readable(mutation)
 
 
 def _note(form: SwapsFound) -> str:
@@ -83,8 +130,8 @@ def _plate(form: SwapsFound, number: int) -> Plate:
         name=f"swaps-{number}",
         title=f"Where a place turns into a letter ({_title(form).lower()})",
         caption="The last token's residual stream enters from the source in front of "
-        f"a layer. {_measure(form)} of what the source points to, and how often the "
-        "base keeps its own answer. Bands: 95 %, two-way over base and source "
+        f"a layer. Shown: {_measure(form)} of what the source points to, and how often "
+        "the base keeps its own answer. Bands: 95 %, two-way over base and source "
         "questions.",
         sample=f"n = {words.count(form.questions, 'question')}",
         draw=lambda run: follow_by_layer(form),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from mcq_jax.report import (
     about,
     behaviour,
+    cloze,
     content_route,
     decide_then_bind,
     drawn_circuit,
@@ -41,6 +42,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     paper_claims.section,
     planted_truth.section,
     behaviour.section,
+    cloze.section,
     node_effects.section,
     joint_tests.section,
     feed_forward.section,

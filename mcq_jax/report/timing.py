@@ -1,16 +1,18 @@
-"""The run: where the time went."""
+"""The run: where the time went, and what each experiment took of the machine."""
 
 from mcq_jax.report import run_figures, words
-from mcq_jax.report.section import Plate, Section
-from mcq_jax.results import RunResults
+from mcq_jax.report.section import Plate, Section, Titled
+from mcq_jax.report.table import Cell, Row, Table
+from mcq_jax.results import RunResults, Spent
 
 
 def section(run: RunResults) -> Section | None:
     if not run.seconds:
         return None
     return Section(
-        anchor="run", short="The run", title="The run", figures=(_timing(run),)
-    )
+        anchor="run", short="The run", title="The run",
+        figures=(_timing(run),), tables=_spent(run),
+    )  # fmt: skip
 
 
 def _timing(run: RunResults) -> Plate:
@@ -22,3 +24,32 @@ def _timing(run: RunResults) -> Plate:
         sample=f"n = {words.count(len(run.seconds), 'stage')}",
         draw=run_figures.timing,
     )
+
+
+def _spent(run: RunResults) -> tuple[Titled, ...]:
+    spent = {name: record.spent for name, record in run.records.items()}
+    rows = tuple(_row(name, one) for name, one in spent.items() if one is not None)
+    if not rows:
+        return ()
+    columns = ("experiment", "wall", "CPU", "programs", "compiling", "memory")
+    return (
+        Titled(
+            table=Table(columns=columns, rows=rows),
+            title="What each experiment took",
+            note="CPU: of all threads. Programs: compiled in this run, and not read "
+            "from disk; compiling counts both. Memory: the most in use up to the "
+            "experiment's end. Tables that an earlier run had finished cost nothing.",
+        ),
+    )
+
+
+def _row(name: str, spent: Spent) -> Row:
+    memory = spent.peak_bytes
+    texts = (
+        words.duration(spent.wall_seconds),
+        words.duration(spent.cpu_seconds),
+        f"{spent.programs}",
+        words.duration(spent.compile_seconds),
+        words.MISSING if memory is None else f"{memory / 1e9:.1f} GB",
+    )
+    return Row(name=words.readable(name), cells=tuple(Cell(text=t) for t in texts))

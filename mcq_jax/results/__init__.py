@@ -1,5 +1,6 @@
 """What a run leaves behind: its folder of tables, and its findings."""
 
+from mcq_jax.results.cloze_findings import ClozeFindings, ScoredBy
 from mcq_jax.results.content_findings import (
     ContentRouteFindings,
     DrawnCircuitFindings,
@@ -28,6 +29,9 @@ from mcq_jax.results.feed_forward_findings import (
     MediationFound,
 )
 from mcq_jax.results.findings import (
+    EVERY_HEAD,
+    LETTER_HEADS,
+    RANDOM_HEADS,
     About,
     BehaviourFindings,
     EarlierPositionsFindings,
@@ -96,6 +100,7 @@ from mcq_jax.results.run_folder import RunFolder, content_hash
 from mcq_jax.results.run_results import KINDS, Record, RunResults, findings_file
 from mcq_jax.results.score_parts import HeadScoreParts, ScorePartsFindings
 from mcq_jax.results.screening import RULE, Screening, judge
+from mcq_jax.results.spent import Spent
 from mcq_jax.results.storage import Storage
 from mcq_jax.results.table import Table
 from mcq_jax.results.transfer_findings import (
@@ -109,6 +114,11 @@ from mcq_jax.results.verdict import Verdict, verdict
 from mcq_jax.results.whole_files import remove_leftovers, write_whole
 
 __all__ = [
+    "ClozeFindings",
+    "ScoredBy",
+    "EVERY_HEAD",
+    "LETTER_HEADS",
+    "RANDOM_HEADS",
     "CONTRADICTED",
     "NOT_FOUND",
     "SUPPORTED",
@@ -192,6 +202,7 @@ __all__ = [
     "Screening",
     "ScreeningFound",
     "SelectionFound",
+    "Spent",
     "Storage",
     "Table",
     "Verdict",

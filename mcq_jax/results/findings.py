@@ -210,6 +210,12 @@ class HeadKindsFindings:
     questions: int
 
 
+# Who is edited, in routes and swaps.
+EVERY_HEAD, LETTER_HEADS, RANDOM_HEADS = (
+    "every head", "correct-letter heads", "random heads",
+)  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RouteCut:
     """The answer position does not attend to some tokens, in some layers."""

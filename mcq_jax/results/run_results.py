@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from mcq_jax import json_values
 from mcq_jax.metrics import Gate
+from mcq_jax.results.cloze_findings import ClozeFindings
 from mcq_jax.results.content_findings import (
     ContentRouteFindings,
     DrawnCircuitFindings,
@@ -44,6 +45,7 @@ from mcq_jax.results.learned import LearnedSubspacesFindings
 from mcq_jax.results.paper_claims import PaperClaimsFindings
 from mcq_jax.results.repair_findings import SelfRepairFindings
 from mcq_jax.results.score_parts import ScorePartsFindings
+from mcq_jax.results.spent import Spent
 from mcq_jax.results.storage import Storage
 from mcq_jax.results.transfer_findings import TransferFindings
 
@@ -55,6 +57,7 @@ ABOUT = "run"
 # What each experiment of the package finds; those of others are kept as mappings.
 KINDS: dict[str, type] = {
     "behaviour": BehaviourFindings,
+    "cloze": ClozeFindings,
     "node_effects": NodeEffectsFindings,
     "joint_tests": JointTestsFindings,
     "feed_forward": FeedForwardFindings,
@@ -95,6 +98,8 @@ class Record:
     needs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tables: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    # None of runs that did not measure it yet.
+    spent: Spent | None = None
 
     def to_json(self, name: str) -> str:
         return json.dumps(
@@ -105,6 +110,7 @@ class Record:
                 "needs": json_values.to_json(self.needs),
                 "tables": json_values.to_json(self.tables),
                 "seconds": json_values.to_json(self.seconds),
+                "spent": json_values.to_json(self.spent),
                 "values": json_values.to_json(self.values),
             },
             indent=1,
@@ -122,6 +128,7 @@ class Record:
             return cls(
                 values=values, key=said["key"], needs=said["needs"], tables=tables,
                 seconds=said["seconds"],
+                spent=json_values.from_json(Spent | None, said.get("spent")),
             )  # fmt: skip
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(

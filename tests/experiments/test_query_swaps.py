@@ -35,7 +35,7 @@ def _swapped(
     values = found.get(QuerySwapsFindings)
     assert values is not None
     if not heads:
-        page_with(found, folder, "swaps")
+        assert "Query swap: place" in page_with(found, folder, "swaps")
     return values.forms[0]
 
 

@@ -69,6 +69,7 @@ TEMPLATE = Template(
     before_label="",
     after_label=" ",
     cue="answer",
+    content_cue="answer",
     before_answer=" ",
 )
 
