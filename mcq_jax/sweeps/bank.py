@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,11 @@ class Bank:
     # The plan's sites over its suffix, `[layer, prompt, *site axes]`.
     held: dict[Site, np.ndarray]
     final: np.ndarray  # [prompt, width]
+
+    def take(self, prompt: int) -> "Bank":
+        """Returns the bank of one prompt."""
+        held = {site: array[:, [prompt]] for site, array in self.held.items()}
+        return Bank(held=held, final=self.final[[prompt]])
 
 
 def check_bank(bank: Bank, plan: Plan, prompts: int) -> None:
@@ -65,8 +71,7 @@ def fill_bank(
         one, last = sharding.on_every_host((run.activations, run.final))
         held.append(jax.tree.map(lambda a: a[:, : len(chunk)], one))  # noqa: B023
         final.append(last[: len(chunk)])
-    if Site.PATTERN in plan.sites:
-        held = _with_padded_keys(held)
+    held = _with_padded_keys(held)
     join = functools.partial(np.concatenate, axis=1)
     return Bank(
         held=jax.tree.map(lambda *parts: join(parts), *held),
@@ -74,8 +79,32 @@ def fill_bank(
     )
 
 
-def _with_padded_keys(held: list[dict[Site, np.ndarray]]) -> list:
+def bank_of_some(filled: Mapping[int, Bank], prompts: int) -> Bank:
+    """Returns a bank of so many prompts with some of them in their places, else zeros.
+
+    Args:
+        filled: banks of single prompts, one at least.
+    """
+    held = _with_padded_keys([bank.held for bank in filled.values()])
+    whole = {
+        site: np.zeros((len(array), prompts, *array.shape[2:]), array.dtype)
+        for site, array in held[0].items()
+    }
+    one = next(iter(filled.values())).final
+    final = np.zeros((prompts, *one.shape[1:]), one.dtype)
+    for place, of_prompt, bank in zip(filled, held, filled.values(), strict=True):
+        final[place] = bank.final[0]
+        for site, array in of_prompt.items():
+            whole[site][:, place] = array[:, 0]
+    return Bank(held=whole, final=final)
+
+
+def _with_padded_keys(
+    held: Sequence[dict[Site, np.ndarray]],
+) -> list[dict[Site, np.ndarray]]:
     """Patterns of differently padded batches, to one number of keys."""
+    if Site.PATTERN not in held[0]:
+        return list(held)
     patterns = [one[Site.PATTERN] for one in held]
     keys = max(pattern.shape[-1] for pattern in patterns)
     padded = [

@@ -9,7 +9,14 @@ import pytest
 
 from mcq_jax.interventions import Site
 from mcq_jax.results import RunFolder
-from mcq_jax.sweeps import every_node, every_position, near_ties, patched_net, sweep
+from mcq_jax.sweeps import (
+    bank,
+    every_node,
+    every_position,
+    near_ties,
+    patched_net,
+    sweep,
+)
 from tests.sweeps.test_sweep import CONFIG, PROMPTS, SOURCES, _parameters
 
 METRICS = {"net": patched_net, "margin": near_ties.margin}
@@ -55,6 +62,34 @@ def test_near_ties_have_the_numbers_of_float32_and_the_others_those_of_bfloat16(
     # What rounding to bfloat16 does to a row, stated.
     apart = np.abs(plain["net"] - precise["net"]).max()
     assert 1e-4 * scale < apart < 0.05 * scale
+
+
+def test_only_prompts_that_nearly_tie_and_their_sources_are_run_again(monkeypatch):
+    plan, filled = PLANS["nodes"], []
+    low = _cast(jnp.bfloat16)
+    margins = _sweep(low, plan).values["margin"].min(axis=(1, 2))
+    order = np.argsort(margins)
+    near = (margins[order[0]] + margins[order[1]]) / 2
+    monkeypatch.setattr(near_ties, "NEAR", near)
+
+    def fill_bank(parameters, asked, *rest, **how):
+        filled.extend(asked)
+        return bank.fill_bank(parameters, asked, *rest, **how)
+
+    monkeypatch.setattr(near_ties, "fill_bank", fill_bank)
+    found = _sweep(low, plan, prompts_at_once=1).values
+    rerun = found[near_ties.RERUN].astype(bool).any(axis=(1, 2))
+    assert np.flatnonzero(rerun).tolist() == [order[0]]
+    needed = {order[0], *SOURCES.index[order[0]]}
+    assert filled == [PROMPTS[place] for place in sorted(needed)]
+    everyone = bank.fill_bank(low, PROMPTS, plan, CONFIG, 4, activations=jnp.float32)
+    some = bank.bank_of_some(
+        {place: everyone.take(place) for place in needed}, len(PROMPTS)
+    )
+    for site, array in some.held.items():
+        for place in range(len(PROMPTS)):
+            same = everyone.held[site][:, place] * (place in needed)
+            assert (array[:, place] == same).all()
 
 
 def test_resumed_rows_in_bfloat16_are_near_those_of_full_passes():
