@@ -4,11 +4,13 @@ Each sentence says what was given, as what, and what to give instead. One functi
 kind of mistake, so that no public function ends in a traceback of its insides.
 """
 
+import difflib
 import enum
 import json
 import operator
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -76,6 +78,34 @@ def as_integers(given: Any, name: str) -> tuple[int, ...]:
     return tuple(as_integer(one, f"one of {name}") for one in given)
 
 
+def require_places(given: Any, size: int, name: str) -> None:
+    """Raises ValueError for whole numbers that are no place among `size` things.
+
+    Arrays take -1 for the last one, and jax the last one for all beyond.
+    """
+    array = np.asarray(given)
+    if array.size and not 0 <= array.min() <= array.max() < size:
+        raise ValueError(
+            f"{name} run from {array.min()} to {array.max()}; give some of 0 to "
+            f"{size - 1}."
+        )
+
+
+def require_finite(given: Any, name: str) -> None:
+    """Raises ValueError for an array with NaN or infinities, which compare as nothing.
+
+    An order, a largest one or a rank of such numbers looks like any other.
+    """
+    array = np.asarray(given)
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        raise ValueError(
+            f"{name}: {len(bad)} of {array.size} numbers are not finite, first "
+            f"{array[tuple(bad[0])]} at {bad[0].tolist()}; leave those out, or look "
+            "for what overflows."
+        )
+
+
 def check_key(key: Any) -> None:
     """Raises ValueError for what is no single key for random numbers."""
     array = as_array(key, "a key", "give jax.random.key(0)")
@@ -100,6 +130,17 @@ def as_json(given: Any, name: str, **options: Any) -> str:
         raise ValueError(
             f"{name} holds what JSON cannot: {error}; give text, numbers, lists, dicts."
         ) from error
+
+
+def refuse_unknown(what: str, unknown: Iterable[str], known: Iterable[str]) -> None:
+    """Raises ValueError for an argument that there is none of: `layer=`."""
+    known = list(known)
+    for name in sorted(unknown):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"is {near[0]}= meant?" if near else "leave it out."
+        raise ValueError(
+            f"{what} has no {name}= (there are {', '.join(known)}); {hint}"
+        )
 
 
 def described(thing: Any) -> str:

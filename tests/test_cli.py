@@ -184,11 +184,57 @@ def test_what_cannot_be_read_is_a_usage_error(
         (["--question-count", "0"], "question_count is 0"),
         (["--effect-questions", "3"], "at least 4"),
         (["--choosing-fraction", "1.5"], "choosing_fraction"),
+        (["--seed", "-1"], "-1 as seed of RunConfig; give at least 0"),
+        (["--shots", "-1"], "shots is -1"),
+        (["--shots", "2"], "planted questions, which have none"),
+        (["--subjects", "law"], "subjects law of planted questions"),
         (["--coordinator", "here:1", "--processes", "2"], "give all three"),
     ],
 )
 def test_senseless_overrides_are_refused(refusal, card, flags: list[str], said: str):
     assert said in refusal("run", card(), *flags)
+
+
+LISTING = """
+from mcq_jax.experiments import *
+
+def config():
+    usual = Behaviour(), NodeEffects(), HeadClasses()
+    return RunConfig(
+        title="Test", model="x.gguf", questions="word_copy", out="run",
+        experiments=(*usual, {more}),
+    )
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("Ladder(sets=('main', 'nope'))", "ladder names the prompts 'nope'"),
+        ("Transfer(tasks=('nope',))", "transfer names the prompts 'nope'"),
+        (
+            "ContentRoute(options_first='nope')",
+            "content_route names the prompts 'nope'",
+        ),
+        ("Elsewhere(texts='nope.jsonl')", "No file at nope.jsonl"),
+        (
+            "MutationGrid(contrasts=(Contrast(name='x', prompts=('nope',)),))",
+            "the contrast 'x' names the prompts nope",
+        ),
+    ],
+)
+def test_what_experiments_name_is_looked_for_before_weights_are_read(
+    refusal, no_weights, tmp_path, more: str, said: str
+):
+    path = tmp_path / "card.py"
+    path.write_text(LISTING.format(more=more))
+    assert said in refusal("run", str(path))
+
+
+def test_a_title_that_names_no_folder_is_refused(refusal, tmp_path):
+    path = tmp_path / "card.py"
+    path.write_text(CONFIG.format(model="planted", questions="planted", more=""))
+    assert "names no folder" in refusal("run", str(path), "--title", "题")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 One file per experiment, and one line each in this list.
 """
 
+from mcq_jax.checked_calls import check_calls
 from mcq_jax.experiments.behaviour import Behaviour
 from mcq_jax.experiments.cloze import Cloze
 from mcq_jax.experiments.config import USUAL, RunConfig
@@ -92,3 +93,5 @@ __all__ = [
     "Transfer",
     "run",
 ]
+
+check_calls(__name__)

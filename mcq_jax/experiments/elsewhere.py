@@ -33,6 +33,7 @@ from mcq_jax.results import (
 )
 
 if TYPE_CHECKING:
+    from mcq_jax.experiments.config import RunConfig
     from mcq_jax.experiments.lab import Lab
 
 OWN, PLANTED = "own", "planted"
@@ -66,6 +67,9 @@ class Elsewhere(Experiment):
         check_at_least(self, 2, "texts_per_kind", "longest")
         check_at_least(self, 1, "batch", "shown")
         check_at_least(self, 20, "draws")
+
+    def check(self, config: "RunConfig") -> None:
+        load(self, config.seed)  # whether its file is there, and can be read
 
     def run(self, lab: "Lab") -> ElsewhereFindings:
         every = tokenise_texts(load(self, lab.config.seed), lab.checkpoint.tokenizer)

@@ -12,12 +12,14 @@ as `run` returns.
 
 import dataclasses
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mcq_jax.checked_calls import check_options
 from mcq_jax.results import key_of
 
 if TYPE_CHECKING:
+    from mcq_jax.experiments.config import RunConfig
     from mcq_jax.experiments.lab import Lab
 
 
@@ -37,9 +39,16 @@ class Experiment:
     # Whether it asks about an effect, and so waits for the gate to open.
     explains: ClassVar[bool] = True
 
+    def __new__(cls, **options: Any):
+        check_options(cls, options)
+        return object.__new__(cls)
+
     def applies(self, lab: "Lab") -> bool:
         """Whether it makes sense for this model and these prompts."""
         return True
+
+    def check(self, config: "RunConfig") -> None:
+        """Raises ValueError for a card that it cannot be run on, before any work."""
 
     def run(self, lab: "Lab") -> Any:
         """Returns its findings."""
@@ -64,6 +73,17 @@ class Experiment:
         )
 
 
+def check_named(who: str, wanted: Sequence[str], there: Iterable[str]) -> None:
+    """Refuses names of prompts that a card has not."""
+    there = list(there)
+    for name in wanted:
+        if name not in there:
+            raise ValueError(
+                f"{who} names the prompts {name!r}; the card has {', '.join(there)}. "
+                "Add them to other_prompts."
+            )
+
+
 def check_needs(experiments: Sequence[Experiment]) -> None:
     """Refuses a list that holds one twice, or not what another one needs."""
     for entry in experiments:
@@ -72,6 +92,8 @@ def check_needs(experiments: Sequence[Experiment]) -> None:
                 f"experiments lists {entry!r}; list instances of experiments, such as "
                 "NodeEffects()."
             )
+    if not experiments:
+        raise ValueError("experiments lists none; list one, such as Behaviour().")
     names = [experiment.name for experiment in experiments]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

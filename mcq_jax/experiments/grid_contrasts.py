@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from mcq_jax import metrics
+from mcq_jax.checked_calls import check_options
 from mcq_jax.experiments.grid_numbers import (
     Measured,
     of_variant,
@@ -34,6 +36,10 @@ class Contrast:
     # It falls by more than this, or it lasts: does not fall by so much.
     expects: str = FALLS
     by: float = 0.2
+
+    def __new__(cls, **options: Any):
+        check_options(cls, options)
+        return object.__new__(cls)
 
     def __post_init__(self):
         allowed = {"of": (RECOVERED, CARRIED), "expects": (FALLS, LASTS)}

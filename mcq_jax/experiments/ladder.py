@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from mcq_jax import metrics, passes
-from mcq_jax.experiments.experiment import Experiment
+from mcq_jax.experiments.experiment import Experiment, check_named
 from mcq_jax.experiments.ladder_findings import describe
 from mcq_jax.experiments.ladder_fits import Fits, Lines
 from mcq_jax.experiments.ladder_rungs import Rung, rungs_of
@@ -34,6 +34,7 @@ from mcq_jax.prompts import TokenBatch, batch_of
 from mcq_jax.results import LadderFindings
 
 if TYPE_CHECKING:
+    from mcq_jax.experiments.config import RunConfig
     from mcq_jax.experiments.lab import Lab
 
 # Rows resumed at once: each has a basis of its own for every head.
@@ -75,6 +76,9 @@ class Ladder(Experiment):
     def applies(self, lab: "Lab") -> bool:
         return not lab.config.are_pairs
 
+    def check(self, config: "RunConfig") -> None:
+        check_named(self.name, self.sets, [one.name for one in config.all_prompts])
+
     def run(self, lab: "Lab") -> LadderFindings:
         passes.check_frame(Frame[self.frame], lab.checkpoint.config)
         heads = tuple(Node(layer, head) for layer, head in letter_heads(lab))
@@ -112,11 +116,7 @@ class Ladder(Experiment):
 
 
 def _set(lab: "Lab", name: str) -> PromptSet:
-    if name not in lab.prompt_sets:
-        raise ValueError(
-            f"ladder names the prompts {name!r}; the card has "
-            f"{', '.join(lab.prompt_sets)}. Add them to other_prompts."
-        )
+    check_named(Ladder.name, [name], lab.prompt_sets)
     asked = lab.prompt_sets[name]
     several = sum(int(prompt.right.sum()) != 1 for prompt in asked.prompts)
     if several:

@@ -27,6 +27,7 @@ from mcq_jax.prompts import MUTATIONS, TokenisedPrompt
 from mcq_jax.results import GridRow, MutationGridFindings
 
 if TYPE_CHECKING:
+    from mcq_jax.experiments.config import RunConfig
     from mcq_jax.experiments.lab import Lab
 
 
@@ -57,8 +58,11 @@ class MutationGrid(Experiment):
     def applies(self, lab: "Lab") -> bool:
         return not lab.config.are_pairs and lab.prompts.rotations > 1
 
+    def check(self, config: "RunConfig") -> None:
+        names = [options.name for options in _mutated(config)]
+        grid_contrasts.check_contrasts(self.contrasts, names)
+
     def run(self, lab: "Lab") -> MutationGridFindings:
-        grid_contrasts.check_contrasts(self.contrasts, [o.name for o in _mutated(lab)])
         heads = [Node(layer, head) for layer, head in letter_heads(lab)]
         if not heads:
             return MutationGridFindings(
@@ -67,9 +71,9 @@ class MutationGrid(Experiment):
         return _Grid(self, lab, heads).run()
 
 
-def _mutated(lab: "Lab") -> list[PromptOptions]:
+def _mutated(config: "RunConfig") -> list[PromptOptions]:
     """The main prompts, and those that are a mutation of the same questions."""
-    main, *others = lab.config.all_prompts
+    main, *others = config.all_prompts
     return [main] + [
         other
         for other in others
@@ -99,7 +103,7 @@ class _Grid:
         unmutated = self._views(lab.config.name)
         parts = self._parts()
         rows, found = [], {}
-        for asked in _mutated(lab):
+        for asked in _mutated(lab.config):
             refused = self._refusal(asked)
             if refused:
                 rows.append(dataclasses.replace(_title(asked), refused=refused))
@@ -132,7 +136,7 @@ class _Grid:
     def _parts(self) -> Views | None:
         """What the heads see where place and letter are apart, if the card has such."""
         name = self.options.parts_from
-        [*asked] = [one for one in _mutated(self.lab) if one.name == name]
+        [*asked] = [one for one in _mutated(self.lab.config) if one.name == name]
         if not asked:
             return None
         refused = self._refusal(asked[0])

@@ -51,6 +51,8 @@ def run(
     with progress.stage("loading"):
         for options in config.all_prompts:
             prompt_set.check(options)  # first: weights take longer than questions
+        for experiment in order:
+            experiment.check(config)
         if sharding.is_first_host():
             Storage.at(run_path(config)).check_writable()
         moment = moment_of(run_path(config))
@@ -71,8 +73,15 @@ def run(
 
 def run_path(config: RunConfig) -> str:
     """Returns the run's folder: a local path, or a URI of an object store."""
+    if config.out:
+        return config.out
     name = re.sub(r"[^a-z0-9]+", "-", config.title.lower()).strip("-")
-    return config.out or f"runs/{name}"
+    if not name:
+        raise ValueError(
+            f"the title {config.title!r} names no folder, which takes letters a to z "
+            "and digits from it; give one (--out)."
+        )
+    return f"runs/{name}"
 
 
 def _open_lab(

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 from typing import Any
 
+from mcq_jax.checked_calls import check_options
 from mcq_jax.planted.channels import LETTERS
 from mcq_jax.prompts import mutations_of
 
@@ -52,6 +53,10 @@ class PromptOptions:
     # Options per question of a planted model, 2 to 10.
     planted_choices: int = 4
 
+    def __new__(cls, **options: Any):
+        check_options(cls, options)
+        return object.__new__(cls)
+
     def __post_init__(self):
         if not 2 <= self.planted_choices <= LETTERS:
             raise ValueError(
@@ -65,6 +70,7 @@ class PromptOptions:
                 "examples, whose labels would stay as they are; leave one of them out."
             )
         check_at_least(self, 1, "question_count", "longest_prompt")
+        check_at_least(self, 0, "shots")
         if self.moment is not None:
             read_moment(self.moment, "moment")
 
@@ -79,6 +85,10 @@ class Mutated:
     mutation: str
     # What experiments call these prompts; the mutation's name where left out.
     name: str = ""
+
+    def __new__(cls, **options: Any):
+        check_options(cls, options)
+        return object.__new__(cls)
 
     def __post_init__(self):
         mutations_of(self.mutation)

@@ -203,6 +203,11 @@ def load_questions(options: PromptOptions) -> Sequence[Question]:
 def load_question_set(options: PromptOptions) -> prompts.QuestionSet:
     """Returns the questions of a run, and what was left out of them."""
     if options.questions == "planted":
+        if options.subjects:
+            raise ValueError(
+                f"subjects {', '.join(options.subjects)} of planted questions, which "
+                "have none; leave them out."
+            )
         count = options.question_count or 24
         made = planted.generate_questions(
             count, choices=options.planted_choices, seed=options.seed
@@ -232,6 +237,11 @@ def _shots(options: PromptOptions):
     if not options.shots:
         return {}
     source = options.shots_from or options.questions
+    if source == "planted":
+        raise ValueError(
+            f"{options.shots} worked examples of planted questions, which have none; "
+            "name a file of others (shots_from), or give 0 shots."
+        )
     shots = prompts.load_shots(source, count=options.shots, seed=options.seed + 1)
     return shots
 

@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
-from mcq_jax.arguments import as_array, as_integers, as_whole_numbers, check_kind
+from mcq_jax.arguments import (
+    as_array,
+    as_integers,
+    as_whole_numbers,
+    check_kind,
+    refuse_unknown,
+)
 from mcq_jax.interventions import selection
 from mcq_jax.interventions.edits import Edit, Where, is_concrete, patch
 from mcq_jax.interventions.selection import Indices
@@ -75,7 +81,7 @@ def freeze(
             captured at some, at those of `positions`.
         layers: the layers to hold; by default all of them.
     """
-    selection.refuse_unknown("freeze", unknown, ("layers", "positions"))
+    refuse_unknown("freeze", unknown, ("layers", "positions"))
     check_kind(activations, Mapping, "activations", "give a dict by Site")
     edits = []
     for site, activation in activations.items():

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
-from mcq_jax.arguments import as_array, as_integers
+from mcq_jax.arguments import as_array, as_integers, refuse_unknown
 from mcq_jax.interventions import rows, selection, wording
 from mcq_jax.interventions.selection import Indices
 from mcq_jax.interventions.sites import Site
@@ -129,7 +129,7 @@ class Capture:
             keys: of SCORES and PATTERN, what is looked at; `positions` is who looks.
         """
         known = ("layers", "positions", "heads", "neurons", "keys")
-        selection.refuse_unknown("a capture", unknown, known)
+        refuse_unknown("a capture", unknown, known)
         site, found = selection.named(site, layers)
         what = f"a capture of {site}"
         units = selection.units(what, site, heads, neurons, 1)
@@ -253,7 +253,7 @@ def _edit(
     **unknown: Any,
 ) -> Edit:
     """`own_slots` are those of arguments that are added later."""
-    selection.refuse_unknown("an edit", unknown, Where.__annotations__)
+    refuse_unknown("an edit", unknown, Where.__annotations__)
     site, layers = selection.resolve(site, layers)
     what = f"an edit of {site}"
     if positions is not None:

@@ -1,7 +1,6 @@
 """Selectors: from what a person writes to the index arrays of an edit."""
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Int
@@ -72,15 +71,6 @@ def keys(
             "have a key for every position that is looked at."
         )
     return _per_slot(f"keys of {what}", given, slots)
-
-
-def refuse_unknown(what: str, unknown: Iterable[str], known: Iterable[str]) -> None:
-    """Raises ValueError for an argument that there is none of: `layer=`."""
-    known = list(known)
-    for name in unknown:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; is {near[0]}= meant?" if near else ""
-        raise ValueError(f"{what} has no {name}= (there are {', '.join(known)}){hint}")
 
 
 def indices(

@@ -1,5 +1,6 @@
 """Subspaces that are learned, and what must stand beside them."""
 
+from mcq_jax.checked_calls import check_calls
 from mcq_jax.learning.interchange import (
     Pairs,
     Where,
@@ -33,3 +34,5 @@ __all__ = [
     "run_pairs",
     "whole_basis",
 ]
+
+check_calls(__name__)

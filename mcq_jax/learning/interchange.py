@@ -29,6 +29,14 @@ class Where:
     layer: int = 0
     heads: tuple[Node, ...] = ()
 
+    def __post_init__(self):
+        blocks = [str(node) for node in self.heads if node.head is None]
+        if blocks:
+            raise ValueError(
+                f"queries of {', '.join(blocks)}; feed-forward blocks have none, name "
+                "heads."
+            )
+
     @property
     def site(self) -> Site:
         return Site.Q if self.heads else Site.RESID_PRE
@@ -40,6 +48,13 @@ class Where:
 
     def shape(self, config: ModelConfig) -> tuple[int, ...]:
         """The axes of a basis: those of slot and heads, before vector and width."""
+        named = [str(node) for node in self.heads if node.head >= config.heads]
+        if named or not all(0 <= layer < config.layers for layer in self.layers):
+            raise ValueError(
+                f"an interchange in layers {list(self.layers)}{' of ' * bool(named)}"
+                f"{', '.join(named)}; the model has {config.layers} layers of "
+                f"{config.heads} heads."
+            )
         heads = (config.kv_heads, config.group) if self.heads else ()
         return (len(self.layers), *heads)
 
@@ -86,6 +101,10 @@ def run_pairs(
     Batches are of one size: the last one repeats its last row, whose repeats count as
     rows (`rows_of`).
     """
+    if len(bases) != len(sources):
+        raise ValueError(
+            f"{len(bases)} bases and {len(sources)} sources; give each its own."
+        )
     found = []
     for rows in rows_of(len(bases), at_once):
         asked = [bases[i] for i in rows] + [sources[i] for i in rows]
@@ -111,6 +130,10 @@ def run_pairs(
 
 def rows_of(count: int, at_once: int) -> list[Int[np.ndarray, " row"]]:
     """Returns which rows each batch of `run_pairs` has; each row is somewhere first."""
+    if count < 1 or at_once < 1:
+        raise ValueError(
+            f"{count} rows, {at_once} at once; give at least one row, and one at once."
+        )
     size = min(count, at_once)
     starts = range(0, count, size)
     return [np.minimum(np.arange(at, at + size), count - 1) for at in starts]

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from mcq_jax.arguments import require_finite
 from mcq_jax.model import Parameters
 from mcq_jax.model.int8 import dequantise
 from mcq_jax.parameter_table import Kind, parameter
@@ -26,6 +27,11 @@ def read_directions(
     Of queries, keys, values, gates and neurons of all of them, and of the unembedding.
     Gains of norms are not looked at: they shrink directions and rarely remove one.
     """
+    if not 0 <= layer <= layers:
+        raise ValueError(
+            f"what is read from layer {layer} on, of {layers}; give 0 to {layers}, "
+            "which is the unembedding alone."
+        )
     tables = [np.asarray(leaf, np.float64) for leaf in _tables(parameters.unembedding)]
     width = tables[0].shape[-1]
     products = sum(rows.T @ rows for rows in tables)
@@ -47,6 +53,9 @@ def read_part(
     The vectors' projections, made orthonormal; of a vector of which nothing is left,
     zeros. Share: of the vectors' squared lengths.
     """
+    require_finite(basis, "a basis")
+    if not basis.any():
+        raise ValueError("a basis of zeros has no part that is read; give a vector.")
     kept = (basis @ read.T) @ read
     left, sizes, right = np.linalg.svd(kept, full_matrices=False)
     is_there = sizes > 1e-3

@@ -4,6 +4,7 @@ One prompt at a time, in JAX: `answers`, `contributions`, `effects`, `attention`
 Over prompts, in numpy, the question being the unit: all others.
 """
 
+from mcq_jax.checked_calls import check_calls
 from mcq_jax.metrics.additive_means import additive_means, subspace_overlap
 from mcq_jax.metrics.answers import (
     LossParts,
@@ -235,3 +236,5 @@ __all__ = [
     "vector_gates",
     "with_directions",
 ]
+
+check_calls(__name__)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
+from mcq_jax.arguments import require_finite
 from mcq_jax.metrics import letters, statistics
 from mcq_jax.metrics.statistics import Interval
 
@@ -104,6 +105,7 @@ def is_correct(
     answer_logits: Num[np.ndarray, "prompt choice"], gold: Int[np.ndarray, " prompt"]
 ) -> Bool[np.ndarray, " prompt"]:
     """Says per prompt whether the gold logit is strictly above all others."""
+    require_finite(answer_logits, "answer logits")
     logits = np.asarray(answer_logits)
     right = np.take_along_axis(logits, gold[:, None], axis=1)
     is_gold = np.arange(logits.shape[1]) == gold[:, None]
@@ -114,6 +116,7 @@ def predictions(
     answer_logits: Num[np.ndarray, "prompt choice"], *, without_prior: bool
 ) -> Int[np.ndarray, " prompt"]:
     """Returns the letter of the highest logit, the letter prior subtracted or not."""
+    require_finite(answer_logits, "answer logits")
     logits = _without_prior(answer_logits) if without_prior else answer_logits
     return np.asarray(logits).argmax(axis=1)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, Num
 
+from mcq_jax.arguments import require_finite
+
 # Attention below this is rounding: a head that never looks has no excess.
 _ROUNDING = 1e-7
 
@@ -74,6 +76,7 @@ def percentiles(
     excess: Num[np.ndarray, "layer head"],
 ) -> Float[np.ndarray, "layer head"]:
     """Returns the share of the layer's other heads that are below each, ties half."""
+    require_finite(excess, "excess attention")
     below = (excess[:, None] < excess[:, :, None]).sum(axis=2)
     ties = (excess[:, None] == excess[:, :, None]).sum(axis=2) - 1
     return (below + ties / 2) / max(excess.shape[1] - 1, 1)
@@ -92,6 +95,7 @@ def group_percentile(
     """
     if not heads:
         raise ValueError("no heads; name at least one.")
+    require_finite(percentile, "percentiles of heads")
     found = float(np.mean([percentile[head] for head in heads]))
     generator = np.random.default_rng(seed)
     layers, counts = np.unique([layer for layer, _ in heads], return_counts=True)

@@ -98,6 +98,8 @@ def two_way_weights(
     Rows of one pair of questions stand or fall together (the pigeonhole bootstrap, Owen
     2007). Resamples that hold no row at all are left out.
     """
+    if not len(first):
+        raise ValueError("shares of no rows; give base prompts and their sources.")
     index = [np.unique(side, return_inverse=True)[1] for side in (first, second)]
     sizes = (int(index[0].max()) + 1, int(index[1].max()) + 1)
     drawn = [

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Num
 
+from mcq_jax.arguments import require_finite
 from mcq_jax.metrics.selection import NodeIndex, node_mask
 
 
@@ -47,6 +48,8 @@ def overlap(
             f"effects {first.shape} and {second.shape}, sets of {len(sets[0])} and "
             f"{len(sets[1])} nodes; give effects of one model, and nodes in both sets."
         )
+    for effects in (first, second):
+        require_finite(effects, "effects to rank")
     masks = [node_mask(tuple(nodes), first.shape).ravel() for nodes in sets]
     ranks = [_ranks(np.abs(effects).ravel()) for effects in (first, second)]
     is_block = np.tile(np.arange(first.shape[1]) == first.shape[1] - 1, len(first))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
+from mcq_jax.arguments import require_finite
 from mcq_jax.metrics import statistics
 from mcq_jax.metrics.statistics import Interval
 
@@ -72,6 +73,8 @@ def control_classes(
     cells: Int[np.ndarray, " row"], choices: int, *, seed: int
 ) -> Int[np.ndarray, " row"]:
     """Returns a label for every row, drawn once for each cell: a control task."""
+    if choices < 1:
+        raise ValueError(f"labels of {choices} choices; give at least 1.")
     random = np.random.default_rng(seed)
     names, index = np.unique(cells, return_inverse=True)
     # Each label about as often as any other.
@@ -99,6 +102,7 @@ def _ridge(
     features: np.ndarray, wanted: np.ndarray, question: np.ndarray, fitting: np.ndarray
 ) -> Float[np.ndarray, "read column"]:
     """Scores of the rows that are read, by the penalty that left-out folds prefer."""
+    require_finite(features, "features of a probe")
     x = np.asarray(features, np.float64)
     names, index = np.unique(question[fitting], return_inverse=True)
     if len(names) < _FOLDS or fitting.all():

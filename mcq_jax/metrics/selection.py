@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Num
 
+from mcq_jax.arguments import require_finite
+
 NodeIndex = tuple[int, int]  # layer, index within the layer
 
 
@@ -40,6 +42,7 @@ class RandomSet:
 
 def rank(effect: Num[np.ndarray, "layer node"]) -> tuple[NodeIndex, ...]:
     """Returns all nodes from the largest effect to the smallest, by magnitude."""
+    require_finite(effect, "effects to rank")
     order = np.argsort(-np.abs(effect), axis=None, kind="stable")
     layers, indices = np.unravel_index(order, effect.shape)
     return tuple(zip(layers.tolist(), indices.tolist(), strict=True))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Num, Shaped
 
+from mcq_jax.arguments import require_finite
 from mcq_jax.interventions.projections import SMALLEST_SHARE, orthogonal_part
 
 # Of the largest singular value: smaller ones are of no direction.
@@ -95,6 +96,7 @@ def singular_vectors(x: Num[np.ndarray, "row width"], *, name: str) -> Basis:
 
 def rank_for(weights: Float[np.ndarray, " vector"], share: float) -> int:
     """Returns how many directions carry a share of the sum of all weights."""
+    require_finite(weights, "weights of a basis")
     if not 0 < share <= 1 or not len(weights):
         raise ValueError(
             f"A share of {share} of {len(weights)} weights; give a share above 0, at "
@@ -194,6 +196,7 @@ def contrastive_covariance(
         np.einsum("pk,pw,pkv->wv", pairs / pairs.sum(), queries, keys)
         for pairs in (agrees, ~agrees)
     ]
+    require_finite(sums, "products of queries and keys")
     left, sizes, right = np.linalg.svd(sums[0] - sums[1])
     count = int((sizes > _NOTHING * max(sizes[0], np.finfo(float).tiny)).sum())
     query, key = (

@@ -3,11 +3,10 @@
 import dataclasses
 import enum
 import functools
-import numbers
-import types
 import typing
 from typing import Any
 
+from mcq_jax.annotations import fits, in_words
 from mcq_jax.arguments import check_kind, described
 
 
@@ -133,9 +132,10 @@ class ModelConfig:
     def __post_init__(self):
         for name, kind in _kinds().items():
             value = getattr(self, name)
-            if not _fits(value, kind):
+            # A list has no hash, which a static argument needs.
+            if not fits(value, kind) or isinstance(value, list):
                 raise ValueError(
-                    f"{name} is {described(value)}; give {_in_words(kind)}."
+                    f"{name} is {described(value)}; give {in_words(kind)}."
                 )
         for name in _SIZES:
             if getattr(self, name) < 1:
@@ -211,26 +211,3 @@ def check_config(config: Any) -> None:
 @functools.cache
 def _kinds() -> dict[str, Any]:
     return typing.get_type_hints(ModelConfig)
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a field's value is what the field is annotated as."""
-    if isinstance(kind, types.UnionType):
-        return any(_fits(value, one) for one in typing.get_args(kind))
-    if typing.get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(_fits(one, int) for one in value)
-    if kind in (int, float):
-        number = numbers.Integral if kind is int else numbers.Real
-        return isinstance(value, number) and not isinstance(value, bool)
-    return isinstance(value, kind)
-
-
-def _in_words(kind: Any) -> str:
-    if isinstance(kind, types.UnionType):
-        return " or ".join(map(_in_words, typing.get_args(kind)))
-    if typing.get_origin(kind) is tuple:
-        return "a tuple of whole numbers"
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return f"one of {', '.join(map(str, kind))}"
-    words = {int: "a whole number", float: "a number", bool: "True or False"}
-    return words.get(kind, "None")

@@ -1,5 +1,6 @@
 """Ways through the model: each prompt once, patched rows from where they change."""
 
+from mcq_jax.checked_calls import check_calls
 from mcq_jax.passes.anatomy import (
     Anatomy,
     Keys,
@@ -77,3 +78,5 @@ __all__ = [
     "subspace_edit",
     "subspace_edits",
 ]
+
+check_calls(__name__)

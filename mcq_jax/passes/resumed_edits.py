@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mcq_jax.arguments import require_places
 from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Edit, Kind, Site
 from mcq_jax.interventions.edits import is_concrete
@@ -75,6 +76,7 @@ def resume_edited(
     """
     edits, wishes = as_edits(edits), as_captures(capture)
     of = np.asarray(of, np.int32)
+    require_places(of, len(start.answer_position), "prompts that rows are of")
     before_all = 0 if start.prefix is None else start.prefix.length
     keys = before_all + start.blocks[0].keys.shape[2]
     check_wishes((len(of), keys), edits, wishes, config)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from mcq_jax import sharding
+from mcq_jax.arguments import require_places
 from mcq_jax.interventions import Edit, Node, Site, apply, patch
 from mcq_jax.interventions.edits import Argument
 from mcq_jax.model.config import ModelConfig
@@ -74,6 +75,7 @@ def stand_in_edits(
         frame: that of the queries and keys: `PRE_ROTATION` or `QUERY`.
     """
     check_frame(frame, config)
+    require_places(of, len(start.answer_position), "prompts that rows are of")
     last = np.asarray(start.answer_position)[of]
     late = (np.asarray(keys) >= last[:, None]).any(axis=1)
     if late.any():
@@ -125,7 +127,9 @@ def seen_in_pass(
             "what heads see in a pass with a shared prefix, whose keys lie apart; run "
             "prompts whole."
         )
+    require_places(of, len(start.answer_position), "prompts that rows are of")
     last = np.asarray(start.answer_position)[of]
+    require_places(keys, start.blocks[0].keys.shape[2], "keys that heads read")
     found = {}
     if Part.QUERY in parts and Site.ROT_Q in start.activations:
         held = sharding.on_every_host(start.activations[Site.ROT_Q])

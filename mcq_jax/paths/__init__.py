@@ -1,5 +1,6 @@
 """Path patching: what one node passes on to another."""
 
+from mcq_jax.checked_calls import check_calls
 from mcq_jax.paths.inputs import read_with, written_by
 from mcq_jax.paths.paths import patch_paths, paths_from
 from mcq_jax.paths.walk import PATH_SITES
@@ -19,3 +20,5 @@ __all__ = [
     "run_wired",
     "written_by",
 ]
+
+check_calls(__name__)

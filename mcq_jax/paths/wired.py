@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from mcq_jax.arguments import require_places
 from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Node, Site, patch
 from mcq_jax.interventions.circuits import FINAL, HEAD_INPUTS
@@ -60,6 +61,7 @@ def run_wired(
     padding = start.blocks[0].keys.shape[2] - kinds.shape[1]
     kinds = np.pad(kinds, ((0, 0), (0, padding)), constant_values=-1)
     _check(start, wiring, base, other, config)
+    require_places(kinds + 1, len(wiring.tokens) + 1, "kinds of tokens, plus 1,")
     brings = np.zeros_like(drawn) if brings is None else brings
     walk = _Walk(parameters, start, wiring, base, other, config, len(drawn))
     first = wiring.first_layer(drawn, brings)
@@ -277,6 +279,8 @@ def _check(start, wiring: Wiring, base, other, config: ModelConfig) -> None:
     if start.prefix is not None:
         raise ValueError("the pass has a prefix of its own; run whole prompts.")
     answers = np.asarray(start.answer_position)
+    require_places(base, len(answers), "base prompts")
+    require_places(other, len(answers), "other prompts")
     if len(base) != len(other) or (answers[base] != answers[other]).any():
         raise ValueError(
             "a base and another prompt of different length; give pairs that are "

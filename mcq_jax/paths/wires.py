@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Bool, Int
 
+from mcq_jax.arguments import check_kind
 from mcq_jax.interventions import Edge, Node, Site
 from mcq_jax.interventions.circuits import FINAL, HEAD_INPUTS, MLP_INPUTS, leads_forward
 
@@ -28,6 +29,7 @@ class TokenEdge:
     site: Site
 
     def __post_init__(self):
+        check_kind(self.receiver, Node, "a receiver", "Node.parse reads names")
         if self.receiver.head is None or self.site not in TOKEN_INPUTS:
             raise ValueError(
                 f"an edge from the tokens {self.tokens!r} into {self.receiver} at "
@@ -51,6 +53,13 @@ class Wiring:
     def __post_init__(self):
         if not self.nodes:
             raise ValueError("a wiring of no nodes; name at least one.")
+        for node in self.nodes:
+            check_kind(node, Node, "a node of a wiring", "Node.parse reads names")
+        if isinstance(self.tokens, str) or len(set(self.tokens)) < len(self.tokens):
+            raise ValueError(
+                f"the kinds of tokens of a wiring are {self.tokens!r}; give a tuple of "
+                "names, each once."
+            )
         object.__setattr__(self, "nodes", tuple(sorted(set(self.nodes))))
 
     @functools.cached_property
@@ -78,6 +87,14 @@ class Wiring:
             drawn[self.place[wire]] = True
         return drawn
 
+    def check(self, drawn: Bool[np.ndarray, "*row wire"]) -> None:
+        """Refuses a mask of other wires than there are."""
+        if drawn.shape[-1] != len(self.wires):
+            raise ValueError(
+                f"a mask of {drawn.shape[-1]} wires, and there are {len(self.wires)}; "
+                "`mask` makes one."
+            )
+
     @functools.cached_property
     def place(self) -> dict[Wire, int]:
         return {wire: number for number, wire in enumerate(self.wires)}
@@ -87,6 +104,7 @@ class Wiring:
 
         The others carry nothing: their sender is as it was, or nobody hears of it.
         """
+        self.check(drawn)
         chosen = [w for w, is_drawn in zip(self.wires, drawn, strict=True) if is_drawn]
         hears: set[Node] = set()
         for wire in chosen:  # receivers come in forward order
@@ -143,6 +161,8 @@ class Wiring:
         brings: Bool[np.ndarray, "row wire"],
     ) -> int | None:
         """Returns the first layer that hears any news; None: none does."""
+        self.check(drawn)
+        self.check(brings)
         is_token = np.array([isinstance(wire, TokenEdge) for wire in self.wires])
         starts = np.flatnonzero(((drawn & is_token[None]) | brings).any(axis=0))
         receivers = [self.wires[i].receiver for i in starts]
@@ -157,6 +177,7 @@ def random_like(
     Where fewer others are left of a sort, all of them are taken, and the rest from
     any sort.
     """
+    wiring.check(drawn)
     sorts = np.array([_sort(wire) for wire in wiring.wires])
     found = np.zeros_like(drawn)
     for sort in np.unique(sorts[drawn]):

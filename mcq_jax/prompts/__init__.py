@@ -6,6 +6,7 @@
 questions, `pairs` other tasks, `tokenizer` the tokens.
 """
 
+from mcq_jax.checked_calls import check_calls
 from mcq_jax.prompts.chat import ChatTemplate, chat_of
 from mcq_jax.prompts.cloze import ClozePrompt, cloze, cloze_rows
 from mcq_jax.prompts.datasets import (
@@ -154,3 +155,5 @@ __all__ = [
     "word_copy",
     "word_repetition",
 ]
+
+check_calls(__name__)

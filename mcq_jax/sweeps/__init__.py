@@ -1,5 +1,6 @@
 """Many interventions at once: prompts, a plan and sources to one labelled table."""
 
+from mcq_jax.checked_calls import check_calls
 from mcq_jax.sweeps.bank import Bank
 from mcq_jax.sweeps.forecasts import Forecast, forecast, rows_that_fit
 from mcq_jax.sweeps.identities import sweep_identity
@@ -72,3 +73,5 @@ __all__ = [
     "sweep",
     "sweep_identity",
 ]
+
+check_calls(__name__)
