@@ -303,6 +303,9 @@ def _compare(arguments: list[str]) -> int:
         raise ValueError(
             "compare needs two run folders or more, e.g. mcq-jax compare runs/a runs/b"
         )
+    twice = {path for path in paths if paths.count(path) > 1}
+    if twice:
+        raise ValueError(f"{twice.pop()} is given twice; give each run folder once.")
     from mcq_jax.report.comparison import write_comparison
     from mcq_jax.results.comparison import read_answered
 

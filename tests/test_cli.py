@@ -249,6 +249,11 @@ def test_an_option_that_is_given_twice_is_refused(refusal, card, flags: list[str
     assert "--only is given 2 times" in said and "--only a b" in said
 
 
+def test_a_run_is_not_compared_with_itself(refusal):
+    said = refusal("compare", "runs/a", "runs/b", "runs/a")
+    assert "runs/a is given twice" in said
+
+
 def test_two_ways_to_write_an_option_are_one(refusal, card):
     said = refusal("run", card(), "--question_count", "8", "--question-count", "9")
     assert "--question-count is given 2 times" in said

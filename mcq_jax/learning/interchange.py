@@ -48,7 +48,7 @@ class Where:
 
     def shape(self, config: ModelConfig) -> tuple[int, ...]:
         """The axes of a basis: those of slot and heads, before vector and width."""
-        named = [str(node) for node in self.heads if node.head >= config.heads]
+        named = [str(node) for node in self.heads if (node.head or 0) >= config.heads]
         if named or not all(0 <= layer < config.layers for layer in self.layers):
             raise ValueError(
                 f"an interchange in layers {list(self.layers)}{' of ' * bool(named)}"
