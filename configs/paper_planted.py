@@ -45,7 +45,7 @@ def config() -> RunConfig:
             *USUAL,
             EarlierPositions(),
             HeadKinds(),
-            Routes(windows=7),
+            Routes(windows=7, sets=("ordered_letters",)),
             FeedForward(),
             QuerySwaps(forms=FORMS),
             ScoreParts(schemes=("permuted", "ordered_letters + permuted")),

@@ -52,7 +52,7 @@ def config() -> RunConfig:
             *USUAL,
             Cloze(),
             HeadKinds(),
-            Routes(),
+            Routes(sets=("numbers",)),
             QuerySwaps(forms=FORMS, layer_step=2),
             FeedForward(),
             ScoreParts(),

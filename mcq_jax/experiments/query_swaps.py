@@ -20,13 +20,12 @@ from mcq_jax import passes
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.experiments.route_rows import (
-    letter_heads,
     mask_of,
     random_heads,
 )
 from mcq_jax.experiments.swap_prompts import SwapPrompts, form_of, swap_prompts
 from mcq_jax.experiments.swap_reading import describe
-from mcq_jax.interventions import Capture, Node, Site, patch
+from mcq_jax.interventions import Capture, Site, patch
 from mcq_jax.prompts import KeyClass, TokenisedPrompt, key_classes
 from mcq_jax.results import LETTER_HEADS, RANDOM_HEADS, QuerySwapsFindings
 
@@ -80,22 +79,6 @@ class QuerySwaps(Experiment):
             forms=tuple(forms),
             letter_heads=tuple(f"L{layer}H{head}" for layer, head in heads),
         )
-
-
-def heads_of(lab: "Lab", names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
-    """Returns the heads that are named, or else the correct-letter heads."""
-    if not names:
-        return letter_heads(lab)
-    found = [Node.parse(name) for name in names]
-    config = lab.checkpoint.config
-    for node in found:
-        is_there = node.layer < config.layers and (node.head or 0) < config.heads
-        if node.head is None or not is_there:
-            raise ValueError(
-                f"{node} is no head of a model of {config.layers} layers of "
-                f"{config.heads} heads; name some such as L0H0."
-            )
-    return tuple((node.layer, node.head) for node in found if node.head is not None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

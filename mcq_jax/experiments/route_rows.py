@@ -11,6 +11,7 @@ from mcq_jax.experiments import route_edits
 from mcq_jax.experiments.head_classes import LETTER_CLASSES
 from mcq_jax.experiments.route_edits import BOTH, CUT_TOKENS, ENDS, LABELS
 from mcq_jax.experiments.study import Study
+from mcq_jax.interventions import Node
 from mcq_jax.model import ModelConfig
 from mcq_jax.prompts import TokenBatch
 from mcq_jax.results import EVERY_HEAD, LETTER_HEADS, RANDOM_HEADS, HeadClassesFindings
@@ -42,6 +43,22 @@ def letter_heads(lab: "Lab") -> tuple[tuple[int, int], ...]:
         return ()
     found = lab.findings(HeadClassesFindings).heads
     return tuple((h.layer, h.head) for h in found if h.head_class in LETTER_CLASSES)
+
+
+def heads_of(lab: "Lab", names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """Returns the heads that are named, or else the correct-letter heads."""
+    if not names:
+        return letter_heads(lab)
+    found = [Node.parse(name) for name in names]
+    config = lab.checkpoint.config
+    for node in found:
+        is_there = node.layer < config.layers and (node.head or 0) < config.heads
+        if node.head is None or not is_there:
+            raise ValueError(
+                f"{node} is no head of a model of {config.layers} layers of "
+                f"{config.heads} heads; name some such as L0H0."
+            )
+    return tuple((node.layer, node.head) for node in found if node.head is not None)
 
 
 def swaps_of(

@@ -26,7 +26,7 @@ from mcq_jax.experiments.route_edits import CUT_TOKENS
 from mcq_jax.experiments.route_rows import (
     Swap,
     cut_rows,
-    letter_heads,
+    heads_of,
     swap_rows,
     swaps_of,
     windows_of,
@@ -35,7 +35,7 @@ from mcq_jax.experiments.study import Study
 from mcq_jax.interventions import Site
 from mcq_jax.metrics import statistics
 from mcq_jax.prompts import batch_of
-from mcq_jax.results import RouteCut, RoutesFindings, RouteSwap
+from mcq_jax.results import RouteCut, RoutesFindings, RoutesFound, RouteSwap
 
 if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
@@ -54,6 +54,11 @@ class Routes(Experiment):
     windows: int = 4
     # Random heads of the same layers, as many as there are correct-letter heads.
     random_draws: int = 3
+    # Heads such as L21H3; where left out the correct-letter heads, if head_classes ran.
+    heads: tuple[str, ...] = ()
+    # Names of other prompts of the card, with other labels say, each with routes and a
+    # gate of its own.
+    sets: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_at_least(self, 1, "windows", "random_draws")
@@ -62,11 +67,42 @@ class Routes(Experiment):
         return not lab.config.are_pairs and lab.prompts.rotations > 1
 
     def run(self, lab: "Lab") -> RoutesFindings:
-        heads = letter_heads(lab)
+        heads = heads_of(lab, self.heads)
         swaps = swaps_of(lab, heads, self.random_draws)
         layers = windows_of(lab.checkpoint.config.layers, self.windows)
-        table = _measure(lab, layers, swaps)
-        return _describe(table, lab.studied, layers, swaps, heads, lab.config.seed)
+        found = _routes(lab, layers, swaps)
+        assert found is not None  # else the gate is closed, and it was not run
+        for name in self.sets:
+            _require_lasting_labels(lab.on(name))
+        others = (_routes(lab.on(name), layers, swaps) for name in self.sets)
+        return RoutesFindings(
+            **{f.name: getattr(found, f.name) for f in dataclasses.fields(found)},
+            letter_heads=tuple(f"L{layer}H{head}" for layer, head in heads),
+            others=tuple(other for other in others if other is not None),
+        )
+
+
+def _routes(lab: "Lab", layers: np.ndarray, swaps) -> RoutesFound | None:
+    """Of one set of prompts; None where its gate is closed."""
+    if lab.study is None:
+        lab.progress.say(f"{lab.config.name}: no routes, the gate is closed.")
+        return None
+    table = _measure(lab, layers, swaps)
+    found = _describe(table, lab.studied, layers, swaps, lab.config.seed)
+    return dataclasses.replace(found, prompts=lab.config.name)
+
+
+def _require_lasting_labels(lab: "Lab") -> None:
+    """Refuses labels that change with the order: what goes along is another letter."""
+    labels: dict[str, list[int]] = {}
+    for prompt in lab.prompts.prompts:
+        own = prompt.answer_ids.tolist()
+        if labels.setdefault(prompt.content_id, own) != own:
+            raise ValueError(
+                f"routes of {lab.config.name!r}, whose labels change from one order of "
+                "the options to the next: the letter would move with the line. Give "
+                "prompts whose labels stay, such as those of ordered_letters, numbers."
+            )
 
 
 def _measure(lab: "Lab", layers: np.ndarray, swaps: tuple[Swap, ...]) -> dict:
@@ -133,8 +169,8 @@ def _kinds(study: Study) -> list[int]:
 
 
 def _describe(
-    table: dict, study: Study, layers: np.ndarray, swaps, heads, seed: int
-) -> RoutesFindings:
+    table: dict, study: Study, layers: np.ndarray, swaps, seed: int
+) -> RoutesFound:
     net, question = table["net"], study.question
     cuts = [
         RouteCut(
@@ -165,12 +201,11 @@ def _describe(
             )
         )  # fmt: skip
     whole = metrics.necessity(net, table["source_net"][:, 0], net, question, seed=seed)
-    return RoutesFindings(
+    return RoutesFound(
         net=statistics.interval(net, question, seed=seed),
         difference=whole.difference,
         cuts=tuple(cuts),
         swaps=tuple(moved),
-        letter_heads=tuple(f"L{layer}H{head}" for layer, head in heads),
         questions=len(np.unique(question)),
         refused=whole.refused,
     )

@@ -18,7 +18,7 @@ import numpy as np
 from mcq_jax import metrics, passes
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.prompt_options import check_at_least
-from mcq_jax.experiments.query_swaps import heads_of
+from mcq_jax.experiments.route_rows import heads_of
 from mcq_jax.experiments.swap_prompts import fresh_prompts
 from mcq_jax.interventions import Node
 from mcq_jax.model.constants import layer_constants

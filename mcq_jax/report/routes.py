@@ -9,7 +9,14 @@ from mcq_jax.metrics import Interval
 from mcq_jax.report import canvas, palette, words
 from mcq_jax.report.section import Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
-from mcq_jax.results import RouteCut, RoutesFindings, RouteSwap, RunResults
+from mcq_jax.results import (
+    EVERY_HEAD,
+    RouteCut,
+    RoutesFindings,
+    RoutesFound,
+    RouteSwap,
+    RunResults,
+)
 
 _SCOPE = (
     "Routes are those of the last token's own attention: what comes to it by way of "
@@ -49,19 +56,57 @@ def section(run: RunResults) -> Section | None:
                 draw=cuts,
             ),
         ),
-        tables=(
-            Titled(
-                table=_swap_table(found.swaps),
-                title="What goes along when tokens are read as in another prompt",
-                note="Share of the effect of another order of the options. 1: the "
-                "answer is that order's. Placebo: tokens of another question whose "
-                "right letter is the same.",
-            ),
-        )
-        if found.swaps and not found.refused
-        else (),
+        tables=(*_along(found), *_by_set(found)),
         scope=(_SCOPE,),
         experiment="routes",
+    )
+
+
+def _along(found: RoutesFindings) -> Iterable[Titled]:
+    if found.swaps and not found.refused:
+        yield Titled(
+            table=_swap_table(found.swaps),
+            title="What goes along when tokens are read as in another prompt",
+            note="Share of the effect of another order of the options. 1: the answer "
+            "is that order's. Placebo: tokens of another question whose right letter "
+            "is the same.",
+        )
+
+
+def _by_set(found: RoutesFindings) -> Iterable[Titled]:
+    """The main prompts beside those with other labels."""
+    if found.others:
+        every = (found, *found.others)
+        who = list(dict.fromkeys((s.who, s.tokens) for s in found.swaps))
+        yield Titled(
+            table=Table(
+                columns=(
+                    "prompts", "net logit", *(_written(*one) for one in who), "n",
+                ),
+                rows=tuple(_set_row(one, who) for one in every),
+            ),
+            title="By label set",
+            note="The share of the effect that goes along with all that is read of "
+            "these tokens. A dash: no effect to share, or tokens that stand for no "
+            "others.",
+        )  # fmt: skip
+
+
+def _written(who: str, tokens: str) -> str:
+    return tokens if who == EVERY_HEAD else who
+
+
+def _set_row(found: RoutesFound, who: list[tuple[str, str]]) -> Row:
+    # The last of each names all parts that are interchanged.
+    whole = {(s.who, s.tokens): s.rotation for s in found.swaps}
+    shares = [None if found.refused else whole.get(one) for one in who]
+    return Row(
+        name=words.readable(found.prompts),
+        cells=(
+            _share(found.net),
+            *map(_share, shares),
+            Cell(text=str(found.questions)),
+        ),
     )
 
 

@@ -245,19 +245,27 @@ class RouteSwap:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RoutesFindings:
-    """Over which tokens the answer comes to the last one."""
+class RoutesFound:
+    """Over which tokens the answer to some prompts comes to the last one."""
 
     # Of the right letter, and less that of another order of the options.
     net: Interval
     difference: Interval
     cuts: tuple[RouteCut, ...]
     swaps: tuple[RouteSwap, ...]
-    # The correct-letter heads whose share was measured; none, if none were known.
-    letter_heads: tuple[str, ...]
     questions: int
     # Why there are no shares; empty where there are.
     refused: str = ""
+    prompts: str = "main"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RoutesFindings(RoutesFound):
+    """Those of the main prompts, and of others."""
+
+    # The correct-letter heads whose share was measured; none, if none were known.
+    letter_heads: tuple[str, ...]
+    others: tuple[RoutesFound, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import pytest
 from mcq_jax.experiments import (
     Behaviour,
     HeadClasses,
+    Mutated,
     NodeEffects,
     Routes,
     route_edits,
@@ -22,7 +23,7 @@ from mcq_jax.model import forward, read_by
 from mcq_jax.passes import prefill, resume_edited
 from mcq_jax.planted import asking
 from mcq_jax.prompts import batch_of, span_positions
-from mcq_jax.results import RoutesFindings
+from mcq_jax.results import RoutesFindings, RoutesFound
 from tests import tiny
 from tests.experiments.runs import page_with, planted_config, quiet, random_checkpoint
 
@@ -32,8 +33,12 @@ ROUNDING = 1e-4
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory) -> tuple[RoutesFindings, str]:
     """The routes of a planted circuit that goes by the line."""
-    listed = (Behaviour(), NodeEffects(), HeadClasses(), Routes(windows=7))
-    config = planted_config(tmp_path_factory.mktemp("routes"), experiments=listed)
+    routes = Routes(windows=7, sets=("ordered_letters",))
+    listed = (Behaviour(), NodeEffects(), HeadClasses(), routes)
+    config = planted_config(
+        tmp_path_factory.mktemp("routes"), experiments=listed,
+        other_prompts=(Mutated(mutation="ordered_letters"),),
+    )  # fmt: skip
     found, folder = run(config, quiet())
     values = found.get(RoutesFindings)
     assert values is not None
@@ -49,7 +54,7 @@ def _left(found: RoutesFindings, tokens: str, first: int, last: int) -> list[flo
 
 
 def _along(
-    found: RoutesFindings, who: str, tokens: str, parts: str
+    found: RoutesFound, who: str, tokens: str, parts: str
 ) -> tuple[float, float]:
     """What goes along with another order, and with placebo sources."""
     for swap in found.swaps:
@@ -95,9 +100,25 @@ def test_what_makes_the_difference_stands_at_options_and_not_at_labels(planted):
     assert abs(along) < 0.1
 
 
-def test_the_page_shows_routes(planted):
-    _, page = planted
-    assert "correct-letter heads" in page
+def test_routes_are_the_same_with_other_labels(planted):
+    """The circuit goes by the line, whatever its label."""
+    found, page = planted
+    [other] = found.others
+    assert (found.prompts, other.prompts) == ("main", "ordered_letters")
+    for who, tokens in (("every head", "option ends"), ("every head", "labels")):
+        along, _ = _along(other, who, tokens, "keys and values")
+        own, _ = _along(found, who, tokens, "keys and values")
+        assert along == pytest.approx(own, abs=1e-4)
+    assert "correct-letter heads" in page and "By label set" in page
+
+
+def test_labels_that_change_with_the_order_are_refused(tmp_path: pathlib.Path):
+    config = planted_config(
+        tmp_path, experiments=(Behaviour(), Routes(sets=("permuted",))),
+        other_prompts=(Mutated(mutation="permuted"),),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="the letter would move with the line"):
+        run(config, quiet())
 
 
 RANDOM = dataclasses.replace(
