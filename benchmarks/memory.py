@@ -3,9 +3,10 @@
     python -m benchmarks.memory
 
 Every node of SmolLM2-135M's shape with random weights, in three sizes, each in a
-process of its own: what `sweeps.forecast` says, and the most anonymous memory of the
-process above what it has without the parameters (but after a sweep of a tiny model, for
-what jax itself takes). What the allocator keeps is in the second and not in the first.
+process of its own: the formula that compiles nothing (`costs.chunk_bytes`, and the
+parameters), what `sweeps.forecast` says, and the most anonymous memory of the process
+above what it has without the parameters (but after a sweep of a tiny model, for what
+jax itself takes). What the allocator keeps is in the last and in neither of the first.
 Linux with glibc only.
 
 Typical output: see benchmarks/README.md.
@@ -23,7 +24,7 @@ import jax
 import numpy as np
 
 from benchmarks.shapes import SMOLLM2_135M, draw
-from mcq_jax import sweeps
+from mcq_jax import costs, sweeps
 from mcq_jax.prompts import TokenisedPrompt
 
 COMMAND = [sys.executable, "-m", "benchmarks.memory"]
@@ -36,7 +37,10 @@ def main() -> None:
     if len(sys.argv) > 1:
         _measure(*map(int, sys.argv[1:]))
         return
-    print("prompts  sources  tokens  predicted GB  measured GB  predicted / measured")
+    print(
+        "prompts  sources  tokens  by formula GB  predicted GB  measured GB  "
+        "predicted / measured"
+    )
     for size in SIZES:
         subprocess.run([*COMMAND, *map(str, size)], check=True)
 
@@ -55,9 +59,16 @@ def _measure(prompts: int, sources: int, tokens: int) -> None:
     done.set()
     watcher.join()
     measured = highest[0] - before
+    formula = sum(leaf.nbytes for leaf in leaves) + costs.chunk_bytes(
+        SMOLLM2_135M,
+        prompts=prompts,
+        tokens=tokens,
+        rows=prompts * sources * SMOLLM2_135M.layers * SMOLLM2_135M.nodes,
+    )
     print(
-        f"{prompts:7d}  {sources:7d}  {tokens:6d}  {predicted / 1e9:12.2f}"
-        f"  {measured / 1e9:11.2f}  {predicted / measured:20.2f}",
+        f"{prompts:7d}  {sources:7d}  {tokens:6d}  {formula / 1e9:13.2f}"
+        f"  {predicted / 1e9:12.2f}  {measured / 1e9:11.2f}"
+        f"  {predicted / measured:20.2f}",
         flush=True,
     )
 

@@ -1,4 +1,4 @@
-"""What passes and sweeps cost, in FLOPs and bytes, before they are run."""
+"""What passes and sweeps cost in FLOPs, before they are run."""
 
 from mcq_jax.model.config import ModelConfig
 
@@ -36,30 +36,3 @@ def node_sweep_flops(config: ModelConfig, *, tokens: int, sources: int) -> float
     row_layers = rows * config.layers * (config.layers + 1) / 2
     unembedded = rows * config.layers * unembed_flops(config)
     return row_layers * layer_flops(config, keys=tokens) + unembedded
-
-
-def prompt_pass_bytes(config: ModelConfig, *, prompts: int, tokens: int) -> float:
-    """Returns the float32 bytes of a pass that keeps every layer's keys and values.
-
-    Where prompts begin alike, the pass has fewer temporaries and holds the beginnings
-    beside what is joined of them: never more than all keys and values twice.
-    """
-    kept = 2 * config.layers * config.kv_heads * config.head_width
-    besides = max(_temporaries(config, keys=tokens), kept)
-    return 4.0 * prompts * tokens * (kept + besides)
-
-
-def node_sweep_bytes(config: ModelConfig, *, rows: int, tokens: int) -> float:
-    """Returns the float32 bytes of advancing `rows` rows through one layer."""
-    return 4.0 * rows * _temporaries(config, keys=tokens)
-
-
-def _temporaries(config: ModelConfig, *, keys: int) -> int:
-    """Numbers alive at once for one token in one layer, rounded up.
-
-    Residual and its copies, neurons with gate and product, scores and pattern (and
-    scores by distance); about a third more than the compiler was seen to take for a
-    1.5B model.
-    """
-    scores = (3 if config.relative_positions else 2) * config.heads * keys
-    return 6 * config.width + 3 * config.neurons + scores

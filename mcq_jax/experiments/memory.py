@@ -21,7 +21,7 @@ def check_memory(config: ModelConfig, *, batch: int, chunk: int, tokens: int) ->
     if free is None:
         return
     parts = sharding.data_parts()
-    one = costs.prompt_pass_bytes(config, prompts=1, tokens=tokens)
+    one = costs.chunk_bytes(config, prompts=1, tokens=tokens)
     most = int(free // one) * parts
     shorter = "leave out long prompts (--longest-prompt), or use a larger machine."
     for what, prompts, instead in (

@@ -6,7 +6,6 @@ import jax
 
 from mcq_jax import costs
 from mcq_jax.costs.compiled import tree_bytes
-from mcq_jax.model import ModelConfig
 from mcq_jax.planning.passes import Chunk, Passes, rows_by_call
 
 
@@ -37,14 +36,15 @@ def staged_patching_flops(passes: Passes, chunk: Chunk) -> float:
 
 def chunk_bytes(passes: Passes, chunk: Chunk) -> float:
     """Returns about what a chunk takes of a chip, to begin a search with."""
-    config = passes.config
-    size = jax.numpy.dtype(passes.dtype).itemsize
-    rows = chunk.prompts * chunk.sources * chunk.rows
-    kept = chunk.prompts * passes.tokens * _block_numbers(config)
-    # The formulas of `costs` are of four bytes a number.
-    running = costs.node_sweep_bytes(config, rows=rows, tokens=passes.tokens) / 4
-    spread = size * (kept + running) / passes.mesh.size
-    return tree_bytes(passes.parameters()) + _gathered_bytes(passes) + spread
+    of_chunk = costs.chunk_bytes(
+        passes.config,
+        prompts=chunk.prompts,
+        tokens=passes.tokens,
+        rows=chunk.prompts * chunk.sources * chunk.rows,
+        number_bytes=jax.numpy.dtype(passes.dtype).itemsize,
+    )
+    weights = tree_bytes(passes.parameters()) + _gathered_bytes(passes)
+    return weights + of_chunk / passes.mesh.size
 
 
 def _gathered_bytes(passes: Passes) -> float:
@@ -53,11 +53,6 @@ def _gathered_bytes(passes: Passes) -> float:
         return 0.0
     whole = dataclasses.replace(passes, fully_sharded=False).parameters()
     return 2 * tree_bytes(whole.layers) / passes.config.layers
-
-
-def _block_numbers(config: ModelConfig) -> int:
-    """Keys and values of a token in all layers."""
-    return 2 * config.layers * config.kv_heads * config.head_width
 
 
 def _distance_flops(passes: Passes) -> float:

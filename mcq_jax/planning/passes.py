@@ -14,8 +14,8 @@ from mcq_jax import passes, sharding, sweeps
 from mcq_jax.costs.compiled import HostProgram, compile_all
 from mcq_jax.model import ModelConfig, Parameters, parameter_shapes
 from mcq_jax.passes import NodeSets, Plan
-from mcq_jax.passes.resumed_pass import run_groups
 from mcq_jax.passes.row_groups import RowGroup, fullest, row_groups
+from mcq_jax.sweeps.compiled_rows import compile_rows, of_sources
 
 # Rows that a device unembeds at a time, and answers to read of each.
 _UNEMBEDDED, _CHOICES = 256, 4
@@ -115,20 +115,17 @@ class Passes:
             )  # fmt: skip
 
     def _compile_groups(self, start, sources: int, plan, groups) -> HostProgram:
-        def run(parameters, start, values):
-            return run_groups(
-                parameters, start, values, plan, groups, config=self.config
-            ).final
-
-        values = jax.tree.map(lambda n: self._of_sources(n, sources), start.nodes)
-        return self._compile(run, self.parameters(), start, values)
-
-    def _of_sources(self, nodes, sources: int) -> jax.ShapeDtypeStruct:
-        """What nodes write in every source of every prompt, as a sweep lays it."""
-        layers, prompts, *rest = nodes.shape
-        shape = (layers, prompts, sources, 1, *rest)
+        held = {
+            site: jax.ShapeDtypeStruct(
+                (*nodes.shape[:2], 1, *nodes.shape[2:]), nodes.dtype
+            )
+            for site, nodes in start.nodes.items()
+        }
         with sharding.use_mesh(self.mesh):
-            return sharding.shape_over_data(shape, nodes.dtype, axes=(1, 2))
+            return compile_rows(
+                self.parameters(), start, of_sources(held, sources), plan, groups,
+                config=self.config,
+            )  # fmt: skip
 
     def read_answers(self, prompts: int) -> tuple[HostProgram, int]:
         """The unembedding of as many rows as are read at once, and how many they are.

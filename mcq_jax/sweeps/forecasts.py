@@ -5,6 +5,7 @@ that will run, and what lives between them is added up. FLOPs are counted by for
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,17 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from mcq_jax import costs, sharding
-from mcq_jax.costs.compiled import compile_all, tree_bytes
+from mcq_jax.costs.compiled import HostProgram, compile_all, tree_bytes
 from mcq_jax.costs.machine import flop_rate, free_bytes, machine_at_hand
-from mcq_jax.interventions import Capture
+from mcq_jax.interventions import Capture, Site
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.passes.answers import read_answers
 from mcq_jax.passes.plan import Plan
 from mcq_jax.passes.prompt_pass import prefill
-from mcq_jax.passes.resumed_pass import run_groups
 from mcq_jax.passes.row_captures import watched
 from mcq_jax.passes.row_groups import RowGroup, fullest, row_groups, work_of
 from mcq_jax.prompts import TokenisedPrompt, batch_of
+from mcq_jax.sweeps.compiled_rows import compile_rows, of_sources
 from mcq_jax.sweeps.outcomes import MetricFunction
 from mcq_jax.sweeps.reads import all_reads, at_ends
 from mcq_jax.sweeps.sources import Ablation, Direction, Sources
@@ -116,7 +117,7 @@ def forecast(
     resident = tree_bytes(chunk.parameters)
     on_host = 0.0
     if jax.default_backend() == "cpu":
-        on_host = len(asked) * tree_bytes(chunk.held()) / chunk.shape[0]
+        on_host = len(asked) * tree_bytes(chunk.held) / chunk.shape[0]
         on_host += chunk.programs(rows_at_once) * _PROGRAM_BYTES
     free = free_bytes()
     room = None if free is None else _SAFE_SHARE * (free - on_host) + resident
@@ -206,10 +207,15 @@ class _Chunk:
     # How many chunks there are in all.
     repeats: int
 
-    def held(self) -> Any:
+    @functools.cached_property
+    def start(self) -> HostProgram:
+        """The prompts' own pass, compiled; its result is a `Prefill` of shapes."""
+        return compile_all(self._prefill, self.parameters, self._tokens)
+
+    @property
+    def held(self) -> dict[Site, jax.ShapeDtypeStruct]:
         """What each prompt holds as a source, `[layer, prompt, …]`."""
-        start = jax.eval_shape(self._prefill, self.parameters, self._tokens)
-        return start.activations
+        return self.start.result.activations
 
     def programs(self, rows_at_once: int | None) -> int:
         """How many programs advance rows."""
@@ -227,28 +233,27 @@ class _Chunk:
 
     def peak_bytes(self, rows_at_once: int) -> float:
         """The most bytes in use, parameters included. Compiles the largest programs."""
-        plan, group = fullest(self.plan, self._groups(rows_at_once))
 
-        def run(parameters, tokens, held, answer_ids):
-            start = self._prefill(parameters, tokens)
-            run = run_groups(
-                parameters, start, held, plan, [group], config=self.config,
-                capture=self._capture,
-            )  # fmt: skip
-            rows = self._rows / len(plan.births)
+        def then(parameters, resumed):
+            rows = self._rows / resumed.final.shape[2]
             everything = jnp.zeros((*self._copies, self._rows, self.config.width))
             seen = [  # of all rows
                 jnp.zeros((math.ceil(rows * array.size),), array.dtype)
-                for array in run.seen
+                for array in resumed.seen
             ]
-            return run.final, run.seen, seen, read_answers(
+            answer_ids = jnp.zeros((self.shape[0], self.choices), jnp.int32)
+            return resumed.final, resumed.seen, seen, read_answers(
                 parameters.unembedding, everything, answer_ids, config=self.config,
                 full_vocabulary=self.full_vocabulary,
             )  # fmt: skip
 
-        held = jax.tree.map(self._with_sources, self.held())
-        ids = jax.ShapeDtypeStruct((self.shape[0], self.choices), jnp.int32)
-        return compile_all(run, self.parameters, self._tokens, held, ids).peak_bytes
+        plan, group = fullest(self.plan, self._groups(rows_at_once))
+        held = of_sources(self.held, self.sources)
+        rows = compile_rows(
+            self.parameters, self.start.result, held, plan, [group],
+            config=self.config, capture=self._capture, then=then,
+        )  # fmt: skip
+        return max(self.start.peak_bytes + tree_bytes(held), rows.peak_bytes)
 
     @property
     def _capture(self) -> list[Capture]:
@@ -273,11 +278,6 @@ class _Chunk:
             parameters, tokens, np.full(prompts, width), config=self.config,
             suffix=self.plan.suffix, sites=self.plan.sites,
         )  # fmt: skip
-
-    def _with_sources(self, held):
-        layers, prompts, *rest = held.shape
-        shape = (layers, prompts, self.sources, *rest)
-        return sharding.shape_over_data(shape, held.dtype, axes=(1, 2))
 
 
 def _largest_split(
@@ -325,11 +325,14 @@ def _may_not_fit(
     free = free_bytes()
     if free is None:
         return False
-    rows = prompts * sources * int(plan.starts.sum())
-    needed = costs.node_sweep_bytes(config, rows=rows, tokens=tokens)
     runs = prompts * sources * len(plan.births)
-    needed += 4.0 * runs * sum(_numbers_of(read, config) for read in reads)
-    needed += costs.prompt_pass_bytes(config, prompts=prompts, tokens=tokens)
+    needed = costs.chunk_bytes(
+        config,
+        prompts=prompts,
+        tokens=tokens,
+        rows=prompts * sources * int(plan.starts.sum()),
+        seen=runs * sum(_numbers_of(read, config) for read in reads),
+    )
     return needed > free / 4
 
 

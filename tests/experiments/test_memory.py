@@ -8,7 +8,7 @@ from tests import tiny
 
 CONFIG = tiny.CASES["grouped heads, biases, partial rotation"]
 TOKENS = 100
-ONE = costs.prompt_pass_bytes(CONFIG, prompts=1, tokens=TOKENS)
+ONE = costs.chunk_bytes(CONFIG, prompts=1, tokens=TOKENS)
 
 
 def _check(monkeypatch, room: float, **prompts: int) -> None:
