@@ -20,6 +20,7 @@ from mcq_jax import passes
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.experiments.route_rows import (
+    heads_of,
     mask_of,
     random_heads,
 )
