@@ -18,7 +18,6 @@ import numpy as np
 import tyro
 
 from mcq_jax.metrics import paired
-from mcq_jax.model import Activation, ModelConfig
 from mcq_jax.results import write_whole
 from mcq_jax.studies.measuring import measure_checkpoint
 from mcq_jax.training import Member, TrainingConfig, cleaning, corpus, log_spaced, train
@@ -51,22 +50,10 @@ class Plan:
     results: str = "docs/registered/cleaning"
 
 
-def model_config() -> ModelConfig:
-    """Returns the shape of every model of the study: about 0.2M parameters.
-
-    Half of a head's dimensions rotate: the others compare contents at any distance.
-    """
-    return ModelConfig(
-        layers=4, width=64, kv_heads=4, group=1, head_width=16, neurons=256,
-        vocabulary=len(corpus.VOCABULARY), context=48, rotary_width=8, rope_base=100.0,
-        tied=True, gated=False, activation=Activation.GELU_TANH,
-    )  # fmt: skip
-
-
 def training(plan: Plan, arm: Arm, seed: int) -> TrainingConfig:
     """Returns how a model of the study is trained."""
     recipe = CorpusRecipe(seed=seed, arm=arm, rows=plan.rows)
-    model = model_config()
+    model = corpus.small_model()
 
     def evaluate(parameters: Any, member: Member) -> Mapping[str, float]:
         return corpus.measure(parameters, config=model, recipe=recipe, count=plan.asked)

@@ -81,6 +81,9 @@ class TrainingConfig:
     # Where to begin if not with initial weights: at another training's state.
     branch: Annotated[Branch | None, tyro.conf.Suppress] = None
 
+    # What initial output matrices of feed-forward blocks are multiplied by.
+    feedforward_start: float = 1.0
+
     # The learning rate after warming up: constant, or cosine, down to nothing at the
     # last step.
     schedule: str = "constant"

@@ -19,7 +19,11 @@ _LOGITS = 0.5
 
 
 def initialise(
-    config: ModelConfig, key: Array, *, sizes: Sequence[int] | None = None
+    config: ModelConfig,
+    key: Array,
+    *,
+    sizes: Sequence[int] | None = None,
+    feedforward: float = 1.0,
 ) -> Parameters:
     """Returns random weights to train from, in float32.
 
@@ -34,6 +38,9 @@ def initialise(
         config: of any model that `forward` runs.
         key: of `jax.random`.
         sizes: layers per segment; what suits the platform, if left out.
+        feedforward: what the output matrices of feed-forward blocks are multiplied by.
+            Small ones leave the stream to tokens and heads at first, which compare
+            tokens sooner then (docs/training.md).
     """
     check_config(config)
     check_key(key)
@@ -45,7 +52,13 @@ def initialise(
             lambda path, leaf: _draw(path, leaf.shape, own, config), tree
         )
 
-    layers = [part(shapes.layers[0], 2 + layer) for layer in range(config.layers)]
+    def layer(place: int):
+        drawn = part(shapes.layers[0], 2 + place)
+        block = drawn["feedforward"]
+        down = block["down"] * feedforward
+        return {**drawn, "feedforward": {**block, "down": down}}
+
+    layers = [layer(place) for place in range(config.layers)]
     return Parameters(
         embed=part(shapes.embed, 0),
         layers=stack_layers(layers, segment_sizes(config) if sizes is None else sizes),

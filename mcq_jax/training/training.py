@@ -84,7 +84,11 @@ class _Training:
         """
         fresh = [
             optimiser.start(
-                initialise(self._config.model, jax.random.key(member.seed)),
+                initialise(
+                    self._config.model,
+                    jax.random.key(member.seed),
+                    feedforward=self._config.feedforward_start,
+                ),
                 self._config,
             )
             for member in self._config.members

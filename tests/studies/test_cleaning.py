@@ -153,7 +153,7 @@ def test_models_that_never_got_there_make_no_pair():
 
 
 def test_the_model_of_the_study_has_the_size_that_is_registered():
-    config = cleaning.model_config()
+    config = corpus.small_model()
     parameters = initialise(config, jax.random.key(0))
     count = sum(leaf.size for leaf in jax.tree.leaves(parameters))
     assert 0.19e6 < count < 0.22e6

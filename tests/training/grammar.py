@@ -128,7 +128,8 @@ class Reader:
             things.append(self.take())
             self.expect("\n")
         n = len(things)
-        assert len(set(things)) == n and set(things) <= set(THINGS)
+        known = THINGS[: self.recipe.listed]
+        assert len(set(things)) == n and set(things) <= set(known)
         of_letters, of_any, of_numbers = self.recipe.lists
 
         def chance(by_label: bool) -> float:
@@ -138,11 +139,14 @@ class Reader:
             return (of_letters, of_numbers)[in_order.index(labels)]
 
         by_label = self.words[0] == "what"
-        self.of("list", 1 / 5 / math.perm(40, n) * chance(by_label))
+        lengths = self.recipe.list_lines
+        assert n in lengths
+        orders = math.perm(len(known), n)
+        self.of("list", 1 / len(lengths) / orders * chance(by_label))
         for _ in range(6):
             self.expect("what" if by_label else "where")
-            known, other = (labels, things) if by_label else (things, labels)
-            line = known.index(self.take())
+            given, other = (labels, things) if by_label else (things, labels)
+            line = given.index(self.take())
             self.expect(other[line])
             self.of("list", 1 / n)
         self.expect("<end>")

@@ -56,6 +56,15 @@ def test_each_kind_of_draw_has_the_entropy_of_the_formula(arm):
         assert abs(tokens.mean() - floor.tokens_per_row) < 4 * error + 1e-9
 
 
+def test_short_lists_of_few_things_have_the_entropy_of_the_formula():
+    recipe = CorpusRecipe(
+        rows=800, shares=(0.0, 0.0, 1.0, 0.0, 0.0), list_lines=(2, 4), listed=8
+    )
+    nats = np.array([sum(r.nats.values()) for r in _readers(recipe, steps=2)])
+    error = nats.std() / math.sqrt(len(nats))
+    assert abs(nats.mean() - entropy.floor_of(recipe).nats_per_row) < 4 * error
+
+
 def test_the_answer_has_the_entropy_and_the_ceiling_of_its_noise():
     recipe = CorpusRecipe(noise=0.2, options=(1.0, 0.0, 0.0, 0.0))
     floor = entropy.floor_of(recipe)

@@ -47,6 +47,18 @@ def test_each_kind_has_its_size():
     assert (np.asarray(found["up_bias"]) == 0).all()
 
 
+def test_feedforward_blocks_may_begin_quietly():
+    """And nothing else changes."""
+    usual = initialise(WIDE, jax.random.key(0), sizes=(3,))
+    quiet = initialise(WIDE, jax.random.key(0), sizes=(3,), feedforward=0.25)
+    down = usual.layers[0]["feedforward"]["down"]
+    layer = quiet.layers[0]
+    np.testing.assert_array_equal(layer["feedforward"]["down"], down / 4)
+    block = {**layer["feedforward"], "down": down}
+    same = quiet._replace(layers=({**layer, "feedforward": block},))
+    jax.tree.map(np.testing.assert_array_equal, same, usual)
+
+
 def test_shapes_are_those_that_the_model_needs():
     for config in (WIDE, CONFIG):
         made = initialise(config, jax.random.key(0), sizes=(1,) * config.layers)

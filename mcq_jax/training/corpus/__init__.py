@@ -6,9 +6,11 @@ from mcq_jax.training.corpus.asking import (
     generate_questions,
     save_questions,
 )
+from mcq_jax.training.corpus.course import Course, Lesson, told
 from mcq_jax.training.corpus.entropy import Floor, floor_of
 from mcq_jax.training.corpus.measuring import measure
 from mcq_jax.training.corpus.recipe import Arm, CorpusRecipe, Row
+from mcq_jax.training.corpus.shape import small_model
 from mcq_jax.training.corpus.stream import Corpus
 from mcq_jax.training.corpus.vocabulary import TEMPLATE, VOCABULARY, tokenizer
 from mcq_jax.training.corpus.world import World, make_world
@@ -19,8 +21,10 @@ __all__ = [
     "Arm",
     "Asked",
     "Corpus",
+    "Course",
     "CorpusRecipe",
     "Floor",
+    "Lesson",
     "Row",
     "World",
     "draw_questions",
@@ -29,5 +33,7 @@ __all__ = [
     "make_world",
     "measure",
     "save_questions",
+    "small_model",
+    "told",
     "tokenizer",
 ]

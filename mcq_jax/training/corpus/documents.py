@@ -132,10 +132,10 @@ def lists(recipe: CorpusRecipe, count: int, random: np.random.Generator) -> Hole
     place does not tell.
     """
     kind = _kinds(recipe.lists, count, random)
-    most = recipes.LIST_LINES[-1]
-    lines = random.choice(recipes.LIST_LINES, size=count)
+    most = recipes.MOST_LINES
+    lines = random.choice(recipe.list_lines, size=count)
     is_line = np.arange(most) < lines[:, None]
-    things = _THINGS[_draw(count, len(THINGS), most, random)]
+    things = _THINGS[_draw(count, recipe.listed, most, random)]
     letters = _LETTERS[_draw(count, len(LETTERS), most, random)]
     by_kind = np.stack(
         np.broadcast_arrays(_LETTERS[:most], letters, _NUMBERS[:most])

@@ -125,9 +125,9 @@ def _fact(recipe: CorpusRecipe) -> tuple[float, float]:
 
 
 def _list(recipe: CorpusRecipe) -> tuple[float, float]:
-    nats, lines = math.log(len(recipes.LIST_LINES)), recipes.LIST_LINES
+    nats, lines = math.log(len(recipe.list_lines)), recipe.list_lines
     for n in lines:
-        one = _log_orders(len(THINGS), n) + recipes.LOOK_UPS * math.log(n)
+        one = _log_orders(recipe.listed, n) + recipes.LOOK_UPS * math.log(n)
         nats += (one + _list_labels(recipe.lists, n)) / len(lines)
     return nats, 4 + 3 * float(np.mean(lines)) + 3 * recipes.LOOK_UPS
 

@@ -6,17 +6,17 @@ import enum
 import numpy as np
 from jaxtyping import Float
 
-from mcq_jax.training.corpus.vocabulary import LETTERS
+from mcq_jax.training.corpus.vocabulary import LETTERS, THINGS
 from mcq_jax.training.corpus.world import RELATIONS
 
 # Tokens of a row; the longest question has 39.
 TIME = 40
 # Letters that questions may be labelled with; the others stand in lists only.
 ASKED_LETTERS = LETTERS[:18]
-# How often each of these is drawn is alike: fillers before a sentence, lines of a list,
-# words of a copy, numbers of a count.
+# How often each of these is drawn is alike: fillers before a sentence, words of a copy,
+# numbers of a count. Lists have as many lines at most as questions have options.
 FILLERS_BEFORE = (0, 1, 2, 3)
-LIST_LINES = (2, 3, 4, 5, 6)
+MOST_LINES = 6
 LOOK_UPS = 6
 COPIED_WORDS = (4, 5, 6, 7, 8)
 COUNTED_NUMBERS = (4, 5, 6, 7, 8)
@@ -74,6 +74,10 @@ class CorpusRecipe:
     options: tuple[float, ...] = (0.2, 0.4, 0.2, 0.2)
     # Share of the lists with each kind of label, in the order of `ListLabels`.
     lists: tuple[float, ...] = (0.4, 0.3, 0.3)
+    # How many lines a list may have, any of these alike.
+    list_lines: tuple[int, ...] = (2, 3, 4, 5, 6)
+    # Lists are of the first so many things.
+    listed: int = len(THINGS)
     # Share of the questions whose answer is drawn, any label alike.
     noise: float = 0.05
     # Share of the facts that are never asked.
@@ -92,6 +96,14 @@ class CorpusRecipe:
                 raise ValueError(
                     f"{name} is {values}; give {count} shares that sum to 1."
                 )
+        lines = self.list_lines
+        if not lines or not all(1 <= n <= MOST_LINES for n in lines):
+            raise ValueError(f"lists have {lines} lines; give 1 to {MOST_LINES}.")
+        if not MOST_LINES <= self.listed <= len(THINGS):
+            raise ValueError(
+                f"lists draw from {self.listed} things; give {MOST_LINES} to "
+                f"{len(THINGS)}."
+            )
         for name in ("noise", "held_out"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(
