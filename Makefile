@@ -2,7 +2,8 @@
 # until pyproject.toml changes.
 #
 #   make environment  set up for the tests and checks (each of them does so itself)
-#   make demo         run the whole pipeline on an embedded model and point to its report
+#   make demo         run the whole pipeline on a planted and on a learned circuit, and
+#                     point to their reports
 #   make test         the tests, without torch
 #   make fast         the same, without the slow ones
 #   make exhaustive   more cases of the same laws: all, or PART=2/5 of them; those
@@ -42,7 +43,9 @@ help:
 
 demo: $(VENV)/.installed-demo
 	@$(BIN)/mcq-jax run configs/demo.py
-	@echo; echo "The report:"; ls -1t runs/*/report.html | head -n 1 | sed "s|^|  $(CURDIR)/|"
+	@$(BIN)/mcq-jax run configs/learned.py
+	@echo; echo "The reports:"
+	@ls -1 runs/demo/report.html runs/demo-learned/report.html | sed "s|^|  $(CURDIR)/|"
 
 environment: $(VENV)/.installed-dev
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import jax
 
+from mcq_jax.experiments.prompt_set import template_of
 from mcq_jax.results import About
 
 if TYPE_CHECKING:
@@ -40,4 +41,4 @@ def about(lab: "Lab") -> About:
 def _template_name(config) -> str:
     if config.are_pairs:
         return "pairs"
-    return "planted" if config.questions == "planted" else config.template
+    return template_of(config).name

@@ -34,7 +34,8 @@ class RunConfig(PromptOptions):
     # What stands at the top of the report.
     title: str
     # A Hugging Face folder, a GGUF file, a model's name on the hub (org/name), or
-    # "planted" for a model with a known circuit.
+    # "planted" for a model with a known circuit, or "learned" for a small one that
+    # comes with the package.
     model: str
     # Folder of the run, local or gs://bucket/…, s3://bucket/…; runs/<title> where left
     # out. A run started again resumes.

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from mcq_jax import planted, sharding
+from mcq_jax import learned, planted, sharding
 from mcq_jax.checkpoints import Checkpoint, load
 from mcq_jax.experiments.config import RunConfig
 from mcq_jax.model import Parameters
@@ -17,8 +17,9 @@ def open_model(config: RunConfig) -> tuple[Checkpoint, planted.Truth | None]:
     """Returns the checkpoint, and the truth about it if it is a planted one."""
     if config.model == "planted":
         return _plant(config)
+    is_ours = config.model == "learned"
     checkpoint = load(
-        config.model,
+        learned.CHECKPOINT if is_ours else config.model,
         dtype=config.dtype,
         weights=config.weights_as,
         shardings=(lambda shapes: _place(config, shapes))

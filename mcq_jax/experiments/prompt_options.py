@@ -16,7 +16,7 @@ class PromptOptions:
     # What experiments call these prompts.
     name: str = "main"
     # word_copy, copy_colour, category_member, a JSONL file, MMLU's CSV file or folder;
-    # "planted" for a planted model's own questions. A JSONL file of pairs if
+    # "planted" or "learned" for such a model's own questions. A JSONL file of pairs if
     # `are_pairs`.
     questions: str
     # Whether `questions` are pairs of a clean and a source prompt; "word_repetition"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from mcq_jax import planted, prompts
+from mcq_jax import learned, planted, prompts
 from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments.prompt_options import PromptOptions, read_moment
 from mcq_jax.prompts import Question, TokenisedPrompt
@@ -214,17 +214,23 @@ def load_question_set(options: PromptOptions) -> prompts.QuestionSet:
         )
         return prompts.QuestionSet(questions=made)
     return prompts.load_question_set(
-        options.questions,
+        _file_of(options.questions),
         count=options.question_count,
         seed=options.seed,
         subjects=options.subjects,
     )
 
 
+def _file_of(questions: str) -> str:
+    return str(learned.QUESTIONS) if questions == "learned" else questions
+
+
 def template_of(options: PromptOptions) -> prompts.Template:
     """Returns the template by which a run's questions are asked."""
     if options.questions == "planted":
         return planted.TEMPLATE
+    if options.questions == "learned":
+        return corpus.TEMPLATE
     known = {**prompts.TEMPLATES, corpus.TEMPLATE.name: corpus.TEMPLATE}
     if options.template not in known:
         raise ValueError(
@@ -242,6 +248,7 @@ def _shots(options: PromptOptions):
             f"{options.shots} worked examples of planted questions, which have none; "
             "name a file of others (shots_from), or give 0 shots."
         )
+    source = _file_of(source)
     shots = prompts.load_shots(source, count=options.shots, seed=options.seed + 1)
     return shots
 
