@@ -45,27 +45,12 @@ def pytest_collection_modifyitems(
         if item.get_closest_marker("parity"):
             for category in _OF_LATER:
                 item.add_marker(pytest.mark.filterwarnings(f"ignore::{category}"))
-    if not os.environ.get("MCQ_UNTRIED"):
-        items[:] = [item for item in items if not _is_untried(item)]
     part, parts = map(int, str(config.getoption("part")).split("/"))
     if not 1 <= part <= parts:
         raise pytest.UsageError(f"--part {part}/{parts}; count from 1 to {parts}.")
     kept = [i for i in items if zlib.crc32(i.nodeid.encode()) % parts == part - 1]
     config.hook.pytest_deselected(items=[i for i in items if i not in set(kept)])
     items[:] = kept
-
-
-# Their exhaustive cases are written and were not run to their end yet; MCQ_UNTRIED=1
-# runs them. Whoever has run a file takes it from this list.
-_UNTRIED = (
-    "test_ladder", "test_mutation_grid", "test_self_repair", "test_compensation",
-    "test_stand_ins", "test_described", "test_ways", "test_ladder_cloud",
-)  # fmt: skip
-
-
-def _is_untried(item: pytest.Item) -> bool:
-    is_listed = item.path.stem in _UNTRIED
-    return is_listed and item.get_closest_marker("exhaustive") is not None
 
 
 _OF_LATER = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")

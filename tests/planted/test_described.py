@@ -56,7 +56,8 @@ FEW = {(Content.ARC, 6), (Content.SIMPLEX, 5), (Content.FIRST, 4)}
 def test_the_scores_rank_is_that_of_the_shape_and_the_variances_is_not(
     content: Content, choices: int
 ):
-    model, _, view = seen(content, 2, choices, 6, "rotations")
+    # As many words as junk has dimensions, and more, have to be asked for.
+    model, _, view = seen(content, 2, choices, 12, "rotations")
     for head in range(len(model.heads)):
         queries = view.query[:, head]
         keys = view.keys[:, head].reshape(-1, queries.shape[-1])
