@@ -2,7 +2,8 @@
 
     python -m tests.fuzz --cases 2000 --seed 0 [--first 0] [--out cases.jsonl]
 
-With `--out`, cases that stand there already are not run again.
+With `--out`, cases that stand there already are not run again. `--kinds paths,joint`
+leaves the others out, `--draws 3` all but the first three cases of each structure.
 """
 
 import argparse
@@ -26,15 +27,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--until-fault", action="store_true", help="stop at the first")
     parser.add_argument("--out", type=pathlib.Path)
+    parser.add_argument("--kinds", default=",".join(dict.fromkeys(cases.KINDS)))
+    parser.add_argument("--draws", type=int, default=cases.DRAWS)
     options = parser.parse_args()
     np.set_printoptions(threshold=20, precision=3)  # of what was asked, to read it
     jax.config.update("jax_disable_most_optimizations", True)  # compiles faster
     done = _done(options.out, options.seed)
     found = [case for case in done if case.number >= options.first]
     first = max([options.first, *(case.number + 1 for case in done)])
-    for case in cases.run_cases(
-        options.seed, range(first, options.first + options.cases)
-    ):
+    numbers = [
+        number
+        for number in range(first, options.first + options.cases)
+        if cases.kind_of(number) in options.kinds.split(",")
+        and number % cases.DRAWS < options.draws
+    ]
+    for case in cases.run_cases(options.seed, numbers):
         found.append(case)
         if options.out:
             with options.out.open("a") as file:

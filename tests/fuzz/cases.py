@@ -16,13 +16,26 @@ import numpy as np
 
 from mcq_jax import model, passes
 from mcq_jax.interventions import Site
-from tests.fuzz import drawing, models, oracle, ours, sweep_cases
-from tests.fuzz.comparing import Pairs, compare
+from tests.fuzz import (
+    drawing,
+    generation_cases,
+    gradient_cases,
+    models,
+    oracle,
+    ours,
+    path_cases,
+    sweep_cases,
+)
+from tests.fuzz.comparing import TOLERANCE, Pairs, compare
 from tests.fuzz.drawing import Random, Space
 from tests.fuzz.reference import Watched
+from tests.fuzz.weight_cases import of_weights, to_bfloat16, to_int8
 
 # Of each of a model's structures so many cases with numbers of their own.
-KINDS = ("forward", "forward", "forward", "resumed", "sweep", "composed")
+KINDS = (
+    "forward", "forward", "forward", "resumed", "sweep", "composed", "joint", "joint",
+    "paths", "generation", "gradient", "int8", "bfloat16",
+)  # fmt: skip
 DRAWS = 12
 BLOCK = len(KINDS) * DRAWS
 
@@ -54,6 +67,7 @@ class Case:
 REFUSALS = {
     "two patches meet": "two patches of",
     "source and prompt hold the same": "hold the same wherever the plan patches",
+    "paths where halves are parallel or normed behind": "path patching in a model with",
 }
 
 
@@ -76,9 +90,13 @@ def run_cases(seed: int, numbers: Sequence[int]) -> Iterator[Case]:
         jax.clear_caches()  # another model's programs are of no use to the next
 
 
+def kind_of(number: int) -> str:
+    return KINDS[number % BLOCK // DRAWS]
+
+
 def _run_case(seed: int, number: int, pair, watched: Watched, folder) -> Case:
     structure, draw = divmod(number % BLOCK, DRAWS)
-    kind = KINDS[structure]
+    kind = kind_of(number)
     shape = np.random.default_rng([seed, number // BLOCK, structure])
     data = np.random.default_rng([seed, number // BLOCK, structure, draw])
     asked = str(pair.options)
@@ -86,7 +104,7 @@ def _run_case(seed: int, number: int, pair, watched: Watched, folder) -> Case:
         asked, pairs = _RUN[kind](pair, watched, shape, data, folder)
     except Exception:
         return _failed(number, pair.family, kind, asked)
-    worst, where = compare(pairs, watched)
+    worst, where = compare(pairs, watched, _tolerance(kind, pair.family))
     outcome = Outcome.EQUAL if worst is None else Outcome.WRONG
     return Case(
         number=number, family=pair.family, kind=kind, outcome=outcome, detail=where,
@@ -152,10 +170,17 @@ def _forward(
     return asked, pairs
 
 
-def _resumed(pair, watched: Watched, shape: Random, data: Random, folder):
+def _wide(pair, watched: Watched, shape: Random, data: Random, folder):
+    """The same without a prefix, which has the weights' type and not float32."""
+    return _resumed(pair, watched, shape, data, folder, prefixes=(0,))
+
+
+def _resumed(
+    pair, watched: Watched, shape: Random, data: Random, folder, *, prefixes=(0, 0, 4)
+):
     """Rows resumed from a pass over prompts, under edits of their last tokens."""
     positions, suffix = 11, drawing.pick(shape, 1, 3, 5)
-    common = drawing.pick(shape, 0, 0, 4)  # what comes before all, run once
+    common = drawing.pick(shape, *prefixes)  # what comes before all, run once
     own = data.integers(suffix, positions + 1, size=3)
     tokens = _tokens(pair, own, common + positions, data)
     tokens[:, :common] = tokens[0, :common]
@@ -174,8 +199,9 @@ def _resumed(pair, watched: Watched, shape: Random, data: Random, folder):
     if common:
         prefix = passes.run_prefix(parameters, tokens[0, :common], config=config)
     start = passes.prefill(
-        parameters, tokens[:, common:], own, config=config, suffix=suffix, prefix=prefix
-    )
+        parameters, tokens[:, common:], own, config=config, suffix=suffix,
+        prefix=prefix, activations=np.dtype("float32"),
+    )  # fmt: skip
     found = passes.resume_edited(
         parameters, start, [ours.edit_of(c, {}) for c in changes], of=of,
         config=config, first_layer=first_layer,
@@ -204,9 +230,25 @@ def _without_padding(site, values, lengths, looks):
     return oracle.blank_padding(site, np.array(values, float), lengths)
 
 
+def _tolerance(kind: str, family: str) -> float:
+    # Differences of a reference whose norms stay in float32 say no more of a slope.
+    if kind == "gradient":
+        return 1e-2
+    # Scaled embeddings, and sums with positions, have the weights' type.
+    if kind == "bfloat16" and family in ("gemma", "gemma2", "gemma3", "gpt2"):
+        return 3e-2
+    return TOLERANCE
+
+
 _RUN = {
     "forward": _forward,
     "resumed": _resumed,
     "sweep": sweep_cases.run,
     "composed": _composed,
+    "joint": sweep_cases.run_joint,
+    "paths": path_cases.run,
+    "generation": generation_cases.run,
+    "gradient": gradient_cases.run,
+    "int8": of_weights(_forward, to_int8, weights="int8"),
+    "bfloat16": of_weights(_wide, to_bfloat16, dtype="bfloat16"),
 }

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.fuzz.precision import in_float64
+
 # Name, ours, and the reference's; NaN there is nobody's.
 Pairs = Iterator[tuple[str, Any, np.ndarray]]
 # Of an array's largest number; both compute in float32.
@@ -13,24 +15,26 @@ TOLERANCE = 1e-4
 _FLOOR = 1e-2
 
 
-def compare(pairs: Callable[[], Pairs], watched) -> tuple[float | None, str]:
+def compare(
+    pairs: Callable[[], Pairs], watched, tolerance: float = TOLERANCE
+) -> tuple[float | None, str]:
     """Returns None if all are equal, or the largest error; and where it is.
 
     Some random models make much of rounding. What the reference in float64 says of its
     own float32 numbers then tells what can be asked.
     """
     worst, where = _worst(pairs())
-    if worst <= TOLERANCE:
+    if worst <= tolerance:
         return None, f"{worst:.1e} {where}"
     single = [(name, np.array(theirs)) for name, _, theirs in pairs()]
-    with watched.in_float64():
+    with in_float64(watched.model):
         double = [(name, found, theirs) for name, found, theirs in pairs()]
     own = max(
         error(theirs, wide)
         for (_, theirs), (_, _, wide) in zip(single, double, strict=True)
     )
     again, _ = _worst(iter(double))
-    if again <= max(TOLERANCE, 30 * own) and own < 1e-2:
+    if again <= max(tolerance, 30 * own) and own < 1e-2:
         return None, f"{again:.1e} {where}, rounding makes {own:.1e}"
     return worst, f"{worst:.1e} {where} (in float64 {again:.1e}, rounding {own:.1e})"
 

@@ -32,6 +32,8 @@ class Fault:
     wrong: str
     # The families that could show it.
     families: tuple[str, ...]
+    # The kinds of cases that could, with commas between; all where left out.
+    kinds: str = ",".join(dict.fromkeys(cases.KINDS))
 
 
 _SOME = ("llama", "gemma2", "gpt2")
@@ -112,6 +114,52 @@ FAULTS = (
         "jnp.take(flat, indices - 1, axis=first)",
         _SOME,
     ),
+    Fault(
+        "a set of units is read where it is put", "passes/unit_sets.py",
+        "row.source_offsets + source.shape[axis]", "row.offsets + source.shape[axis]",
+        _SOME, "joint",
+    ),
+    Fault(
+        "kept nodes write what their source does", "passes/node_sets.py",
+        "jnp.where(kept[site], own, source)", "source", _SOME, "joint",
+    ),
+    Fault(
+        "gates do not let through what lies beside", "passes/subspaces.py",
+        "(gates - outside) * within", "gates * within", _SOME, "joint",
+    ),
+    Fault(
+        "subspaces are read by everyone", "passes/subspaces.py",
+        "dataclasses.replace(edit, positions=positions, readers=readers[None])",
+        "dataclasses.replace(edit, positions=positions, readers=readers[None] | True)",
+        _SOME, "joint",
+    ),
+    Fault(
+        "a written token is edited one step late", "model/generation.py",
+        "there = placed(row, position[None])",
+        "there = placed(row, position[None] - 1)", _SOME, "generation",
+    ),
+    Fault(
+        "int8 has the scale of the whole matrix", "checkpoints/quantising.py",
+        "np.abs(rows).max(axis=1, keepdims=True)",
+        "np.abs(rows).max() + 0 * rows[:, :1]",
+        _SOME, "int8",
+    ),
+    Fault(
+        "an addition's slope is that of half of it", "interventions/blending.py",
+        "slopes = (jnp.ones_like(x), weight, direction)",
+        "slopes = (jnp.ones_like(x), weight / 2, direction)", _SOME, "gradient",
+    ),
+    Fault(
+        "paths bring what the clean run has", "paths/walk.py",
+        "return self._written(sender, self.source[Site.Z][sender.layer])",
+        "return self._written(sender, self.clean[Site.Z][sender.layer])",
+        ("llama", "qwen2", "gpt2"), "paths",
+    ),
+    Fault(
+        "norms of paths are frozen always", "paths/paths.py",
+        "config, float(freeze_norms)", "config, 1.0",
+        ("llama", "qwen2", "gpt2"), "paths",
+    ),
 )  # fmt: skip
 
 
@@ -138,7 +186,10 @@ def _is_found(fault: Fault) -> bool:
             first = block * cases.BLOCK
             command = ["-m", "tests.fuzz", "--until-fault", "--first", f"{first}"]
             run = subprocess.run(
-                [sys.executable, *command, "--cases", f"{cases.BLOCK}"],
+                [
+                    sys.executable, *command, "--cases", f"{cases.BLOCK}",
+                    "--kinds", fault.kinds,
+                ],
                 cwd=copy, env=os.environ | {"PYTHONPATH": path}, check=False,
                 capture_output=True, text=True,
             )  # fmt: skip

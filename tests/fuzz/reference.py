@@ -6,7 +6,6 @@ model. Where a site is no module's input or output (rotated queries, scores, pat
 an eager attention of our own, registered with `transformers`, opens it.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.fuzz.modules import NAMES
+from tests.fuzz.norms import rescaled, rescaled_heads
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -30,7 +30,7 @@ class Watched:
     """A reference model whose sites can be seen and changed."""
 
     def __init__(self, family: str, model: Any):
-        self._model, self._names = model, NAMES[family]
+        self.model, self._names = model, NAMES[family]
         config = model.config
         self._heads = config.num_attention_heads
         self._kv_heads = getattr(config, "num_key_value_heads", None) or self._heads
@@ -57,19 +57,10 @@ class Watched:
         """Returns logits `[row, position, vocabulary]`; `visit` gets `wanted` sites."""
         self._visit, self._versions, self._wanted = visit, versions, wanted
         self._rows = len(tokens)
-        self._model.set_attn_implementation(ATTENTION)
+        self.model.set_attn_implementation(ATTENTION)
         with torch.no_grad():
-            logits = self._model(torch.tensor(tokens), use_cache=False).logits
+            logits = self.model(torch.tensor(tokens), use_cache=False).logits
         return self._at("logits", 0, logits).numpy()
-
-    @contextlib.contextmanager
-    def in_float64(self) -> Iterator[None]:
-        """The same weights in float64, where the reference lets them be."""
-        self._model.double()
-        try:
-            yield
-        finally:
-            self._model.float()
 
     def _at(self, site: str, layer: int, x):
         if site not in self._wanted:
@@ -78,7 +69,7 @@ class Watched:
         return torch.tensor(np.asarray(seen), dtype=x.dtype)
 
     def _open(self) -> None:
-        model, names = self._model, self._names
+        model, names = self.model, self._names
         embed = model.get_input_embeddings()
         embed.register_forward_hook(lambda m, i, out: self._at("embed", 0, out))
         if names.layers == "transformer.h":
@@ -161,17 +152,9 @@ class Watched:
         return hook
 
     def _rescaled(self, site: str, layer: int, module, x, out):
-        """A norm's output is its bias plus what is proportional to its scale."""
         if site not in self._wanted:
             return out
-        bias = getattr(module, "bias", None)
-        epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
-        if isinstance(module, torch.nn.LayerNorm):
-            x = x - x.mean(-1, keepdim=True)
-        scale = torch.rsqrt((x * x).mean(-1, keepdim=True) + epsilon)
-        ratio = self._at(site, layer, scale) / scale
-        bias = 0 if bias is None else bias
-        return (out - bias) * ratio + bias
+        return rescaled(module, x, out, lambda scale: self._at(site, layer, scale))
 
     def _unnormed(self, scale_site: str, site: str, layer: int):
         """Where no norm stands in front of a half, its scale is 1."""
@@ -231,26 +214,18 @@ class Watched:
         )
 
     def _normed_heads(self, letter: str, layer: int):
+        heads = self._heads if letter == "q" else self._kv_heads
+        site = f"{letter}_scale"
+
+        def changed(scale):
+            """`[row, position, head, 1]`, in our axes and back."""
+            ours = self._split(letter, scale.flatten(2))
+            return self._at(site, layer, ours).reshape(scale.shape)
+
         def hook(module, inputs, out):
-            site, x = f"{letter}_scale", inputs[0]
             if site not in self._wanted:
                 return out
-            epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
-            scale = torch.rsqrt((x * x).mean(-1, keepdim=True) + epsilon)
-            heads = self._heads if letter == "q" else self._kv_heads
-            if x.ndim == 3:  # one norm over all heads, which share its scale
-                scale = scale[:, :, None].expand(-1, -1, heads, -1)
-            # [row, head, position] or [row, position, head]: Gemma 3 has the first.
-            is_swapped = "Gemma3" in type(module).__name__
-            if is_swapped:
-                scale = scale.transpose(1, 2)
-            ours = self._split(letter, scale.flatten(2))
-            ratio = (self._at(site, layer, ours) / ours).reshape(scale.shape)
-            if is_swapped:
-                ratio = ratio.transpose(1, 2)
-            if x.ndim == 3:
-                return (out.reshape(*out.shape[:2], heads, -1) * ratio).flatten(2)
-            return out * ratio
+            return rescaled_heads(module, inputs[0], out, heads, changed)
 
         return hook
 

@@ -14,6 +14,7 @@ from mcq_jax.sweeps import Ablation, Direction, Sources, outcomes
 from tests.fuzz.changes import AXES, apply_change
 from tests.fuzz.comparing import Pairs
 from tests.fuzz.drawing import Random, pick
+from tests.fuzz.joint_plans import JOINT_PLANS
 from tests.fuzz.reference import Watched
 from tests.fuzz.sweep_plans import PLANS, Piece, Row
 
@@ -26,16 +27,21 @@ METRICS = {
 }
 
 
-def run(pair, watched: Watched, shape: Random, data: Random, folder):
+def run_joint(pair, watched: Watched, shape: Random, data: Random, folder):
+    """A sweep whose rows change several places, or directions."""
+    return run(pair, watched, shape, data, folder, plans=JOINT_PLANS)
+
+
+def run(pair, watched: Watched, shape: Random, data: Random, folder, *, plans=PLANS):
     """One sweep, compared answer by answer."""
     config = pair.ours.config
     count = pick(shape, 2, 3)
     shortest, common = pick(shape, 3, 5), pick(shape, 0, 0, 0, 66)
     lengths = data.integers(shortest, 12, size=count)
-    name = str(shape.choice(list(PLANS)))
+    name = str(shape.choice(list(plans)))
     if name == "patterns":
         lengths[:] = lengths[0]
-    plan, rows = PLANS[name](config, lengths, shortest, shape, data)
+    plan, rows = plans[name](config, lengths, shortest, shape, data)
     start = data.integers(config.vocabulary, size=common)
     asked = [
         _prompt(config, start, length, i, data) for i, length in enumerate(lengths)
@@ -110,6 +116,8 @@ def _one(watched, asked, clean, rows, sources, direction, p: int, number: int) -
 
     def value(piece: Piece):
         """`[selected, …]`: what stands at the selected places in the source."""
+        if piece.is_own:
+            return _at(clean[run_on][1], piece, run_on)
         if read_from is not None:
             return _at(clean[read_from][1], piece, read_from)
         own = np.stack([_at(held, piece, run_on) for _, held in clean])
@@ -138,10 +146,12 @@ def _one(watched, asked, clean, rows, sources, direction, p: int, number: int) -
             return []
         readers = np.zeros((len(rows), x.shape[1], *heads), bool)
         for index, row in enumerate(rows):
-            (piece,) = row.pieces
-            if (piece.site, piece.layer) == (site, layer):
-                x[index] = _put(x[index], piece, run_on, value(piece))
-                readers[index] = piece.readers
+            for piece in row.pieces:
+                if (piece.site, piece.layer) == (site, layer):
+                    x[index] = _put(x[index], piece, run_on, value(piece))
+                    readers[index, -1 if piece.is_read_last else slice(None)] = (
+                        piece.readers
+                    )
         return [(x, readers)]
 
     pieces = [piece for row in rows for piece in row.pieces]
@@ -190,14 +200,14 @@ def _put(x: np.ndarray, piece: Piece, prompt: int, new: np.ndarray) -> np.ndarra
     out = np.moveaxis(x, axis, 0).copy()
     places = len(out) + piece.offsets[prompt % len(piece.offsets)]
     for number, place in enumerate(places):
-        if piece.units is None:
-            out[place] = new[number]
-            continue
-        for unit in piece.units:
-            where = (unit,)
-            if "group" in axes:
+        for unit in (None,) if piece.units is None else piece.units:
+            where: tuple = () if unit is None else (unit,)
+            if unit is not None and "group" in axes:
                 where = divmod(unit, x.shape[axes.index("group")])
-            out[(place, *where)] = new[number][where]
+            there, goal = out[(place, *where)], new[number][where]
+            if piece.through is not None:
+                goal = there + (goal - there) @ piece.through[unit or 0]
+            out[(place, *where)] = goal
     return np.moveaxis(out, 0, axis)
 
 

@@ -24,6 +24,12 @@ class Piece:
     read_at: np.ndarray | None = None
     # Of rotated keys and values: which query heads read the change, [kv_head, group].
     readers: np.ndarray | None = None
+    # Whether these read it from the answer position alone.
+    is_read_last: bool = False
+    # Whether it is what the patched prompt itself holds, unpatched.
+    is_own: bool = False
+    # How much of the way to the source is gone, `[unit, last, last]`; None: all of it.
+    through: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +50,7 @@ def _nodes(config, lengths, shortest, shape: Random, data: Random):
         for layer in range(config.layers)
         for head in (*range(config.heads), None)
     ]
-    return plan, [Row((_node(node),)) for node in nodes]
+    return plan, [Row((node_piece(node),)) for node in nodes]
 
 
 def _sets(config, lengths, shortest, shape: Random, data: Random):
@@ -55,10 +61,10 @@ def _sets(config, lengths, shortest, shape: Random, data: Random):
         order = data.permutation(len(everything))[: data.integers(1, 4)]
         sets.append([everything[i] for i in order])
     plan = sweeps.node_sets(sets, config)
-    return plan, [Row(tuple(map(_node, nodes))) for nodes in sets]
+    return plan, [Row(tuple(map(node_piece, nodes))) for nodes in sets]
 
 
-def _node(node: Node) -> Piece:
+def node_piece(node: Node) -> Piece:
     offsets = np.array([[-1]])
     if node.head is None:
         return Piece("mlp_out", node.layer, offsets)
@@ -69,12 +75,12 @@ def _units(config, lengths, shortest, shape: Random, data: Random):
     present = [site for site in sites_of(config) if site.unit and site.per_layer]
     left_out = (Site.SCORES, Site.PATTERN, Site.ROT_Q)
     site = pick(shape, *(s for s in present if s not in left_out))
-    count = _count(config, site)
+    count = units_of(config, site)
     group = pick(shape, *(n for n in (1, 2, 3, count) if count % n == 0))
     offsets = -1 - data.permutation(shortest)[: pick(shape, 1, 2)]
     plan = sweeps.every_unit(site, config, group=group, offsets=offsets.tolist())
     rows = [
-        Row((_piece(site, layer, offsets[None], range(first, first + group)),))
+        Row((piece_of(site, layer, offsets[None], range(first, first + group)),))
         for layer in range(config.layers)
         for first in range(0, count, group)
     ]
@@ -84,44 +90,44 @@ def _units(config, lengths, shortest, shape: Random, data: Random):
 def _patterns(config, lengths, shortest, shape: Random, data: Random):
     plan = sweeps.every_unit(Site.PATTERN, config)
     rows = [
-        Row((_piece(Site.PATTERN, layer, np.array([[-1]]), (head,)),))
+        Row((piece_of(Site.PATTERN, layer, np.array([[-1]]), (head,)),))
         for layer in range(config.layers)
         for head in range(config.heads)
     ]
     return plan, rows
 
 
-def _count(config, site: Site) -> int:
+def units_of(config, site: Site) -> int:
     if site.unit == "neuron":
         return config.neurons
     return config.heads if "group" in site.axes else config.kv_heads
 
 
-def _piece(site: Site, layer: int, offsets, units=None) -> Piece:
+def piece_of(site: Site, layer: int, offsets, units=None) -> Piece:
     units = None if units is None else tuple(int(unit) for unit in units)
     return Piece(site.label, layer, np.asarray(offsets), units)
 
 
-def _any_site(config, shape: Random) -> Site:
+def any_site(config, shape: Random) -> Site:
     left_out = (Site.SCORES, Site.PATTERN, Site.ROT_Q)
     present = [s for s in sites_of(config) if s.per_layer and s not in left_out]
     return pick(shape, *present)
 
 
 def _layers(config, lengths, shortest, shape: Random, data: Random):
-    site = _any_site(config, shape)
+    site = any_site(config, shape)
     offsets = -1 - data.permutation(shortest)[: pick(shape, 1, 2, 3)]
     plan = sweeps.every_layer(site, config, offsets=offsets.tolist())
     layers = range(config.layers)
-    return plan, [Row((_piece(site, layer, offsets[None]),)) for layer in layers]
+    return plan, [Row((piece_of(site, layer, offsets[None]),)) for layer in layers]
 
 
 def _positions(config, lengths, shortest, shape: Random, data: Random):
-    site, tokens = _any_site(config, shape), pick(shape, 1, 2, 3)
+    site, tokens = any_site(config, shape), pick(shape, 1, 2, 3)
     layers = pick(shape, None, [config.layers - 1])
     plan = sweeps.every_position(site, config, tokens=tokens, layers=layers)
     rows = [
-        Row((_piece(site, layer, [[offset]]),))
+        Row((piece_of(site, layer, [[offset]]),))
         for layer in layers or range(config.layers)
         for offset in range(-tokens, 0)
     ]
@@ -130,7 +136,7 @@ def _positions(config, lengths, shortest, shape: Random, data: Random):
 
 def _spans(config, lengths, shortest, shape: Random, data: Random):
     """Stretches that stand elsewhere, counted from the end, in every prompt."""
-    site, names = _any_site(config, shape), ("first", "second")[: pick(shape, 1, 2)]
+    site, names = any_site(config, shape), ("first", "second")[: pick(shape, 1, 2)]
     offsets = {}
     for name in names:
         width = pick(shape, 1, 2)
@@ -145,7 +151,7 @@ def _span_plan(config, lengths, shortest, shape: Random, data: Random, common=0)
     spans = {name: offsets[name] + lengths[:, None] for name in names}
     plan = sweeps.every_span(site, spans, lengths, config)
     rows = [
-        Row((_piece(site, layer, offsets[name]),))
+        Row((piece_of(site, layer, offsets[name]),))
         for layer in range(config.layers)
         for name in names
     ]
@@ -154,7 +160,7 @@ def _span_plan(config, lengths, shortest, shape: Random, data: Random, common=0)
 
 def _free(config, lengths, shortest, shape: Random, data: Random):
     """Rows of one's own: any layers, places and units."""
-    site, count = _any_site(config, shape), 4
+    site, count = any_site(config, shape), 4
     layers = data.integers(config.layers, size=count)
     selected = pick(shape, 1, 2)
     by_prompt = pick(shape, 1, len(lengths))
@@ -168,7 +174,7 @@ def _free(config, lengths, shortest, shape: Random, data: Random):
     if by_prompt == 1 and pick(shape, True, False):
         read_at = -1 - data.integers(shortest, size=offsets.shape)
     if site.unit and pick(shape, True, False):
-        total = _count(config, site)
+        total = units_of(config, site)
         chosen = min(total, pick(shape, 1, 2))
         units = np.stack([data.permutation(total)[:chosen] for _ in range(count)])
     if site in (Site.V, Site.ROT_K) and pick(shape, True, False):
@@ -184,7 +190,7 @@ def _free(config, lengths, shortest, shape: Random, data: Random):
     rows = []
     for i, layer in enumerate(layers):
         own = None if units is None else units[i]
-        piece = _piece(site, int(layer), offsets[:, i], own)
+        piece = piece_of(site, int(layer), offsets[:, i], own)
         who = None if readers is None else readers[i]
         piece = dataclasses.replace(piece, read_at=read_at[:, i], readers=who)
         rows.append(Row((piece,)))
@@ -193,7 +199,7 @@ def _free(config, lengths, shortest, shape: Random, data: Random):
 
 def _edits(config, lengths, shortest, shape: Random, data: Random):
     """Rows that add, scale or project, each in a layer of its own."""
-    site, count = _any_site(config, shape), 4
+    site, count = any_site(config, shape), 4
     layers = data.integers(config.layers, size=count)
     axes = AXES[site.label]
     selected = pick(shape, 1, 2)

@@ -1,5 +1,7 @@
 """Some cases of the fuzz against `transformers`; `python -m tests.fuzz` runs more."""
 
+from collections.abc import Iterable
+
 import jax
 import numpy as np
 import pytest
@@ -19,12 +21,13 @@ pytestmark = pytest.mark.parity
 
 SEED = 15
 FAMILIES = list(enumerate(models.FAMILIES))
+USUAL = [cases.KINDS.index(kind) for kind in ("resumed", "sweep", "composed")]
+OTHERS = ("paths", "generation", "gradient", "int8", "bfloat16", "joint")
 
 
-def _some(structures: int, draws: int) -> list[int]:
-    """Cases of a block: of its last structures, the first draws of each."""
-    last = range(len(cases.KINDS) - structures, len(cases.KINDS))
-    return [s * cases.DRAWS + draw for s in last for draw in range(draws)]
+def _some(structures: Iterable[int], draws: int) -> list[int]:
+    """Cases of a block: of some of its structures, the first draws of each."""
+    return [s * cases.DRAWS + draw for s in structures for draw in range(draws)]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -56,14 +59,16 @@ def test_the_oracle_is_the_reference_where_nothing_is_changed(family: str, tmp_p
 
 @pytest.mark.parametrize("block, family", FAMILIES)
 def test_random_edits_and_sweeps_equal_the_reference(block: int, family: str):
-    # A resumed pass, a sweep, and several edits of one site.
-    _check(block, _some(structures=3, draws=2), family)
+    # A resumed pass, a sweep, several edits of one site, and one more kind each.
+    more = OTHERS[block % len(OTHERS)]
+    _check(block, _some((*USUAL, cases.KINDS.index(more)), draws=2), family)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("block, family", FAMILIES)
 def test_many_more_do(block: int, family: str):
-    _check(block + len(FAMILIES), _some(structures=6, draws=4), family)
+    every = range(len(cases.KINDS))
+    _check(block + len(FAMILIES), _some(every, draws=4), family)
 
 
 def _check(block: int, numbers: list[int], family: str) -> None:
