@@ -10,7 +10,8 @@ import pytest
 from jax._src import monitoring
 
 from mcq_jax import metrics
-from mcq_jax.interventions import Node, Site
+from mcq_jax.interventions import Node, Site, patch
+from mcq_jax.model import forward
 from mcq_jax.prompts import TokenisedPair, TokenisedPrompt
 from mcq_jax.results import RunFolder
 from mcq_jax.sweeps import (
@@ -105,6 +106,29 @@ def test_ablations_equal_full_passes(ablation: Ablation):
     )
     _assert_same(found, expected)
     assert found.sources == (ablation.name.lower(),)
+
+
+def test_the_mean_is_that_of_all_prompts_at_their_ends():
+    """By hand: one head's output, captured in each prompt and patched into one."""
+    plan = every_unit(Site.Z, CONFIG)
+    found = _sweep(plan, Ablation.MEAN, metrics={"after": patched_net})
+    run = functools.partial(forward, _parameters(), config=CONFIG)
+    seen = [run(p.ids[None], capture=Site.Z).activations[Site.Z] for p in PROMPTS]
+    mean = np.mean([np.asarray(z)[:, 0, -1] for z in seen], axis=0)  # [layer, …]
+    layer, head, prompt = 1, 2, PROMPTS[1]
+    edit = patch(
+        Site.Z,
+        mean[layer][None, None, None],
+        layers=[layer],
+        heads=[head],
+        positions=[LENGTHS[1] - 1],
+    )
+    logits = run(prompt.ids[None], [edit]).logits[0, -1]
+    expected = metrics.net(logits[prompt.answer_ids], jnp.int32(prompt.gold))
+    after = found.values["after"][1, 0, layer * CONFIG.heads + head]
+    np.testing.assert_allclose(after, expected, rtol=0, atol=ROUNDING)
+    others = np.asarray(seen[0])[layer, 0, -1] - mean[layer]
+    assert np.abs(others).max() > 0.01
 
 
 def test_patterns_are_patched_from_prompts_of_the_same_length():
