@@ -17,6 +17,7 @@ from mcq_jax.model import run
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.positions import places_of
 from mcq_jax.passes import resumed_pass
+from mcq_jax.passes.answers import read_answers
 from mcq_jax.sweeps import forecasts
 from tests import programs
 from tests.sharding import small_runs as runs
@@ -280,7 +281,7 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
             np.ones(config.nodes, bool),
             edits_of=plan.edits, config=config,
         )  # fmt: skip
-        answers = passes.read_answers.lower(
+        answers = read_answers.lower(
             placed.unembedding, batch, np.zeros((PROMPTS, CHOICES), np.int32),
             config=config, chunk=64,
         )  # fmt: skip
