@@ -144,7 +144,7 @@ def test_a_set_carries_over_only_beyond_the_level_and_random_sets(transferred):
 
 def test_prompts_that_the_card_does_not_have_are_named(tmp_path: pathlib.Path):
     listed = (Behaviour(), NodeEffects(), Transfer(tasks=("odd",)))
-    with pytest.raises(ValueError, match="'odd' are asked for; the card has main"):
+    with pytest.raises(ValueError, match="names the prompts 'odd'; the card has main"):
         run(planted_config(tmp_path, experiments=listed), quiet())
     with pytest.raises(ValueError, match="name at least one prompt set"):
         Transfer(tasks=())
