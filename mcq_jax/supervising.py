@@ -4,12 +4,13 @@ When a host is lost, jax ends the processes of the others from C++, where no Pyt
 speak any more.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 _SUPERVISED = "MCQ_JAX_SUPERVISED"
 
@@ -35,14 +36,16 @@ def supervise(command: Sequence[str], *, name: str) -> int:
     SIGTERM and ctrl-C are passed on. If the child dies of a signal, the parent says
     what that means, as `name`, and returns 1.
     """
-    # The child reads its input until the parent is gone, and goes with it.
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        env={**os.environ, _SUPERVISED: "1"},
-        start_new_session=True,
-    ) as child:
-        code = _wait(child)
+    with _signals_for_the_child() as started:
+        # The child reads its input until the parent is gone, and goes with it.
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            env={**os.environ, _SUPERVISED: "1"},
+            start_new_session=True,
+        ) as child:
+            started(child)
+            code = child.wait()
     if code >= 0:
         return code
     died_of = signal.Signals(-code)
@@ -53,16 +56,29 @@ def supervise(command: Sequence[str], *, name: str) -> int:
     return 1
 
 
-def _wait(child: subprocess.Popen) -> int:
-    """Waits for the child; signals to this process are the child's."""
+@contextlib.contextmanager
+def _signals_for_the_child() -> Iterator[Callable[[subprocess.Popen], None]]:
+    """Within it, signals to this process are the child's, also those that come early.
+
+    It gives the function that is told of the child once there is one.
+    """
+    early: list[int] = []
+    children: list[subprocess.Popen] = []
 
     def pass_on(number, _):
-        child.send_signal(number)
+        early.append(number)
+        for child in children:
+            child.send_signal(number)
+
+    def started(child: subprocess.Popen) -> None:
+        children.append(child)
+        for number in early:
+            child.send_signal(number)
 
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, pass_on) for number in numbers}
     try:
-        return child.wait()
+        yield started
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -53,7 +53,8 @@ def assert_same_tables(
             own = by_direction[made_of.get("direction")]
             rows = _rows_of_both(ours[own], made_of)
             _assert_same(here.read(table, own), there.read(table, key), rows)
-    assert _conclusions(here) == _conclusions(there)
+    ours, theirs = _conclusions(here), _conclusions(there)
+    assert ours == theirs, {name: (ours[name], theirs[name]) for name in ours}
 
 
 def _rows_of_both(some: dict, others: dict) -> np.ndarray:

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import pathlib
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -71,8 +70,8 @@ def test_total_effects_equal_those_of_full_forwards(model, tmp_path: pathlib.Pat
 
 
 def test_where_memory_is_short_rows_advance_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(forecasts, "_PROGRAM_BYTES", 0)  # a tiny model's are the most
-    monkeypatch.setattr(forecasts, "_SAFE_SHARE", 1)  # what it leaves is more than rows
+    # As if a row took a gigabyte; what a chunk really takes is test_forecasts' matter.
+    monkeypatch.setattr(forecasts._Chunk, "peak_bytes", lambda _, rows: 1e9 * rows)
     checkpoint = random_checkpoint(RANDOM)
     study = _study(checkpoint, tmp_path)
     asked: list[int | None] = []
@@ -84,9 +83,12 @@ def test_where_memory_is_short_rows_advance_in_pieces(tmp_path, monkeypatch):
 
     monkeypatch.setattr(chunk_work, "resume", seen)
     runs = []
-    for name, free in (("whole", None), ("pieces", _too_little(checkpoint, study))):
-        if free is not None:
-            monkeypatch.setattr(forecasts, "free_bytes", lambda: free)  # noqa: B023
+    for name, free in (("whole", None), ("pieces", 2e10)):
+        is_short = free is not None
+        monkeypatch.setattr(
+            forecasts, "_may_not_fit", lambda *_, short=is_short, **__: short
+        )
+        monkeypatch.setattr(forecasts, "free_bytes", lambda free=free: free)
         lab = lab_of(checkpoint, study, tmp_path / name)
         runs.append(node_effects.patched_of(lab))
     rows = RANDOM.layers * RANDOM.nodes
@@ -121,16 +123,6 @@ def test_a_bank_gives_back_the_prompts_own_logits(tmp_path: pathlib.Path):
         np.testing.assert_allclose(
             bank.answer_logits[index], expected, rtol=0, atol=ROUNDING * scale
         )
-
-
-def _too_little(checkpoint: Checkpoint, study: Study) -> float:
-    """Free bytes for some of the rows of a chunk, but not for all of them."""
-    few = sweeps.forecast(
-        checkpoint.parameters, study.prompts, sweeps.every_node(RANDOM), study.sources,
-        config=RANDOM, rows_at_once=3,
-    ).peak_bytes  # fmt: skip
-    leaves = jax.tree.leaves(checkpoint.parameters)
-    return few - sum(leaf.nbytes for leaf in leaves)
 
 
 def _study(checkpoint: Checkpoint, folder: pathlib.Path) -> Study:
