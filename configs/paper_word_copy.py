@@ -7,9 +7,10 @@ the same options asked for another (the content on a fourth). Read on questions 
 no node was chosen.
 Command: mcq-jax run configs/paper_word_copy.py
          --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
-Time: CPU minutes on 2 cores: nodes, sets, head kinds and routes 45, the ladder 12, swaps
-30, the grid 19, score parts 4; the rest not run to its end yet; resumable; 9 GB. The content's route, the drawn circuit and learned subspaces
-have a card of their own, paper_word_copy_route.py.
+Time: CPU minutes on 2 cores: nodes, sets, head kinds and routes 45, the ladder 12,
+swaps about 20, grid 19, score parts 4; the rest not run to its end; 9 GB; resumable.
+The content's route, the drawn circuit and learned subspaces have a card of their own,
+paper_word_copy_route.py.
 Expect: options' ends carry 0.74 of the effect, labels 0.09; with random letters queries
 follow the place (0.70) and their heads carry 0.66 of the net logit, with ABCD 0.21; see
 docs/findings.md.
