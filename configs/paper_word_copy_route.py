@@ -7,6 +7,10 @@ Time: not run to its end yet; hours on 2 cores, resumable.
 Expect: nothing yet.
 """
 
+import dataclasses
+
+import paper_word_copy
+
 from mcq_jax.experiments import (
     USUAL,
     ContentRoute,
@@ -19,12 +23,8 @@ from mcq_jax.experiments import (
 
 
 def config() -> RunConfig:
-    return RunConfig(
-        title="The paper's second half: Qwen2.5-Coder-1.5B on word copy",
-        model="models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
-        questions="word_copy",
-        question_count=60,
-        effect_questions=24,
+    return dataclasses.replace(
+        paper_word_copy.config(),
         experiments=(
             *USUAL,
             ContentRoute(
@@ -35,5 +35,4 @@ def config() -> RunConfig:
             PaperClaims(),
         ),
         other_prompts=(Mutated(name="options first", mutation="options_first"),),
-        out="runs/paper-word-copy",
     )

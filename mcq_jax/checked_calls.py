@@ -65,6 +65,14 @@ def check_options(kind: type, given: Mapping[str, Any]) -> None:
         _check_least(name, given[name], what)
 
 
+class CheckedOptions:
+    """A base of dataclasses of options, whose options are checked when one is made."""
+
+    def __new__(cls, **options: Any):
+        check_options(cls, options)
+        return object.__new__(cls)
+
+
 # What a number of such a name is at least, wherever it is given.
 _LEAST = {
     "seed": 0, "planted_seed": 0, "at_once": 1, "prompts_at_once": 1, "rows_at_once": 1,

@@ -63,17 +63,16 @@ def _signals_for_the_child() -> Iterator[Callable[[subprocess.Popen], None]]:
     It gives the function that is told of the child once there is one.
     """
     early: list[int] = []
-    children: list[subprocess.Popen] = []
+    send = early.append
 
     def pass_on(number, _):
-        early.append(number)
-        for child in children:
-            child.send_signal(number)
+        send(number)
 
     def started(child: subprocess.Popen) -> None:
-        children.append(child)
+        nonlocal send
+        send = child.send_signal
         for number in early:
-            child.send_signal(number)
+            send(number)
 
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, pass_on) for number in numbers}

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -40,6 +41,18 @@ def test_sigterm_is_passed_on_to_the_child():
     answer = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))"
     assert _supervise(f"import os, signal, sys, time; {answer}; {told}") == 7
     assert handlers == [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+
+
+def test_sigterm_while_the_child_starts_is_passed_on_too(monkeypatch):
+    start = subprocess.Popen
+
+    def start_and_be_told(*arguments, **options):
+        child = start(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGTERM)  # before anyone knows of the child
+        return child
+
+    monkeypatch.setattr(subprocess, "Popen", start_and_be_told)
+    assert _supervise("import time; time.sleep(60)") == 143
 
 
 def test_a_child_knows_that_it_is_one():

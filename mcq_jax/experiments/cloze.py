@@ -64,6 +64,7 @@ def cloze_prompts(lab: "Lab", *, shows_question: bool) -> tuple[ClozePrompt, ...
         prompts.cloze(
             by_content[content], lab.checkpoint.tokenizer, template_of(config),
             shows_question=shows_question, chat=chat,
+            context=lab.checkpoint.config.context,
         )
         for content in order
     )  # fmt: skip

@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mcq_jax.checked_calls import check_options
+from mcq_jax.checked_calls import CheckedOptions
 from mcq_jax.results import key_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Experiment:
+class Experiment(CheckedOptions):
     """A question put to a model; see the module for how to write one."""
 
     # On the command line, in files and in the report's anchors.
@@ -38,10 +38,6 @@ class Experiment:
     version: ClassVar[int] = 1
     # Whether it asks about an effect, and so waits for the gate to open.
     explains: ClassVar[bool] = True
-
-    def __new__(cls, **options: Any):
-        check_options(cls, options)
-        return object.__new__(cls)
 
     def applies(self, lab: "Lab") -> bool:
         """Whether it makes sense for this model and these prompts."""

@@ -2,12 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from mcq_jax import metrics
-from mcq_jax.checked_calls import check_options
+from mcq_jax.checked_calls import CheckedOptions
 from mcq_jax.experiments.grid_numbers import (
     Measured,
     of_variant,
@@ -21,7 +20,7 @@ FALLS, LASTS = "falls", "lasts"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Contrast:
+class Contrast(CheckedOptions):
     """A difference from the unmutated prompts, and what is expected of it.
 
     recovered: by the subspace that was found without mutation. carried: what the heads
@@ -36,10 +35,6 @@ class Contrast:
     # It falls by more than this, or it lasts: does not fall by so much.
     expects: str = FALLS
     by: float = 0.2
-
-    def __new__(cls, **options: Any):
-        check_options(cls, options)
-        return object.__new__(cls)
 
     def __post_init__(self):
         allowed = {"of": (RECOVERED, CARRIED), "expects": (FALLS, LASTS)}

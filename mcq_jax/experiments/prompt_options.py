@@ -4,13 +4,13 @@ import dataclasses
 import datetime
 from typing import Any
 
-from mcq_jax.checked_calls import check_options
+from mcq_jax.checked_calls import CheckedOptions
 from mcq_jax.planted.channels import LETTERS
 from mcq_jax.prompts import mutations_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PromptOptions:
+class PromptOptions(CheckedOptions):
     """One set of prompts; a run may have several of them, on the same model."""
 
     # What experiments call these prompts.
@@ -53,10 +53,6 @@ class PromptOptions:
     # Options per question of a planted model, 2 to 10.
     planted_choices: int = 4
 
-    def __new__(cls, **options: Any):
-        check_options(cls, options)
-        return object.__new__(cls)
-
     def __post_init__(self):
         if not 2 <= self.planted_choices <= LETTERS:
             raise ValueError(
@@ -76,7 +72,7 @@ class PromptOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Mutated:
+class Mutated(CheckedOptions):
     """The run's main prompts, asked otherwise: the same questions, whichever they are.
 
     What is changed of the main prompts on the command line is changed here, too.
@@ -85,10 +81,6 @@ class Mutated:
     mutation: str
     # What experiments call these prompts; the mutation's name where left out.
     name: str = ""
-
-    def __new__(cls, **options: Any):
-        check_options(cls, options)
-        return object.__new__(cls)
 
     def __post_init__(self):
         mutations_of(self.mutation)

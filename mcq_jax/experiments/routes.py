@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from mcq_jax import metrics, passes
 from mcq_jax.experiments import route_edits
-from mcq_jax.experiments.experiment import Experiment
+from mcq_jax.experiments.experiment import Experiment, check_named
 from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.experiments.route_edits import CUT_TOKENS
 from mcq_jax.experiments.route_rows import (
@@ -38,6 +38,7 @@ from mcq_jax.prompts import batch_of
 from mcq_jax.results import RouteCut, RoutesFindings, RoutesFound, RouteSwap
 
 if TYPE_CHECKING:
+    from mcq_jax.experiments.config import RunConfig
     from mcq_jax.experiments.lab import Lab
 
 
@@ -66,27 +67,28 @@ class Routes(Experiment):
     def applies(self, lab: "Lab") -> bool:
         return not lab.config.are_pairs and lab.prompts.rotations > 1
 
+    def check(self, config: "RunConfig") -> None:
+        check_named(self.name, self.sets, [one.name for one in config.all_prompts])
+
     def run(self, lab: "Lab") -> RoutesFindings:
+        others = [lab.on(name) for name in self.sets]
+        for other in others:
+            _require_lasting_labels(other)
         heads = heads_of(lab, self.heads)
         swaps = swaps_of(lab, heads, self.random_draws)
         layers = windows_of(lab.checkpoint.config.layers, self.windows)
         found = _routes(lab, layers, swaps)
-        assert found is not None  # else the gate is closed, and it was not run
-        for name in self.sets:
-            _require_lasting_labels(lab.on(name))
-        others = (_routes(lab.on(name), layers, swaps) for name in self.sets)
+        open_ones = [other for other in others if other.study is not None]
         return RoutesFindings(
             **{f.name: getattr(found, f.name) for f in dataclasses.fields(found)},
             letter_heads=tuple(f"L{layer}H{head}" for layer, head in heads),
-            others=tuple(other for other in others if other is not None),
+            others=tuple(_routes(other, layers, swaps) for other in open_ones),
+            closed=tuple(o.config.name for o in others if o not in open_ones),
         )
 
 
-def _routes(lab: "Lab", layers: np.ndarray, swaps) -> RoutesFound | None:
-    """Of one set of prompts; None where its gate is closed."""
-    if lab.study is None:
-        lab.progress.say(f"{lab.config.name}: no routes, the gate is closed.")
-        return None
+def _routes(lab: "Lab", layers: np.ndarray, swaps) -> RoutesFound:
+    """Of one set of prompts, whose gate is open."""
     table = _measure(lab, layers, swaps)
     found = _describe(table, lab.studied, layers, swaps, lab.config.seed)
     return dataclasses.replace(found, prompts=lab.config.name)

@@ -6,7 +6,8 @@ curve.jsonl       the loss of every step, and accuracies along the way
 questions.jsonl   of its own kind
 LICENSE.txt       what may be done with them
 
-`mcq-jax train configs/train_learned.py` makes it again (docs/training.md).
+`mcq-jax train configs/train_learned.py` makes it again (docs/training.md), and
+`studies.shipping.ship` puts what was made here.
 """
 
 import pathlib

@@ -16,6 +16,7 @@ from jaxtyping import Int
 from mcq_jax.prompts import chat as chats
 from mcq_jax.prompts import questions, rendering
 from mcq_jax.prompts import tokenizer as tokenizers
+from mcq_jax.prompts.tokens import check_length
 
 _BEFORE_TEXT = " "
 
@@ -42,6 +43,7 @@ def cloze(
     *,
     shows_question: bool = True,
     chat: chats.ChatTemplate | None = None,
+    context: int | None = None,
 ) -> ClozePrompt:
     """Returns the options of a question as what may come behind it.
 
@@ -51,24 +53,28 @@ def cloze(
         shows_question: without it, what remains is how likely the texts are anyway.
         chat: puts the question into the user's message and starts the reply with the
             cue.
+        context: the longest prompt, in tokens, that the model can read.
     """
+    prompt = f"cloze prompt of question {question.id!r}"
     asked = question.text.strip() if shows_question else ""
     before, after = ("", "") if chat is None else chat.around(asked)
     between = template.after_question if asked and chat is None else ""
-    context = before + asked + after + between + template.content_cue
+    begun = before + asked + after + between + template.content_cue
     special = chat is None
     ids = [
         np.array(
-            tokenizer.encode(context + _BEFORE_TEXT + option, special=special).ids,
+            tokenizer.encode(begun + _BEFORE_TEXT + option, special=special).ids,
             np.int32,
         )
         for option in question.options
     ]
-    seam = np.array(tokenizer.encode(context, special=special).ids, np.int32)
+    for one in ids:
+        check_length(one.tolist(), context, prompt=prompt)
+    seam = np.array(tokenizer.encode(begun, special=special).ids, np.int32)
     starts = np.array([_common(seam, one) for one in ids], np.int32)
     if starts.min() < 1:
         raise ValueError(
-            f"the cloze prompt of question {question.id!r} begins with its option: "
+            f"the {prompt} begins with its option: "
             "this tokenizer writes no first token, and the cue is empty or one with "
             "the option. Give the template a content_cue."
         )
@@ -77,7 +83,7 @@ def cloze(
         starts=starts,
         gold=question.gold,
         content_id=question.content_id,
-        text=context,
+        text=begun,
     )
 
 

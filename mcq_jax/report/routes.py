@@ -119,9 +119,14 @@ def _text(found: RoutesFindings) -> str:
     )
     if found.refused:
         return said + f"No shares of that: {found.refused}"
-    if not found.letter_heads:
-        return said + "No correct-letter heads were named, so none has a share."
-    return said + f"Correct-letter heads: {', '.join(found.letter_heads)}."
+    if found.letter_heads:
+        said += f"Correct-letter heads: {', '.join(found.letter_heads)}."
+    else:
+        said += "No correct-letter heads were named, so none has a share."
+    closed = [words.readable(name) for name in found.closed]
+    return said + f" No routes of {', '.join(closed)}: the gate is closed." * bool(
+        closed
+    )
 
 
 @canvas.styled

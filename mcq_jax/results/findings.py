@@ -266,6 +266,8 @@ class RoutesFindings(RoutesFound):
     # The correct-letter heads whose share was measured; none, if none were known.
     letter_heads: tuple[str, ...]
     others: tuple[RoutesFound, ...] = ()
+    # Other prompts that were asked for, and whose gate is closed.
+    closed: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

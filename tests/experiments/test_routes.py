@@ -33,11 +33,13 @@ ROUNDING = 1e-4
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory) -> tuple[RoutesFindings, str]:
     """The routes of a planted circuit that goes by the line."""
-    routes = Routes(windows=7, sets=("ordered_letters",))
+    routes = Routes(windows=7, sets=("ordered_letters", "question_removed"))
     listed = (Behaviour(), NodeEffects(), HeadClasses(), routes)
     config = planted_config(
         tmp_path_factory.mktemp("routes"), experiments=listed,
-        other_prompts=(Mutated(mutation="ordered_letters"),),
+        other_prompts=(
+            Mutated(mutation="ordered_letters"), Mutated(mutation="question_removed"),
+        ),
     )  # fmt: skip
     found, folder = run(config, quiet())
     values = found.get(RoutesFindings)
@@ -104,6 +106,7 @@ def test_routes_are_the_same_with_other_labels(planted):
     """The circuit goes by the line, whatever its label."""
     found, page = planted
     [other] = found.others
+    assert found.closed == ("question_removed",) and "No routes of question" in page
     assert (found.prompts, other.prompts) == ("main", "ordered_letters")
     for who, tokens in (("every head", "option ends"), ("every head", "labels")):
         along, _ = _along(other, who, tokens, "keys and values")

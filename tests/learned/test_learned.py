@@ -3,15 +3,16 @@
 import importlib.util
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 
 from mcq_jax import experiments, learned, load
 from mcq_jax.experiments import Behaviour, Routes, RunConfig
-from mcq_jax.json_values import to_json
 from mcq_jax.results import BehaviourFindings, RoutesFindings
-from mcq_jax.training import TrainingConfig, corpus, kept
+from mcq_jax.studies import shipping
+from mcq_jax.training import TrainingConfig, corpus
 from mcq_jax.training.corpus import Course
 
 CARD = pathlib.Path(__file__).parents[2] / "configs/train_learned.py"
@@ -38,13 +39,7 @@ def _lines() -> list[dict]:
 
 def test_the_recipe_is_the_card(card: TrainingConfig):
     """In all that it says: settings that came later had their defaults."""
-    course = _course(card)
-    expected = {
-        "lessons": to_json(course.lessons),
-        "answer_weight": course.answer_weight,
-        "steps": card.steps,
-        **kept.identity(card, card.members[0]),
-    }
+    expected = shipping.recipe_of(card)
     found = json.loads(learned.RECIPE.read_text("utf-8"))
     shape = found.pop("model")
     assert found == {name: expected[name] for name in found}
@@ -74,6 +69,19 @@ def test_its_questions_are_of_the_corpus_and_their_facts_were_asked(
     found = [json.loads(x) for x in learned.QUESTIONS.read_text("utf-8").splitlines()]
     assert [one["question"] for one in found] == [one.text for one in made]
     assert [one["answer"] for one in found] == [one.gold for one in made]
+
+
+def test_shipping_writes_what_the_package_has(card: TrainingConfig, tmp_path):
+    run, package = tmp_path / "run", tmp_path / "package"
+    last = run / "checkpoints" / "step-00004000"
+    shutil.copytree(learned.CHECKPOINT, last)
+    shutil.copyfile(learned.CURVE, run / "curve.jsonl")
+    package.mkdir()
+    shipping.ship(card, run, package)
+    for file in (learned.CURVE, learned.QUESTIONS, *learned.CHECKPOINT.iterdir()):
+        made = package / file.relative_to(learned.CHECKPOINT.parent)
+        assert made.read_bytes() == file.read_bytes(), file.name
+    assert json.loads((package / "recipe.json").read_text()) == shipping.recipe_of(card)
 
 
 def test_all_of_it_is_small():

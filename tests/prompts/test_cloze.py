@@ -56,3 +56,9 @@ def test_a_seam_at_the_first_token_is_refused():
     )  # fmt: skip
     with pytest.raises(ValueError, match="begins with its option"):
         prompts.cloze(question, bare, nothing, shows_question=False)
+
+
+def test_what_the_model_cannot_read_is_refused():
+    prompts.cloze(QUESTION, WORDS, context=8)
+    with pytest.raises(ValueError, match="8 tokens in cloze prompt .* at most 7"):
+        prompts.cloze(QUESTION, WORDS, context=7)

@@ -17,7 +17,7 @@ from mcq_jax.sweeps import (
     forecasts,
     sweep,
 )
-from tests.sweeps.test_sweep import CONFIG, PROMPTS, SOURCES, _parameters
+from tests.sweeps.small import CONFIG, PROMPTS, SOURCES, small_parameters
 
 KINDS = SOURCES.index.shape[1]
 PLANS = {
@@ -28,7 +28,9 @@ PLANS = {
 
 
 def _forecast(plan, **changes):
-    return forecast(_parameters(), PROMPTS, plan, SOURCES, config=CONFIG, **changes)
+    return forecast(
+        small_parameters(), PROMPTS, plan, SOURCES, config=CONFIG, **changes
+    )
 
 
 def test_flops_are_those_of_both_prompt_passes_and_of_rows_from_their_births_on():
@@ -50,9 +52,9 @@ def test_rows_that_do_not_fit_are_split_and_the_numbers_stay(name: str, monkeypa
     whole = _forecast(plan)
     assert whole.rows_at_once >= plan.starts.sum()
     assert whole.free_bytes and whole.peak_bytes < whole.free_bytes
-    resident = sum(leaf.nbytes for leaf in jax.tree.leaves(_parameters()))
+    resident = sum(leaf.nbytes for leaf in jax.tree.leaves(small_parameters()))
     assert whole.peak_bytes > resident
-    table = sweep(_parameters(), PROMPTS, plan, SOURCES, config=CONFIG)
+    table = sweep(small_parameters(), PROMPTS, plan, SOURCES, config=CONFIG)
 
     few = _forecast(plan, rows_at_once=3)
     assert few.peak_bytes < whole.peak_bytes
@@ -62,7 +64,9 @@ def test_rows_that_do_not_fit_are_split_and_the_numbers_stay(name: str, monkeypa
     assert split.rows_at_once < whole.rows_at_once
     assert split.peak_bytes <= room + resident + 1
     said: list[str] = []
-    again = sweep(_parameters(), PROMPTS, plan, SOURCES, config=CONFIG, say=said.append)
+    again = sweep(
+        small_parameters(), PROMPTS, plan, SOURCES, config=CONFIG, say=said.append
+    )
     assert f"{split.rows_at_once} rows at once" in said[0]
     for metric, values in table.values.items():
         np.testing.assert_allclose(again.values[metric], values, atol=2e-5)
@@ -91,12 +95,12 @@ def test_full_passes_are_forecast_beside_the_sweep():
 def test_what_cannot_fit_is_refused_before_anything_runs(monkeypatch):
     monkeypatch.setattr(forecasts, "free_bytes", lambda: 1)
     with pytest.raises(ValueError, match="one row at a time take .* prompts_at_once"):
-        sweep(_parameters(), PROMPTS, PLANS["nodes"], SOURCES, config=CONFIG)
+        sweep(small_parameters(), PROMPTS, PLANS["nodes"], SOURCES, config=CONFIG)
 
 
 def test_sources_that_are_patched_themselves_are_counted_as_prompts():
     one = Sources(kinds=("a",), index=SOURCES.index[:, :1])
-    asked = (_parameters(), PROMPTS, PLANS["nodes"])
+    asked = (small_parameters(), PROMPTS, PLANS["nodes"])
     directed = [
         forecast(*asked, one, config=CONFIG, direction=direction)
         for direction in Direction

@@ -21,7 +21,7 @@ from mcq_jax.sweeps import (
     sweep,
 )
 from tests import tiny
-from tests.sweeps.test_sweep import CONFIG, PROMPTS
+from tests.sweeps.small import CONFIG, PROMPTS
 
 SOURCES = Sources(kinds=("other",), index=np.array([[2], [3], [0], [1]]))
 # Patched and kept, in any order of layers; the last row keeps nothing.

@@ -7,7 +7,7 @@ from mcq_jax.interventions import Site
 from mcq_jax.passes import Patches
 from mcq_jax.sweeps import Sources, every_node, every_position, every_unit, sweep
 from mcq_jax.sweeps.moved import moved
-from tests.sweeps.test_sweep import CONFIG, PROMPTS, SOURCES, _parameters
+from tests.sweeps.small import CONFIG, PROMPTS, SOURCES, small_parameters
 
 INDEX = np.array([[1, 2]])
 
@@ -60,7 +60,7 @@ def test_sources_are_read_where_the_plan_reads_them():
 
 
 def test_a_head_that_writes_the_same_in_every_prompt_is_stamped():
-    parameters = _parameters()
+    parameters = small_parameters()
     first, *others = parameters.layers
     weights = {**first["attention"]}
     for name in ("value", "value_bias"):
@@ -84,7 +84,7 @@ def test_positions_that_all_prompts_share_move_nothing_and_do_nothing():
         type(p)(**{**vars(p), "ids": np.append([3], p.ids[-4:]).astype(np.int32)})
         for p in PROMPTS
     ]
-    table = sweep(_parameters(), asked, plan, SOURCES, config=CONFIG)
+    table = sweep(small_parameters(), asked, plan, SOURCES, config=CONFIG)
     same = np.asarray(table.rows["offset"]) == -5
     assert table.moved is not None
     assert not table.moved[:, :, same].any() and table.moved[:, :, ~same].any()

@@ -17,7 +17,7 @@ from mcq_jax.sweeps import (
     patched_net,
     sweep,
 )
-from tests.sweeps.test_sweep import CONFIG, PROMPTS, SOURCES, _parameters
+from tests.sweeps.small import CONFIG, PROMPTS, SOURCES, small_parameters
 
 METRICS = {"net": patched_net, "margin": near_ties.margin}
 PLANS = {
@@ -27,7 +27,7 @@ PLANS = {
 
 
 def _cast(dtype):
-    return jax.tree.map(lambda a: a.astype(dtype), _parameters())
+    return jax.tree.map(lambda a: a.astype(dtype), small_parameters())
 
 
 def _sweep(parameters, plan, **changes):

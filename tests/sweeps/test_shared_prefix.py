@@ -21,7 +21,7 @@ from mcq_jax.sweeps import (
 )
 from mcq_jax.sweeps.bank import fill_bank
 from tests import tiny
-from tests.sweeps.test_sweep import LENGTHS, PROMPTS
+from tests.sweeps.small import LENGTHS, PROMPTS
 
 ROTARY = dataclasses.replace(
     tiny.CASES["grouped heads, biases, partial rotation"], context=128

@@ -13,15 +13,12 @@ from mcq_jax import metrics
 from mcq_jax.interventions import Node, Site, patch
 from mcq_jax.model import forward
 from mcq_jax.prompts import TokenisedPair, TokenisedPrompt
-from mcq_jax.results import RunFolder
 from mcq_jax.sweeps import (
     EFFECTS,
     Ablation,
     Direction,
     Sources,
     every_node,
-    every_position,
-    every_span,
     every_unit,
     near_ties,
     net_effect,
@@ -29,72 +26,28 @@ from mcq_jax.sweeps import (
     patched_net,
     prompts_of_pairs,
     sweep,
-    sweeping,
 )
 from tests import tiny
-
-CONFIG = tiny.CASES["grouped heads, biases, partial rotation"]
-LENGTHS = (6, 5, 6, 5)
-# Patched from another question's prompt (same length), and from any other.
-SOURCES = Sources(
-    kinds=("other", "any"), index=np.array([[2, 1], [3, 2], [0, 3], [1, 0]])
-)
-# Of logits of the order of 10.
-ROUNDING = 1e-4
-
-
-def _prompt(index: int) -> TokenisedPrompt:
-    generator = np.random.default_rng(index)
-    return TokenisedPrompt(
-        ids=generator.integers(CONFIG.vocabulary, size=LENGTHS[index]).astype(np.int32),
-        spans=(),
-        label_positions=np.full(3, -1),
-        label_ids=np.full(3, -1),
-        answer_ids=np.array([2, 7, 11], np.int32),
-        gold=index % 3,
-        question=f"question {index // 2}",
-        rotation=index % 2,
-    )
-
-
-PROMPTS = [_prompt(index) for index in range(4)]
-ENDS = np.array(LENGTHS)[:, None]
-SPANS = every_span(
-    Site.RESID_POST,
-    {"early": ENDS - np.array([[4], [3], [5], [4]]), "late": ENDS - 2},
-    np.array(LENGTHS),
+from tests.sweeps.small import (
     CONFIG,
+    LENGTHS,
+    PLANS,
+    PROMPTS,
+    ROUNDING,
+    SOURCES,
+    SPANS,
+    assert_same,
+    small_parameters,
+    small_sweep,
 )
-PLANS = {
-    "nodes": every_node(CONFIG),
-    "residual": every_position(Site.RESID_PRE, CONFIG, tokens=3),
-    "spans that stand elsewhere in each prompt": SPANS,
-}
-
-
-@functools.cache
-def _parameters():
-    return tiny.random_parameters(CONFIG)
-
-
-def _sweep(plan, sources: Sources | Ablation = SOURCES, **options):
-    return sweep(_parameters(), PROMPTS, plan, sources, config=CONFIG, **options)
-
-
-def _assert_same(found, expected):
-    assert list(found.values) == list(expected.values)
-    for name, value in expected.values.items():
-        np.testing.assert_allclose(
-            found.values[name], value, rtol=0, atol=ROUNDING, err_msg=name
-        )
 
 
 @pytest.mark.parametrize("name", PLANS)
 @pytest.mark.parametrize("direction", Direction)
 def test_a_sweep_equals_full_passes_in_both_directions(name: str, direction: Direction):
-    found = _sweep(PLANS[name], direction=direction, prompts_at_once=2)
-    expected = _sweep(PLANS[name], direction=direction, by_full_passes=True)
-    _assert_same(found, expected)
+    found = small_sweep(PLANS[name], direction=direction, prompts_at_once=2)
+    expected = small_sweep(PLANS[name], direction=direction, by_full_passes=True)
+    assert_same(found, expected)
     assert np.abs(found.values["net"]).max() > 0.1
 
 
@@ -102,17 +55,17 @@ def test_a_sweep_equals_full_passes_in_both_directions(name: str, direction: Dir
 def test_ablations_equal_full_passes(ablation: Ablation):
     plan = every_unit(Site.Z, CONFIG)
     found, expected = (
-        _sweep(plan, ablation, by_full_passes=flag) for flag in (False, True)
+        small_sweep(plan, ablation, by_full_passes=flag) for flag in (False, True)
     )
-    _assert_same(found, expected)
+    assert_same(found, expected)
     assert found.sources == (ablation.name.lower(),)
 
 
 def test_the_mean_is_that_of_all_prompts_at_their_ends():
     """By hand: one head's output, captured in each prompt and patched into one."""
     plan = every_unit(Site.Z, CONFIG)
-    found = _sweep(plan, Ablation.MEAN, metrics={"after": patched_net})
-    run = functools.partial(forward, _parameters(), config=CONFIG)
+    found = small_sweep(plan, Ablation.MEAN, metrics={"after": patched_net})
+    run = functools.partial(forward, small_parameters(), config=CONFIG)
     seen = [run(p.ids[None], capture=Site.Z).activations[Site.Z] for p in PROMPTS]
     mean = np.mean([np.asarray(z)[:, 0, -1] for z in seen], axis=0)  # [layer, …]
     layer, head, prompt = 1, 2, PROMPTS[1]
@@ -134,9 +87,9 @@ def test_the_mean_is_that_of_all_prompts_at_their_ends():
 def test_patterns_are_patched_from_prompts_of_the_same_length():
     plan = every_unit(Site.PATTERN, CONFIG)
     same = Sources(kinds=("other",), index=SOURCES.index[:, :1])
-    _assert_same(_sweep(plan, same), _sweep(plan, same, by_full_passes=True))
+    assert_same(small_sweep(plan, same), small_sweep(plan, same, by_full_passes=True))
     with pytest.raises(ValueError, match="only from a prompt of the same length"):
-        _sweep(plan)
+        small_sweep(plan)
 
 
 def test_restoring_every_node_restores_what_noising_takes_away():
@@ -150,8 +103,8 @@ def test_restoring_every_node_restores_what_noising_takes_away():
     ]
     runs = {
         direction: sweep(
-            _parameters(), asked, plan, SOURCES, config=CONFIG, direction=direction,
-            metrics={"after": patched_net, "effect": net_effect},
+            small_parameters(), asked, plan, SOURCES, config=CONFIG,
+            direction=direction, metrics={"after": patched_net, "effect": net_effect},
         ).values
         for direction in Direction
     }  # fmt: skip
@@ -174,127 +127,19 @@ def test_pairs_are_patched_from_their_own_sources(direction: Direction):
     asked, sources = prompts_of_pairs(pairs)
     assert sources.kinds == ("pair",) and len(asked) == 6
     named = {"config": CONFIG, "direction": direction}
-    found = sweep(_parameters(), asked, PLANS["nodes"], sources, **named)
+    found = sweep(small_parameters(), asked, PLANS["nodes"], sources, **named)
     by_hand = Sources(kinds=("pair",), index=np.array(others)[:, None])
-    expected = sweep(_parameters(), PROMPTS, PLANS["nodes"], by_hand, **named)
-    _assert_same(found, expected)
+    expected = sweep(small_parameters(), PROMPTS, PLANS["nodes"], by_hand, **named)
+    assert_same(found, expected)
 
 
 def test_a_users_metric_is_as_good_as_ours():
     plan = every_node(CONFIG)
-    own = _sweep(plan, metrics={"first": first_logit}).values["first"]
-    again = _sweep(plan, metrics={"first": first_logit}, full_vocabulary=False)
+    own = small_sweep(plan, metrics={"first": first_logit}).values["first"]
+    again = small_sweep(plan, metrics={"first": first_logit}, full_vocabulary=False)
     np.testing.assert_allclose(again.values["first"], own, rtol=0, atol=ROUNDING)
     with pytest.raises(ValueError, match="sweep with full_vocabulary=True"):
-        _sweep(plan, full_vocabulary=False)
-
-
-def test_a_stopped_sweep_does_only_what_is_missing(tmp_path, monkeypatch):
-    plan = every_node(CONFIG)
-    whole = _sweep(plan, prompts_at_once=1)
-    folder = RunFolder.open(tmp_path, {"identity": {}})
-
-    class StoppedError(Exception):
-        pass
-
-    def stop_at_third(chunks):
-        for index, chunk in enumerate(chunks):
-            if index == 2:
-                raise StoppedError
-            yield chunk
-
-    with pytest.raises(StoppedError):
-        _sweep(plan, prompts_at_once=1, folder=folder, track=stop_at_third)
-    before = {p.name: p.stat().st_mtime_ns for p in tmp_path.rglob("part-*.parquet")}
-    assert sorted(before) == ["part-00000.parquet", "part-00001.parquet"]
-    _assert_same(_sweep(plan, prompts_at_once=1, folder=folder), whole)
-    after = {p.name: p.stat().st_mtime_ns for p in tmp_path.rglob("part-*.parquet")}
-    assert len(after) == 4 and before.items() <= after.items()
-
-
-def test_a_finished_sweep_is_read_and_runs_no_prompt(tmp_path, monkeypatch):
-    folder = RunFolder.open(tmp_path, {"identity": {}})
-    whole = _sweep(PLANS["residual"], prompts_at_once=3, folder=folder)
-
-    def run(*_, **__):
-        raise AssertionError("a prompt was run")
-
-    monkeypatch.setattr(sweeping, "fill_bank", run)
-    again = _sweep(PLANS["residual"], prompts_at_once=3, folder=folder)
-    assert list(again.values) == list(whole.values)
-    for column, value in whole.columns().items():
-        np.testing.assert_array_equal(again.columns()[column], value, err_msg=column)
-
-
-def test_rows_under_other_labels_are_another_table_of_the_same_numbers(
-    tmp_path, monkeypatch
-):
-    folder = RunFolder.open(tmp_path, {"identity": {}})
-    plan = every_unit(Site.Z, CONFIG)
-    whole = _sweep(plan, prompts_at_once=3, folder=folder)
-
-    def run(*_, **__):
-        raise AssertionError("a prompt was run")
-
-    monkeypatch.setattr(sweeping, "fill_bank", run)
-    names = np.array([f"row {row}" for row in range(len(plan.layers))])
-    renamed = dataclasses.replace(plan, labels={"name": names})
-    found = _sweep(renamed, prompts_at_once=3, folder=folder)
-    for name, value in whole.values.items():
-        np.testing.assert_array_equal(found.values[name], value, err_msg=name)
-    np.testing.assert_array_equal(found.moved, whole.moved)
-    assert list(found.rows) == ["name"] and list(whole.rows) == ["layer", "head"]
-    keys = folder.tables()["sweep"]
-    assert {whole.key, found.key} == set(keys)
-    kept = [set(folder.read("sweep", key)) & {"name", "layer"} for key in keys]
-    assert sorted(kept, key=list) == [{"layer"}, {"name"}]
-    # Other rows under the same labels are other numbers.
-    with pytest.raises(AssertionError, match="a prompt was run"):
-        other = dataclasses.replace(plan, layers=plan.layers[::-1].copy())
-        _sweep(other, prompts_at_once=3, folder=folder)
-
-
-def _first_net(outcome):
-    return outcome.patched.logits[0]
-
-
-OTHER_SOURCES = Sources(kinds=("other", "any"), index=SOURCES.index[:, ::-1])
-CHANGES = {
-    "site": (dict(plan=every_unit(Site.Q, CONFIG)), {}),
-    "direction": ({}, dict(direction=Direction.DENOISE)),
-    "sources": (dict(sources=OTHER_SOURCES), {}),
-    "ablation": (dict(sources=Ablation.MEAN), {}),
-    "metric of the same name": ({}, dict(metrics={"net": _first_net})),
-    "chunks": ({}, dict(prompts_at_once=2)),
-}
-
-
-@pytest.mark.parametrize("name", CHANGES)
-def test_another_sweep_in_the_same_folder_has_its_own_numbers(tmp_path, name: str):
-    asked, options = CHANGES[name]
-    asked = {"plan": every_unit(Site.Z, CONFIG), **asked}
-    folder = RunFolder.open(tmp_path, {"identity": {}})
-    before = _sweep(every_unit(Site.Z, CONFIG), folder=folder)
-    found = _sweep(**asked, **options, folder=folder)
-    _assert_same(found, _sweep(**asked, **options))
-    _assert_same(_sweep(every_unit(Site.Z, CONFIG), folder=folder), before)
-
-
-def test_other_weights_in_the_same_folder_have_their_own_numbers(tmp_path):
-    folder = RunFolder.open(tmp_path, {"identity": {}})
-    plan, first = every_node(CONFIG), _parameters()
-    other = tiny.random_parameters(CONFIG, seed=5)
-    found = [
-        sweep(weights, PROMPTS, plan, SOURCES, config=CONFIG, folder=folder).values
-        for weights in (first, other)
-    ]
-    assert not np.allclose(found[0]["net"], found[1]["net"])
-
-
-def test_a_metric_that_is_made_anew_is_refused_where_tables_are_kept(tmp_path):
-    folder = RunFolder.open(tmp_path, {"identity": {}})
-    with pytest.raises(ValueError, match="has to say what made it"):
-        _sweep(every_node(CONFIG), metrics={"net": lambda o: o.gold}, folder=folder)
+        small_sweep(plan, full_vocabulary=False)
 
 
 @pytest.fixture
@@ -326,7 +171,7 @@ def test_only_a_new_length_or_dtype_compiles_anything(compiled, monkeypatch):
     def programs(prompts, sources=SOURCES, parameters=None) -> int:
         compiled.clear()
         sweep(
-            _parameters() if parameters is None else parameters,
+            small_parameters() if parameters is None else parameters,
             prompts, plan, sources, config=wide, prompts_at_once=2,
         )  # fmt: skip
         return len(compiled)
@@ -343,7 +188,7 @@ def test_only_a_new_length_or_dtype_compiles_anything(compiled, monkeypatch):
 
 
 def test_a_table_names_what_it_holds():
-    table = _sweep(PLANS["residual"])
+    table = small_sweep(PLANS["residual"])
     columns = table.columns()
     assert {len(c) for c in columns.values()} == {4 * 2 * 9}
     row = 1 * 2 * 9 + 1 * 9 + 5  # prompt 1, source 1, row 5
@@ -359,7 +204,7 @@ def test_a_table_names_what_it_holds():
 
 
 def test_a_table_becomes_a_frame_and_a_data_set():
-    table = _sweep(PLANS["nodes"])
+    table = small_sweep(PLANS["nodes"])
     pandas = pytest.importorskip("pandas")
     frame = table.to_pandas()
     assert isinstance(frame, pandas.DataFrame)
@@ -374,19 +219,19 @@ def test_a_table_becomes_a_frame_and_a_data_set():
 def test_sweeps_that_cannot_be_are_refused():
     plan = every_node(CONFIG)
     with pytest.raises(ValueError, match="source 9 of 4 prompts"):
-        _sweep(plan, Sources(kinds=("a",), index=np.full((4, 1), 9)))
+        small_sweep(plan, Sources(kinds=("a",), index=np.full((4, 1), 9)))
     with pytest.raises(ValueError, match="hold the same wherever the plan patches"):
-        _sweep(plan, Sources(kinds=("self",), index=np.arange(4)[:, None]))
+        small_sweep(plan, Sources(kinds=("self",), index=np.arange(4)[:, None]))
     with pytest.raises(ValueError, match="needs a prompt to restore from"):
-        _sweep(plan, Ablation.ZERO, direction=Direction.DENOISE)
+        small_sweep(plan, Ablation.ZERO, direction=Direction.DENOISE)
     with pytest.raises(ValueError, match="places for 4 prompts, and 3 are asked"):
-        sweep(_parameters(), PROMPTS[:3], SPANS, Ablation.ZERO, config=CONFIG)
+        sweep(small_parameters(), PROMPTS[:3], SPANS, Ablation.ZERO, config=CONFIG)
     with pytest.raises(ValueError, match="no prompts to patch"):
-        sweep(_parameters(), [], plan, Ablation.ZERO, config=CONFIG)
+        sweep(small_parameters(), [], plan, Ablation.ZERO, config=CONFIG)
 
 
 def test_effects_are_those_of_the_definitions():
-    found = _sweep(every_node(CONFIG), metrics={**EFFECTS, "after": patched_net})
+    found = small_sweep(every_node(CONFIG), metrics={**EFFECTS, "after": patched_net})
     before = found.values["net"] + found.values["after"]
     np.testing.assert_allclose(before, before[:, :1, :1] + 0 * before, atol=ROUNDING)
     assert (found.values["kl"] > -1e-6).all()

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from mcq_jax import cli
+from mcq_jax.cli import commands
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CARD = str(pathlib.Path(__file__).with_name("card.py"))
@@ -55,7 +56,7 @@ def test_processes_train_their_own_members(tmp_path: pathlib.Path):
 
 def test_one_member_can_be_chosen(tmp_path: pathlib.Path, monkeypatch, capsys):
     trained = []
-    monkeypatch.setattr(cli, "_enable_compilation_cache", lambda: None)
+    monkeypatch.setattr(commands, "_enable_compilation_cache", lambda: None)
     monkeypatch.setattr("mcq_jax.training.train", lambda c, quiet: trained.append(c) or
                         type("Trained", (), {"checkpoints": {}}))  # fmt: skip
     assert cli.main(["train", CARD, "--only", "b", "--steps", "9", "--quiet"]) == 0

@@ -1,15 +1,12 @@
-"""What an annotation asks for, of a value that somebody hands in.
+"""`taken`: values as annotated, lists of numbers as arrays; what is not, in words.
 
-`taken` returns what is as annotated, lists of numbers as arrays, and says in a sentence
-what is not. It judges what a reader of the annotation could: kinds of things, types
-and axes of arrays. What it does not know it lets pass.
+It judges what a reader of the annotation could: kinds of things, types and axes of
+arrays. What it does not know it lets pass.
 """
 
 import collections.abc
 import enum
-import inspect
 import numbers
-import types
 import typing
 from typing import Any
 
@@ -18,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import AbstractArray
 
+from mcq_jax.annotations.alternatives import alternatives, dtype_of, kind_of
+from mcq_jax.annotations.wording import in_words
 from mcq_jax.arguments import check_kind, described
 
 # How long each axis is that has a name, and which argument said so.
 Axes = dict[str, tuple[int, str]]
-
-_MOST_NAMED = 6
 
 
 def taken(value: Any, hint: Any, what: str, axes: Axes | None = None) -> Any:
@@ -47,11 +44,11 @@ class _Misfit(Exception):
 
 
 def _taken(value: Any, hint: Any, what: str, axes: Axes) -> Any:
-    options, misfits = _options(hint), []
+    options, misfits = alternatives(hint), []
     for option in options:
         found = dict(axes)
         try:
-            value = _TAKERS.get(_kind(option), _any)(value, option, what, found)
+            value = _TAKERS.get(kind_of(option), _any)(value, option, what, found)
         except _Misfit as misfit:
             misfits.append(misfit)
             continue
@@ -62,7 +59,7 @@ def _taken(value: Any, hint: Any, what: str, axes: Axes) -> Any:
     if told and (len(options) == 1 or hasattr(value, "shape")):
         raise told[0]
     for option in options:
-        if _kind(option) is object:  # says so where a larger thing holds it
+        if kind_of(option) is object:  # says so where a larger thing holds it
             try:
                 check_kind(value, option, what, f"give {in_words(hint)}")
             except ValueError as error:
@@ -79,55 +76,6 @@ def fits(value: Any, hint: Any) -> bool:
     return True
 
 
-def in_words(hint: Any, *, many: bool = False) -> str:
-    """Returns what an annotation asks for, as one reads it."""
-    options = _options(hint)
-    if len(options) > 1:
-        words = [in_words(option, many=many) for option in options]
-        return " or ".join(dict.fromkeys(words))
-    [option] = options
-    kind, arguments = _kind(option), typing.get_args(option)
-    if kind is AbstractArray:
-        axes = ", ".join(option.dim_str.split())
-        return f"{_NUMBERS[_dtype(option)]} [{axes}]" if axes else "a number"
-    if kind in (collections.abc.Sequence, tuple):
-        noun = "tuple" if kind is tuple else "list"
-        inner = [one for one in arguments if one is not ...][:1]
-        of = f" of {in_words(inner[0], many=True)}" if inner else ""
-        return f"{noun}s{of}" if many else f"a {noun}{of}"
-    if kind is collections.abc.Mapping:
-        to = [in_words(one, many=True) for one in arguments]
-        return f"{'dicts' if many else 'a dict'}{' of ' if to else ''}{' to '.join(to)}"
-    if kind is typing.Literal:
-        return " or ".join(map(repr, arguments))
-    if kind is enum.Enum and not many and len(option) <= _MOST_NAMED:
-        return f"one of {', '.join(map(str, option))}"
-    if option in _WORDS:
-        return _WORDS[option][many]
-    if kind is collections.abc.Callable:
-        return "functions" if many else "a function"
-    name = getattr(option, "__name__", str(option))
-    return name if many else f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
-
-
-_WORDS: dict[Any, tuple[str, str]] = {
-    int: ("a whole number", "whole numbers"),
-    float: ("a number", "numbers"),
-    bool: ("True or False", "True or False"),
-    str: ("text", "texts"),
-    types.NoneType: ("None", "None"),
-    jax.Array: ("an array", "arrays"),
-    np.ndarray: ("an array", "arrays"),
-    np.dtype: ("a dtype", "dtypes"),
-}
-_NUMBERS = {
-    "Int": "whole numbers",
-    "Integer": "whole numbers",
-    "Float": "numbers",
-    "Num": "numbers",
-    "Bool": "truth values",
-    "Shaped": "an array",
-}
 _DTYPES = {
     "Int": (jnp.integer,),
     "Integer": (jnp.integer,),
@@ -135,41 +83,6 @@ _DTYPES = {
     "Num": (jnp.floating, jnp.integer, jnp.bool_),
     "Bool": (jnp.bool_,),
 }
-
-
-def _options(hint: Any) -> list[Any]:
-    """An annotation's alternatives, each once, arrays of any library as one."""
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        options = [o for one in typing.get_args(hint) for o in _options(one)]
-        asked = [
-            (_dtype(o), o.dim_str) if _kind(o) is AbstractArray else o for o in options
-        ]
-        return [o for i, o in enumerate(options) if asked[i] not in asked[:i]]
-    return [hint]
-
-
-def _kind(option: Any) -> Any:
-    """Which of the ways to judge below is an alternative's."""
-    origin = typing.get_origin(option)
-    if origin is typing.Literal:
-        return origin
-    option = origin or option
-    if option is Any or not inspect.isclass(option):
-        return None
-    if option is collections.abc.Callable:
-        return option
-    for kind in (AbstractArray, enum.Enum, collections.abc.Mapping, np.dtype):
-        if issubclass(option, kind):
-            return kind
-    if option in (collections.abc.Sequence, collections.abc.Collection, list):
-        return collections.abc.Sequence
-    if getattr(option, "_is_protocol", False):
-        return typing.Protocol
-    return option if option in _TAKERS else object
-
-
-def _dtype(option: Any) -> str:
-    return option.__name__.partition("[")[0]
 
 
 def _any(value, option, what, axes):
@@ -250,7 +163,7 @@ def _sequence(value, option, what, axes):
     asked = typing.get_args(option)
     if not asked or type(value) not in (list, tuple):
         return value
-    if _kind(option) is tuple and asked[-1] is not ...:
+    if kind_of(option) is tuple and asked[-1] is not ...:
         if len(value) != len(asked):
             raise _Misfit
     else:
@@ -279,7 +192,7 @@ def _array(value, option, what, axes):
         value = _as_array(value, option)
     _plain_array(value, option, what, axes)
     dtype = getattr(value, "dtype", None) or np.asarray(value).dtype
-    kinds = _DTYPES.get(_dtype(option))
+    kinds = _DTYPES.get(dtype_of(option))
     if kinds and not any(jnp.issubdtype(dtype, kind) for kind in kinds):
         is_mask = jnp.issubdtype(dtype, jnp.bool_)
         hint = "that is a mask; give indices" if is_mask else f"give {in_words(option)}"
@@ -295,8 +208,8 @@ def _as_array(value, option):
         raise _Misfit from error
     if array.dtype == object:
         raise _Misfit
-    if not array.size and _dtype(option) in ("Int", "Integer", "Bool"):
-        array = array.astype(bool if _dtype(option) == "Bool" else np.int64)
+    if not array.size and dtype_of(option) in ("Int", "Integer", "Bool"):
+        array = array.astype(bool if dtype_of(option) == "Bool" else np.int64)
     return array if option.array_type is np.ndarray else jnp.asarray(array)
 
 
