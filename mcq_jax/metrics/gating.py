@@ -15,6 +15,8 @@ from mcq_jax.metrics.permutations import permuted_golds
 
 # A draw that restores the golds adds up in another order; it must count as a tie.
 _TIE = 1e-9
+# Of the largest logit: what float32 leaves open, and so no effect to explain.
+_ROUNDING = 1e-5
 # Of the null above its upper end. A draw leaves the golds as they are, or like it, in 1
 # of so many; where that is more often, no D can lie above.
 _TAIL = 0.025
@@ -59,7 +61,8 @@ def gate(
     null = null[~np.isnan(null)]
     low, high = np.quantile(null, [0.025, 0.975]) if len(null) else (np.nan, np.nan)
     p_value = (1 + (null >= statistic - _TIE).sum()) / (1 + len(null))
-    is_open, reason = _judge(statistic, low, high, logits, gold, counts)
+    rounding = _ROUNDING * float(np.abs(answer_logits).max())
+    is_open, reason = _judge(statistic, low, high, logits, gold, counts, rounding)
     return Gate(
         open=is_open,
         selectivity=statistic,
@@ -92,7 +95,8 @@ def gate_of_pairs(
     mean = statistics.interval(difference, question, seed=seed)
     sums, counts = statistics.question_sums(difference, question)
     spread = 1.96 * math.sqrt((sums**2).sum()) / counts.sum()
-    is_open = mean.low > 0
+    rounding = _ROUNDING * float(max(np.abs(clean).max(), np.abs(source).max()))
+    is_open = mean.low > rounding
     if mean.questions == 1:
         reason = (
             "one pair says nothing about others, whatever it does; give several pairs "
@@ -102,7 +106,11 @@ def gate_of_pairs(
         reason = (
             f"clean minus source net logit is {mean.mean:.2f} ({mean.low:.2f} to "
             f"{mean.high:.2f}, {mean.questions} pairs): "
-            + ("there is an effect to explain." if is_open else "it does not exceed 0.")
+            + (
+                "there is an effect to explain."
+                if is_open
+                else f"it does not exceed 0 by more than rounding may ({rounding:.1e})."
+            )
         )
     return Gate(
         open=is_open,
@@ -131,6 +139,7 @@ def _judge(
     logits: np.ndarray,
     gold: np.ndarray,
     counts: np.ndarray,
+    rounding: float,
 ) -> tuple[bool, str]:
     """Returns whether the gate is open and why; what cannot be judged comes first."""
     found = f"D = {statistic:.3f}, null {low:.3f} to {high:.3f}"
@@ -157,6 +166,11 @@ def _judge(
             f"{_too_few(len(counts))} to tell D from its null ({found}): one in "
             f"{1 / chance:.0f} permutations of the golds changes nothing, and D must "
             "lie above 97.5 % of them; ask more questions."
+        )
+    if abs(statistic) <= rounding:
+        return False, (
+            f"D = {statistic:.1e} is no more than rounding in float32 may leave "
+            f"({rounding:.1e} at logits of this size); no circuit to find."
         )
     if statistic > high + _TIE:
         return True, f"the gold letter moves the logits ({found})."

@@ -109,7 +109,9 @@ def _tiles(axes: Axes, title: str, values: dict[tuple[str, int], Interval]) -> N
     axes.set_xticks(
         [i + 0.5 for i in range(len(layers))], [str(layer) for layer in layers]
     )
-    axes.set_yticks([i + 0.5 for i in range(len(kinds))], kinds)
+    axes.set_yticks(
+        [i + 0.5 for i in range(len(kinds))], [words.short(kind, 20) for kind in kinds]
+    )
     canvas.bare(axes)
 
 

@@ -13,7 +13,11 @@ from mcq_jax.results import KINDS, Record, RunResults
 from tests.report import examples
 from tests.results.test_findings import filled
 
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> & \"'$x^2$ </pre>"
+# Long, too: no figure may lose its axes to a text.
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)> & \"'$x^2$ </pre>"
+    + "and so on " * 60
+)
 # Words by which the program itself tells its findings apart.
 _OURS = {
     *words.CLASS_MEANINGS, *words.SOURCE_MEANINGS, "mlp",
