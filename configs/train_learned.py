@@ -10,30 +10,10 @@ labels 69 %, facts never asked 63 %. Losses in runs/learned/learned/curve.jsonl.
 """
 
 from mcq_jax.training import Member, TrainingConfig, corpus
-from mcq_jax.training.corpus import CorpusRecipe, Course, Lesson
+from mcq_jax.training.corpus import CorpusRecipe, Course
 
 STEPS = 4000
-# Shares are of questions, facts, lists, copies and counts; those asked about are
-# colour, home, maker and name. Lists are in order where no letters are drawn.
 DECLARED = CorpusRecipe(seed=900, rows=32)
-
-
-def lesson(until: int, shares: tuple[float, ...], **changed) -> Lesson:
-    return Lesson(until=until, recipe=CorpusRecipe(
-        seed=DECLARED.seed, rows=DECLARED.rows, shares=shares, **changed))  # fmt: skip
-
-
-LETTERED, NAMES = (1.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)
-LESSONS = (
-    # Which label has the line of a thing? Few things first, then all of them.
-    lesson(300, (0, 0, 1, 0, 0), lists=LETTERED, list_lines=(4,), listed=8),
-    lesson(500, (0, 0, 1, 0, 0), lists=LETTERED),
-    # Questions that need no knowledge, and all others.
-    lesson(700, (0.6, 0, 0.4, 0, 0), lists=LETTERED, asked=NAMES),
-    lesson(2000, (0.65, 0.25, 0.1, 0, 0), lists=LETTERED, asked=(0.3, 0.3, 0.3, 0.1)),
-    # The text as it is declared.
-    Lesson(until=STEPS, recipe=DECLARED),
-)
 
 
 def config() -> TrainingConfig:
@@ -42,7 +22,8 @@ def config() -> TrainingConfig:
     def evaluate(parameters, member):
         return corpus.measure(parameters, config=model, recipe=DECLARED)
 
-    stream = Course(LESSONS, answer_weight=2.0)
+    lessons = corpus.answering_lessons(DECLARED, STEPS)
+    stream = Course(lessons, answer_weight=2.0)
     return TrainingConfig(
         title="Learned",
         model=model,

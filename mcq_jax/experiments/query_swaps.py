@@ -131,16 +131,18 @@ def measure(lab: "Lab", found: SwapPrompts, swaps: Swaps) -> dict[str, np.ndarra
     """The table `query_swaps`: what every base answers under every swap.
 
     base_logits and patched_logits are of the base's answers, source_logits of the
-    source's; attention is each watched head's on the base's lines, out of all of it.
+    source's; attention is each watched head's on the base's lines, out of all of it, and
+    no column where no head is watched.
     """
     made_of = {**found.identity, "swaps": swaps}
     chunks = found.chunks(_BASES)
     size = max(len(chunk) for chunk in chunks)
-    names = ("base_logits", "source_logits", "patched_logits", "attention")
+    names = ["base_logits", "source_logits", "patched_logits"]
+    names += ["attention"] if swaps.watched else []
     table = lab.table("query_swaps", made_of).complete(
         chunks,
         lambda chunk: _of_chunk(lab, found, chunk, swaps, size),
-        lambda chunk, made: {"row": chunk, **dict(zip(names, made, strict=True))},
+        lambda chunk, made: {"row": chunk, **dict(zip(names, made, strict=False))},
         track=lab.track(f"swapping queries ({found.form.name})"),
     )
     order = np.argsort(table["row"])

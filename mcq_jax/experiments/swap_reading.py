@@ -30,7 +30,8 @@ def describe(
         draws = [i for i, other in enumerate(titles) if other == title]
         followed.append(_followed(found, title, chosen[:, draws], ANSWER, seed))
     watched = [name for name, layer in titles if layer is None]
-    for number, looks in enumerate(np.moveaxis(table["attention"], 1, 0)):
+    attention = np.moveaxis(table["attention"], 1, 0) if "attention" in table else ()
+    for number, looks in enumerate(attention):
         total = looks.sum(axis=-1, keepdims=True)
         shares = looks / np.maximum(total, np.finfo(np.float32).tiny)
         title = (watched[1 + number], None)

@@ -64,7 +64,10 @@ def decide(
             f"differences of {sorted(differences)} with bounds of {sorted(bounds)}; "
             "give each test both."
         )
-    raw = {n: (sign_flips(d), t_test(d)) for n, d in differences.items()}
+    raw = {
+        name: (sign_flips(d), t_test(d)) if len(d) else (1.0, 1.0)
+        for name, d in differences.items()
+    }
     order = sorted(raw, key=lambda name: max(raw[name]))
     found, so_far = {}, np.zeros(2)
     for place, name in enumerate(order):
@@ -143,15 +146,16 @@ def _t_quantile(level: float, freedom: int) -> float:
 def _mean_and_error(differences: np.ndarray) -> tuple[float, float]:
     values = np.asarray(differences, float)
     if len(values) < 2:
-        return float(values.mean()), math.inf
+        return float(values.mean()) if len(values) else math.nan, math.inf
     return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
 
 
 def _test(differences: np.ndarray, p: np.ndarray, level: float) -> PairedTest:
     low, high = t_interval(differences, level)
     low90, high90 = t_interval(differences, 0.9)
+    mean, _ = _mean_and_error(differences)
     return PairedTest(
-        mean=float(np.mean(differences)), low=low, high=high, level=level,
+        mean=mean, low=low, high=high, level=level,
         low90=low90, high90=high90, sign_flip_p=float(p[0]), t_p=float(p[1]),
         pairs=len(differences), verdict=Verdict.UNDECIDED,
     )  # fmt: skip

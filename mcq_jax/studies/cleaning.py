@@ -20,13 +20,24 @@ import tyro
 from mcq_jax.metrics import paired
 from mcq_jax.results import write_whole
 from mcq_jax.studies.measuring import measure_checkpoint
-from mcq_jax.training import Member, TrainingConfig, cleaning, corpus, log_spaced, train
-from mcq_jax.training.corpus import Arm, CorpusRecipe
+from mcq_jax.training import (
+    Branch,
+    Member,
+    TrainingConfig,
+    cleaning,
+    corpus,
+    log_spaced,
+    train,
+)
+from mcq_jax.training.corpus import Arm, CorpusRecipe, Course
 from mcq_jax.training.kept import read_curve
 
 # The smallest changes that count: fewer nodes by a factor of 1.5, and less overlap.
 BOUNDS = {"O1, arm S": 0.58, "O2, arm S": 0.15, "O1, S - F": 0.58}
-EVENTS = ("t99", "flat")
+# When a model had learned, and when its loss was flat, or training at its end.
+EVENTS = ("t99", "late")
+# Of what is scored an answer counts twice.
+_ANSWER_WEIGHT = 2.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,46 +47,70 @@ class Plan:
     # Each trains a model of every arm, alike in all but the labels of questions.
     seeds: tuple[int, ...] = tuple(range(10))
     arms: tuple[Arm, ...] = (Arm.FIXED, Arm.SHUFFLED)
-    steps: int = 12_000
+    # At a constant learning rate.
+    steps: int = 8_000
     rows: int = 32
     learning_rate: float = 3e-3
+    # From each event a branch goes on for so many steps in which that rate falls to
+    # nothing; outcomes are of its end.
+    decay: int = 600
+    # Share of the questions whose answer is drawn.
+    noise: float = 0.05
     # Checkpoints per doubling of steps, from the first one on.
     per_doubling: int = 4
-    first: int = 500
+    first: int = corpus.DECLARED_FROM
     # Fresh questions by which accuracy is measured, and by which outcomes are.
     asked: int = 500
     questions: int = 96
     # Where checkpoints are, which may be deleted, and results, which are kept.
     out: str = "runs/cleaning"
     results: str = "docs/registered/cleaning"
+    # The commit that froze the registration.
+    registered: str = ""
 
 
 def training(plan: Plan, arm: Arm, seed: int) -> TrainingConfig:
-    """Returns how a model of the study is trained."""
-    recipe = CorpusRecipe(seed=seed, arm=arm, rows=plan.rows)
-    model = corpus.small_model()
+    """Returns how a model of the study is trained, at a constant learning rate."""
+    recipe = _recipe(plan, arm, seed)
+    lessons = corpus.answering_lessons(recipe, plan.steps)
+    model, name = corpus.small_model(), _name(arm, seed)
 
     def evaluate(parameters: Any, member: Member) -> Mapping[str, float]:
         return corpus.measure(parameters, config=model, recipe=recipe, count=plan.asked)
 
-    name = _name(arm, seed)
     return TrainingConfig(
         title=name,
         model=model,
         tokenizer=corpus.tokenizer(),
         members=(
             Member(
-                name=name, stream=corpus.Corpus(recipe), seed=seed,
-                learning_rate=plan.learning_rate,
+                name=name, stream=Course(lessons, answer_weight=_ANSWER_WEIGHT),
+                seed=seed, learning_rate=plan.learning_rate,
             ),
         ),
         steps=plan.steps,
+        feedforward_start=0.1,
         checkpoints=log_spaced(
             plan.steps, per_doubling=plan.per_doubling, first=plan.first
         ),
+        keeps_states=True,
         evaluate=evaluate,
-        out=f"{plan.out}/{name}",
+        out=f"{plan.out}/{name}/trunk",
     )  # fmt: skip
+
+
+def decayed(trunk: TrainingConfig, event: str, step: int, steps: int) -> TrainingConfig:
+    """Returns the branch from an event in which the learning rate falls to nothing."""
+    out = pathlib.Path(str(trunk.out)).parent / event
+    return dataclasses.replace(
+        trunk,
+        branch=Branch(folder=str(trunk.out), step=step),
+        steps=step + steps,
+        decay_from=step,
+        checkpoints=(),
+        keeps_states=False,
+        out=str(out),
+    )
 
 
 def run_all(plan: Plan) -> None:
@@ -93,29 +128,31 @@ def run_all(plan: Plan) -> None:
 def run_one(plan: Plan, arm: Arm, seed: int) -> dict[str, Any]:
     """Returns the results of one model: its curve, its events, outcomes at each."""
     start = time.perf_counter()
-    config = training(plan, arm, seed)
+    config, recipe = training(plan, arm, seed), _recipe(plan, arm, seed)
     trained = train(config, quiet=True)
-    (member,) = config.members
-    recipe = CorpusRecipe(seed=seed, arm=arm, rows=plan.rows)
-    curve = curve_of(
-        read_curve(trained.folder / member.name), corpus.floor_of(recipe).loss
-    )
+    [member] = config.members
+    stream, own = member.stream, trained.folder / member.name
+    assert isinstance(stream, Course)
+    curve = curve_of(read_curve(own), stream.floor())
+    events = events_of(curve)
+
+    def outcomes(checkpoint: pathlib.Path, at: str) -> dict[str, Any]:
+        out = trained.folder.parent / f"at-{at}"
+        return measure_checkpoint(checkpoint, recipe, questions=plan.questions, out=out)
+
     found: dict[str, Any] = {
         "arm": arm.name,
         "seed": seed,
         "plan": dataclasses.asdict(plan) | {"arms": [a.name for a in plan.arms]},
         "curve": curve,
-        **events_of(curve),
+        **events,
+        "at_start": outcomes(own / "checkpoints/step-00000000", "start"),
     }
     for event in EVENTS:
-        if found[event] is not None:
-            folder = trained.folder / member.name / "checkpoints"
-            found[f"at_{event}"] = measure_checkpoint(
-                folder / f"step-{found[event]:08d}",
-                recipe,
-                questions=plan.questions,
-                out=trained.folder / f"at-{event}",
-            )
+        step = events[event]
+        if step is not None:
+            branch = train(decayed(config, event, step, plan.decay), quiet=True)
+            found[f"at_{event}"] = outcomes(branch.checkpoints[member.name], event)
     return found | {"hours": (time.perf_counter() - start) / 3600}
 
 
@@ -133,11 +170,15 @@ def curve_of(lines: Sequence[Mapping[str, Any]], floor: float) -> dict[str, list
 
 
 def events_of(curve: Mapping[str, list]) -> dict[str, int | None]:
-    """Returns the steps of both events, None where one did not come."""
+    """Returns the steps of events, None where one did not come.
+
+    `late` is where the loss was flat, else the last step of a model that had learned.
+    """
     steps = np.array(curve["step"])
     learned = cleaning.step_learned(steps, np.array(curve["accuracy_plain"]))
     flat = cleaning.step_flat(steps, np.array(curve["excess"]), behind=learned)
-    return {"t99": learned, "flat": flat}
+    last = None if learned is None else int(steps[-1])
+    return {"t99": learned, "flat": flat, "late": last if flat is None else flat}
 
 
 def verdicts(results: Sequence[Mapping[str, Any]]) -> dict[str, paired.PairedTest]:
@@ -151,11 +192,11 @@ def verdicts(results: Sequence[Mapping[str, Any]]) -> dict[str, paired.PairedTes
     fixed, shuffled = by_arm[Arm.FIXED], by_arm[Arm.SHUFFLED]
 
     def change(outcome: str) -> np.ndarray:
-        ends = [(_at(r, "flat", outcome), _at(r, "t99", outcome))
+        ends = [(_at(r, "late", outcome), _at(r, "t99", outcome))
                 for r in shuffled.values()]  # fmt: skip
         return _differences(ends)
 
-    both = [(_at(shuffled[seed], "flat", "O1"), _at(fixed[seed], "flat", "O1"))
+    both = [(_at(shuffled[seed], "late", "O1"), _at(fixed[seed], "late", "O1"))
             for seed in sorted(fixed.keys() & shuffled.keys())]  # fmt: skip
     found = (change("O1"), change("O2"), _differences(both))
     return paired.decide(dict(zip(BOUNDS, found, strict=True)), BOUNDS)
@@ -175,6 +216,10 @@ def _differences(ends: Sequence[tuple[float | None, float | None]]) -> np.ndarra
     return np.array(
         [a - b for a, b in ends if a is not None and b is not None], dtype=float
     )
+
+
+def _recipe(plan: Plan, arm: Arm, seed: int) -> CorpusRecipe:
+    return CorpusRecipe(seed=seed, arm=arm, rows=plan.rows, noise=plan.noise)
 
 
 def _name(arm: Arm, seed: int) -> str:

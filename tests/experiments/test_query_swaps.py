@@ -125,6 +125,19 @@ def test_place_letter_and_content_are_followed_by_their_weights(
     assert together.place.mean == 1 and together.stays.mean == 0
 
 
+def test_without_named_heads_the_residual_alone_is_swapped(tmp_path: pathlib.Path):
+    listed = (Behaviour(), QuerySwaps(forms=("shuffled",), layer_step=6))
+    config = planted_config(
+        tmp_path, experiments=listed, question_count=8, effect_questions=4
+    )
+    found, _ = run(config, quiet())
+    values = found.get(QuerySwapsFindings)
+    assert values is not None and values.letter_heads == ()
+    assert {one.who for one in values.forms[0].followed} == {"residual stream"}
+    last = _of(values.forms[0], "residual stream", 6)
+    assert last.letter is not None and last.letter.mean == 1
+
+
 def test_questions_that_were_studied_are_refused(tmp_path: pathlib.Path):
     listed = (Behaviour(), QuerySwaps())
     with pytest.raises(ValueError, match="all but 0 of 4 questions were studied"):

@@ -8,6 +8,7 @@ from mcq_jax.training.corpus.asking import (
 )
 from mcq_jax.training.corpus.course import Course, Lesson, told
 from mcq_jax.training.corpus.entropy import Floor, floor_of
+from mcq_jax.training.corpus.lessons import DECLARED_FROM, answering_lessons
 from mcq_jax.training.corpus.measuring import measure
 from mcq_jax.training.corpus.recipe import Arm, CorpusRecipe, Row
 from mcq_jax.training.corpus.shape import small_model
@@ -16,6 +17,7 @@ from mcq_jax.training.corpus.vocabulary import TEMPLATE, VOCABULARY, tokenizer
 from mcq_jax.training.corpus.world import World, make_world
 
 __all__ = [
+    "DECLARED_FROM",
     "TEMPLATE",
     "VOCABULARY",
     "Arm",
@@ -27,6 +29,7 @@ __all__ = [
     "Lesson",
     "Row",
     "World",
+    "answering_lessons",
     "draw_questions",
     "floor_of",
     "generate_questions",

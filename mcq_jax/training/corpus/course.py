@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from mcq_jax.arguments import as_integer
 from mcq_jax.axes import AnyArray
+from mcq_jax.training.corpus.entropy import floor_of
 from mcq_jax.training.corpus.recipe import CorpusRecipe
 from mcq_jax.training.corpus.stream import Corpus
 from mcq_jax.training.corpus.vocabulary import END, IDS
@@ -52,6 +53,22 @@ class Course:
         place = int(np.searchsorted(ends, step, side="right"))
         ids = self._corpora[place].batch(step).ids
         return Batch(ids, told(ids, answer_weight=self.answer_weight))
+
+    def floor(self, *, batches: int = 500) -> float:
+        """Returns the least loss of the last lesson: that of answers that are drawn.
+
+        All else that is scored follows from the text before, so the floor is the
+        entropy of an answer by the answers' share of the weights, which is counted in
+        so many of the lesson's batches. Nats per unit of weight, as a loss is.
+        """
+        corpus = self._corpora[-1]
+        answers = total = 0.0
+        for step in range(batches):
+            ids = corpus.batch(step).ids
+            weights = told(ids, answer_weight=self.answer_weight)[:, 1:]
+            answers += float(weights[ids[:, :-1] == IDS["answer"]].sum())
+            total += float(weights.sum())
+        return floor_of(corpus.recipe).answer_nats * answers / total
 
 
 def told(
