@@ -131,8 +131,8 @@ def measure(lab: "Lab", found: SwapPrompts, swaps: Swaps) -> dict[str, np.ndarra
     """The table `query_swaps`: what every base answers under every swap.
 
     base_logits and patched_logits are of the base's answers, source_logits of the
-    source's; attention is each watched head's on the base's lines, out of all of it, and
-    no column where no head is watched.
+    source's; attention is each watched head's on the base's lines, out of all of it
+    (no column where none is watched).
     """
     made_of = {**found.identity, "swaps": swaps}
     chunks = found.chunks(_BASES)

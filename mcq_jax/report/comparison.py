@@ -11,46 +11,36 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mcq_jax.metrics import Gate, Interval
-from mcq_jax.report import canvas, page, palette, words
-from mcq_jax.report.section import Drawing, Plate, Titled
+from mcq_jax.report import canvas, palette, words
+from mcq_jax.report.plain_page import write_plain_page
+from mcq_jax.report.section import Plate, Titled
 from mcq_jax.report.table import Cell, Row, Table, effect_cell
-from mcq_jax.results import ClozeFindings, MutationGridFindings, RunResults, write_whole
+from mcq_jax.results import ClozeFindings, MutationGridFindings, RunResults
 from mcq_jax.results.comparison import (
     Answered,
     accuracy_difference,
     consistent_difference,
 )
 
-_NAME = "accuracy_by_run"
-
 
 def write_comparison(runs: Sequence[Answered], file: pathlib.Path) -> pathlib.Path:
     """Writes one self-contained page about two runs or more; returns its path."""
     if len(runs) < 2:
         raise ValueError(f"{len(runs)} runs to compare; give two or more.")
+    figure = accuracy(runs)
     plate = Plate(
-        name=_NAME,
+        name="accuracy_by_run",
         title="Accuracy by run",
         caption="Full: the highest letter is the right one; open: questions right in "
         "every order. Ticks: chance. Bars: 95 % intervals over questions.",
         sample="n as in the table",
-        draw=lambda _: accuracy(runs),
+        draw=lambda _: figure,
     )
-    figure = accuracy(runs)
-    figure.canvas.draw()
-    figure.set_layout_engine("none")
-    width = round(figure.get_figwidth() * canvas.PIXELS_PER_INCH)
-    drawing = Drawing(plate=plate, svg=canvas.to_svg(figure, _NAME), width=width)
-    text = page.environment().get_template("comparison.html").render(
-        title="Behaviour of " + words.count(len(runs), "run"),
+    title = "Behaviour of " + words.count(len(runs), "run")
+    return write_plain_page(
+        file, title=title, eyebrow="comparison", figures=((plate, figure),),
         tables=tables(runs),
-        drawings={_NAME: drawing},
-        name=_NAME,
-        **page.colours(),
     )  # fmt: skip
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, text.encode())
-    return file
 
 
 def tables(runs: Sequence[Answered]) -> tuple[Titled, ...]:

@@ -106,7 +106,12 @@ def draw(plate: Plate, run: RunResults, folder: pathlib.Path) -> Drawing:
     """Writes the figure as a PNG into the folder; returns it as SVG for the page."""
     figure = plate.draw(run)
     canvas.save_png(figure, folder / f"{plate.name}.png")
-    # The layout stands now; working it out anew would take a third of the time.
+    return drawing_of(plate, figure)
+
+
+def drawing_of(plate: Plate, figure: Figure) -> Drawing:
+    """Returns a figure whose layout stands, as SVG for the page."""
+    # Working the layout out anew would take a third of the time.
     figure.set_layout_engine("none")
     return Drawing(
         plate=plate,

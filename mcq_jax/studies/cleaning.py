@@ -47,10 +47,12 @@ class Plan:
     # Each trains a model of every arm, alike in all but the labels of questions.
     seeds: tuple[int, ...] = tuple(range(10))
     arms: tuple[Arm, ...] = (Arm.FIXED, Arm.SHUFFLED)
-    # At a constant learning rate.
     steps: int = 8_000
     rows: int = 32
+    # Of the lessons, and from a step on, constant until the last.
     learning_rate: float = 3e-3
+    lower_from: int = 2_828
+    lower_rate: float = 1e-3
     # From each event a branch goes on for so many steps in which that rate falls to
     # nothing; outcomes are of its end.
     decay: int = 600
@@ -70,7 +72,7 @@ class Plan:
 
 
 def training(plan: Plan, arm: Arm, seed: int) -> TrainingConfig:
-    """Returns how a model of the study is trained, at a constant learning rate."""
+    """Returns how a model of the study is trained, up to its last step."""
     recipe = _recipe(plan, arm, seed)
     lessons = corpus.answering_lessons(recipe, plan.steps)
     model, name = corpus.small_model(), _name(arm, seed)
@@ -89,6 +91,7 @@ def training(plan: Plan, arm: Arm, seed: int) -> TrainingConfig:
             ),
         ),
         steps=plan.steps,
+        drops=((plan.lower_from, plan.lower_rate / plan.learning_rate),),
         feedforward_start=0.1,
         checkpoints=log_spaced(
             plan.steps, per_doubling=plan.per_doubling, first=plan.first
@@ -191,12 +194,12 @@ def verdicts(results: Sequence[Mapping[str, Any]]) -> dict[str, paired.PairedTes
     }
     fixed, shuffled = by_arm[Arm.FIXED], by_arm[Arm.SHUFFLED]
 
-    def change(outcome: str) -> np.ndarray:
-        ends = [(_at(r, "late", outcome), _at(r, "t99", outcome))
+    def change(name: str) -> np.ndarray:
+        ends = [(outcome(r, "late", name), outcome(r, "t99", name))
                 for r in shuffled.values()]  # fmt: skip
         return _differences(ends)
 
-    both = [(_at(shuffled[seed], "late", "O1"), _at(fixed[seed], "late", "O1"))
+    both = [(outcome(shuffled[seed], "late", "O1"), outcome(fixed[seed], "late", "O1"))
             for seed in sorted(fixed.keys() & shuffled.keys())]  # fmt: skip
     found = (change("O1"), change("O2"), _differences(both))
     return paired.decide(dict(zip(BOUNDS, found, strict=True)), BOUNDS)
@@ -208,8 +211,16 @@ def read_results(folder: str) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def _at(result: Mapping[str, Any], event: str, outcome: str) -> float | None:
-    return (result.get(f"at_{event}") or {}).get(outcome)
+def missing(plan: Plan, results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the models of a plan that have no results, by name."""
+    planned = {_name(arm, seed) for arm in plan.arms for seed in plan.seeds}
+    there = {_name(Arm[result["arm"]], result["seed"]) for result in results}
+    return sorted(planned - there)
+
+
+def outcome(result: Mapping[str, Any], event: str, name: str) -> float | None:
+    """Returns what was measured of a model at an event, if it came and can be had."""
+    return (result.get(f"at_{event}") or {}).get(name)
 
 
 def _differences(ends: Sequence[tuple[float | None, float | None]]) -> np.ndarray:

@@ -87,6 +87,8 @@ class TrainingConfig:
     # The learning rate after warming up: constant, or cosine, down to nothing at the
     # last step.
     schedule: str = "constant"
+    # Steps from each of which on the learning rate is multiplied by a factor.
+    drops: tuple[tuple[int, float], ...] = ()
     # Steps in which the learning rate rises from nothing, in a straight line.
     warm_up: int = 100
     # From this step on it falls to nothing in a straight line until the last one.
@@ -134,6 +136,12 @@ class TrainingConfig:
             raise ValueError(
                 f"the tokenizer has {self.tokenizer.vocabulary_size} tokens, the model "
                 f"{self.model.vocabulary}; give the model at least as many."
+            )
+        bad = [drop for drop in self.drops if drop[0] < 1 or not drop[1] > 0]
+        if bad:
+            raise ValueError(
+                f"drops of the learning rate {bad}; give steps of 1 or more, each with "
+                "a factor above 0."
             )
         names = [member.name for member in self.members]
         if not names or len(set(names)) < len(names):

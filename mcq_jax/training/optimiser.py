@@ -68,11 +68,13 @@ def schedule(config: TrainingConfig) -> Callable[[ArrayLike], Array]:
         )
     else:
         falling = optax.constant_schedule(1.0)
+    dropping = optax.piecewise_constant_schedule(1.0, dict(config.drops))
 
     def factor(step: ArrayLike) -> Array:
         step = jnp.asarray(step)
         # The first step is no step of length 0.
         rising = jnp.minimum((step + 1) / max(config.warm_up, 1), 1.0)
+        rising *= dropping(step)
         if config.decay_from is None:
             return rising * falling(jnp.maximum(step - config.warm_up, 0))
         left = (config.steps - step) / (config.steps - config.decay_from)

@@ -19,7 +19,7 @@ from mcq_jax.results import (
     SwapsFound,
 )
 from mcq_jax.studies import cleaning, measuring
-from mcq_jax.training import corpus, initialise
+from mcq_jax.training import corpus, initialise, optimiser
 from mcq_jax.training.corpus import Arm, CorpusRecipe
 
 PLAN = cleaning.Plan(seeds=(3, 4))
@@ -54,10 +54,23 @@ def test_a_pair_of_arms_begins_alike_and_reads_the_same_other_text():
     assert fixed.model == shuffled.model
     (one,), (other,) = fixed.members, shuffled.members
     assert (one.seed, one.learning_rate) == (other.seed, other.learning_rate)
-    first, second = one.stream.batch(5), other.stream.batch(5)
-    differs = first.ids != second.ids
     letters = [corpus.VOCABULARY.index(letter) for letter in "ABCDEF"]
-    assert differs.any() and np.isin(first.ids[differs], letters).all()
+    for step in (600, 1500, 5000):  # of two lessons, and of the declared text
+        first, second = one.stream.batch(step), other.stream.batch(step)
+        np.testing.assert_array_equal(first.weights, second.weights)
+        differs = first.ids != second.ids
+        assert differs.any() and np.isin(first.ids[differs], letters).all()
+    np.testing.assert_array_equal(one.stream.batch(5).ids, other.stream.batch(5).ids)
+
+
+def test_a_branch_begins_at_the_rate_of_its_trunk_and_ends_at_none():
+    trunk = cleaning.training(PLAN, Arm.FIXED, 3)
+    branch = cleaning.decayed(trunk, "t99", 4000, 600)
+    before, now = (optimiser.schedule(config) for config in (trunk, branch))
+    assert float(now(4000)) == float(before(4000)) == pytest.approx(1 / 3)
+    assert float(before(2827)) == 1.0
+    assert 0 < float(now(4599)) < 1e-3
+    assert branch.out != trunk.out and branch.kept_steps == (4600,)
 
 
 def test_a_curve_is_read_at_its_checkpoints_above_the_floor():
@@ -68,7 +81,9 @@ def test_a_curve_is_read_at_its_checkpoints_above_the_floor():
     assert curve["step"] == [4, 8]
     assert curve["excess"] == pytest.approx([1 / 4, (1 / 7 + 1 / 8) / 2])
     assert curve["accuracy_plain"] == [0.995, 1.0]
-    assert cleaning.events_of(curve) == {"t99": 4, "flat": None}
+    assert cleaning.events_of(curve) == {"t99": 4, "flat": None, "late": 8}
+    never = curve | {"accuracy_plain": [0.9, 1.0]}
+    assert set(cleaning.events_of(never).values()) == {None}
 
 
 def _joint(*sets: tuple[str, int, float]) -> JointTestsFindings:
@@ -125,7 +140,7 @@ def _result(arm: Arm, seed: int, early, late) -> dict:
     return {
         "arm": arm.name, "seed": seed,
         "at_t99": {"O1": early[0] + jitter, "O2": early[1]},
-        "at_flat": {"O1": late[0], "O2": late[1] + jitter},
+        "at_late": {"O1": late[0], "O2": late[1] + jitter},
     }  # fmt: skip
 
 
@@ -146,10 +161,15 @@ def test_models_that_never_got_there_make_no_pair():
     results = [_result(Arm.SHUFFLED, s, (3.0, 0.5), (2.0, 0.5)) for s in range(10)]
     results += [_result(Arm.FIXED, s, (3.0, 0.5), (3.2, 0.5)) for s in range(10)]
     for result in results[:3]:
-        result.pop("at_flat")
+        result.pop("at_late")
     found = cleaning.verdicts(results)
     assert {test.pairs for test in found.values()} == {7}
     assert {test.verdict for test in found.values()} == {Verdict.INFEASIBLE}
+
+
+def test_nothing_is_read_before_all_is_there():
+    results = [{"arm": "FIXED", "seed": 3}, {"arm": "SHUFFLED", "seed": 4}]
+    assert cleaning.missing(PLAN, results) == ["fixed-004", "shuffled-003"]
 
 
 def test_the_model_of_the_study_has_the_size_that_is_registered():

@@ -5,7 +5,7 @@ import pytest
 
 from mcq_jax.metrics import paired
 from mcq_jax.metrics.paired import Verdict
-from mcq_jax.training.cleaning import events, outcomes
+from mcq_jax.training.cleaning import events, outcomes, planted_outcomes
 
 STEPS = np.array([1, 100, 200, 400, 800, 1600, 3200, 6400])
 
@@ -62,32 +62,14 @@ def test_place_then_letter_is_clean_and_both_at_once_is_not():
     assert outcomes.overlap(np.zeros(3), np.full(3, -0.01)) is None
 
 
-def _path(generator, stage: float) -> tuple[float, float]:
-    """Outcomes of a planted model on its way from messy (0) to clean (1).
-
-    Messy: 12 nodes share the effect, and letters stand beside places in all layers.
-    Clean: 3 nodes have it, and letters come behind places. Seeds jitter.
-    """
-    stage = np.clip(stage + generator.normal(0, 0.03), 0, 1)
-    nodes = 20
-    messy = np.where(np.arange(nodes) < 12, 1 / 12, 0.0)
-    clean = np.where(np.arange(nodes) < 3, 1 / 3, 0.0)
-    share = (1 - stage) * messy + stage * clean + generator.normal(0, 0.003, nodes)
-    recovery = np.cumsum(np.sort(share / share.sum())[::-1])
-    place = np.array([1, 1, 1 - stage, 1 - stage]) + generator.normal(0, 0.02, 4)
-    letter = np.array([1 - stage, 1 - stage, 1, 1]) + generator.normal(0, 0.02, 4)
-    nodes_needed = outcomes.log_nodes(np.arange(1, nodes + 1), recovery)
-    mixed = outcomes.overlap(place, letter)
-    assert nodes_needed is not None and mixed is not None
-    return nodes_needed, mixed
-
-
 def _study(seed: int, first: float, last: float) -> list[Verdict]:
     """The verdicts on O1 and O2 of ten seeds, between two stages of a path."""
     generator = np.random.default_rng(seed)
     pairs = np.array(
         [
-            np.subtract(_path(generator, last), _path(generator, first))
+            np.subtract(
+                planted_outcomes(last, generator), planted_outcomes(first, generator)
+            )
             for _ in range(10)
         ]
     )
@@ -101,7 +83,7 @@ def test_a_cleaning_path_falls_in_both_outcomes_step_by_step():
     generator = np.random.default_rng(0)
     means = np.array(
         [
-            np.mean([_path(generator, stage) for _ in range(20)], axis=0)
+            np.mean([planted_outcomes(stage, generator) for _ in range(20)], axis=0)
             for stage in np.linspace(0, 1, 10)
         ]
     )

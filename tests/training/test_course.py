@@ -1,9 +1,20 @@
 """A course goes from lesson to lesson, and scores what the text before decides."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from mcq_jax.training.corpus import Corpus, CorpusRecipe, Course, Lesson, told
+from mcq_jax.training.corpus import (
+    Arm,
+    Corpus,
+    CorpusRecipe,
+    Course,
+    Lesson,
+    answering_lessons,
+    floor_of,
+    told,
+)
 from mcq_jax.training.corpus.vocabulary import IDS, VOCABULARY
 
 LISTS = CorpusRecipe(
@@ -26,6 +37,34 @@ def test_a_lesson_lasts_until_its_end_and_the_last_one_for_good():
         batch = course.batch(step)
         np.testing.assert_array_equal(batch.ids, Corpus(recipe).batch(step).ids)
         np.testing.assert_array_equal(batch.weights, told(batch.ids, answer_weight=2))
+
+
+def test_the_floor_of_a_course_is_that_of_its_answers():
+    """Whoever knows all that is told still has to guess answers that were drawn."""
+
+    def floor(**changes) -> float:
+        recipe = dataclasses.replace(FULL, **changes)
+        return Course((Lesson(until=1, recipe=recipe),), answer_weight=2).floor()
+
+    questions, facts = (1.0, 0.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0, 0.0)
+    of_answers = floor_of(FULL).answer_nats
+    assert floor(shares=questions) == pytest.approx(of_answers)
+    assert floor(shares=questions, noise=0.0) == 0.0
+    assert floor(shares=facts) == 0.0
+    # Half and half: one answer of weight 2 beside three facts, on average.
+    half = floor(shares=(0.5, 0.5, 0.0, 0.0, 0.0))
+    assert half == pytest.approx(of_answers * 2 / 5, rel=0.02)
+
+
+def test_the_lessons_of_an_arm_end_with_its_declared_text():
+    declared = CorpusRecipe(seed=7, rows=16, arm=Arm.SHUFFLED)
+    lessons = answering_lessons(declared, 3000)
+    assert lessons[-1] == Lesson(until=3000, recipe=declared)
+    assert [lesson.until for lesson in lessons] == [300, 500, 700, 2000, 3000]
+    assert {lesson.recipe.arm for lesson in lessons} == {Arm.SHUFFLED}
+    assert {lesson.recipe.seed for lesson in lessons} == {7}
+    with pytest.raises(ValueError, match="begins at step 2000, so give more"):
+        answering_lessons(declared, 2000)
 
 
 @pytest.mark.parametrize("ends", [(), (3, 3), (4, 2), (0,)])

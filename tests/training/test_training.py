@@ -159,9 +159,13 @@ def test_rates_rise_and_fall_as_they_are_asked_to():
     constant, cosine = rates(), rates(schedule="cosine")
     assert constant == pytest.approx([0.25, 0.5, 0.75] + [1.0] * 21)
     assert cosine[:4] == constant[:4] and cosine[14] == pytest.approx(0.5)
+    dropping = rates(drops=((10, 0.5), (14, 0.2)))
+    assert dropping == pytest.approx(constant[:10] + [0.5] * 4 + [0.1] * 10)
     falling = rates(decay_from=14)
     assert falling[:14] == constant[:14]
     assert falling[14:] == pytest.approx(np.linspace(1, 0.1, 10))
+    with pytest.raises(ValueError, match="each with a factor above 0"):
+        dataclasses.replace(ONE, drops=((10, 0.0),))
 
 
 def test_weight_decay_is_of_the_matrices_of_layers_only():

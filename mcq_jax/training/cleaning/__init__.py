@@ -2,5 +2,13 @@
 
 from mcq_jax.training.cleaning.events import smoothed, step_flat, step_learned
 from mcq_jax.training.cleaning.outcomes import log_nodes, overlap
+from mcq_jax.training.cleaning.planted import planted_outcomes
 
-__all__ = ["log_nodes", "overlap", "smoothed", "step_flat", "step_learned"]
+__all__ = [
+    "log_nodes",
+    "overlap",
+    "planted_outcomes",
+    "smoothed",
+    "step_flat",
+    "step_learned",
+]
