@@ -15,8 +15,6 @@ from mcq_jax.metrics.permutations import permuted_golds
 
 # A draw that restores the golds adds up in another order; it must count as a tie.
 _TIE = 1e-9
-# Of the largest logit: what float32 leaves open, and so no effect to explain.
-_ROUNDING = 1e-5
 # Of the null above its upper end. A draw leaves the golds as they are, or like it, in 1
 # of so many; where that is more often, no D can lie above.
 _TAIL = 0.025
@@ -61,8 +59,7 @@ def gate(
     null = null[~np.isnan(null)]
     low, high = np.quantile(null, [0.025, 0.975]) if len(null) else (np.nan, np.nan)
     p_value = (1 + (null >= statistic - _TIE).sum()) / (1 + len(null))
-    rounding = _ROUNDING * float(np.abs(answer_logits).max())
-    is_open, reason = _judge(statistic, low, high, logits, gold, counts, rounding)
+    is_open, reason = _judge(statistic, low, high, logits, gold, counts)
     return Gate(
         open=is_open,
         selectivity=statistic,
@@ -95,8 +92,7 @@ def gate_of_pairs(
     mean = statistics.interval(difference, question, seed=seed)
     sums, counts = statistics.question_sums(difference, question)
     spread = 1.96 * math.sqrt((sums**2).sum()) / counts.sum()
-    rounding = _ROUNDING * float(max(np.abs(clean).max(), np.abs(source).max()))
-    is_open = mean.low > rounding
+    is_open = mean.low > statistics.ROUNDING
     if mean.questions == 1:
         reason = (
             "one pair says nothing about others, whatever it does; give several pairs "
@@ -109,7 +105,7 @@ def gate_of_pairs(
             + (
                 "there is an effect to explain."
                 if is_open
-                else f"it does not exceed 0 by more than rounding may ({rounding:.1e})."
+                else "it does not exceed 0 by more than rounding may."
             )
         )
     return Gate(
@@ -139,7 +135,6 @@ def _judge(
     logits: np.ndarray,
     gold: np.ndarray,
     counts: np.ndarray,
-    rounding: float,
 ) -> tuple[bool, str]:
     """Returns whether the gate is open and why; what cannot be judged comes first."""
     found = f"D = {statistic:.3f}, null {low:.3f} to {high:.3f}"
@@ -167,10 +162,10 @@ def _judge(
             f"{1 / chance:.0f} permutations of the golds changes nothing, and D must "
             "lie above 97.5 % of them; ask more questions."
         )
-    if abs(statistic) <= rounding:
+    if abs(statistic) <= statistics.ROUNDING:
         return False, (
-            f"D = {statistic:.1e} is no more than rounding in float32 may leave "
-            f"({rounding:.1e} at logits of this size); no circuit to find."
+            f"D = {statistic:.1e} is no more than rounding may leave; no circuit to "
+            "find."
         )
     if statistic > high + _TIE:
         return True, f"the gold letter moves the logits ({found})."

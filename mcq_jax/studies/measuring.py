@@ -26,6 +26,14 @@ from mcq_jax.training.corpus import CorpusRecipe
 
 # Accuracy on shuffled labels from which it makes sense to ask what is followed.
 FOLLOWS = 0.95
+# What both outcomes come from.
+EXPERIMENTS = (
+    Behaviour(),
+    NodeEffects(),
+    JointTests(random_sets=5),
+    HeadClasses(),
+    QuerySwaps(forms=("permuted",), random_draws=1),
+)
 
 
 def measure_checkpoint(
@@ -49,10 +57,7 @@ def measure_checkpoint(
     config = RunConfig(
         title=f"{pathlib.Path(folder).name}", model=str(folder), questions=path,
         template="corpus", effect_questions=questions // 2, batch=32,
-        experiments=(
-            Behaviour(), NodeEffects(), JointTests(random_sets=5), HeadClasses(),
-            QuerySwaps(forms=("permuted",), random_draws=1),
-        ),
+        experiments=EXPERIMENTS,
         out=str(out / "run"),
     )  # fmt: skip
     results, _ = experiments.run(config)
