@@ -59,9 +59,14 @@ class JointTests(Experiment):
     selection_share: float = 0.8
     # Sets of random nodes that the chosen ones are held against.
     random_sets: int = 10
+    # How many of the first nodes in rank are tested, beside 1, 2 and sizes around the
+    # chosen set's.
+    sizes: tuple[int, ...] = ()
 
     def __post_init__(self):
         check_at_least(self, 1, "random_sets")
+        if min(self.sizes, default=1) < 1:
+            raise ValueError(f"sizes are {self.sizes}; give numbers of nodes from 1.")
         if not 0 < self.selection_share <= 1:
             raise ValueError(
                 f"selection_share is {self.selection_share}, a share; give a number "
@@ -79,6 +84,7 @@ class JointTests(Experiment):
             selection,
             (model.layers, model.nodes),
             random_sets=self.random_sets,
+            sizes=self.sizes,
             seed=lab.config.seed,
         )
         patched = patch_sets(lab, sets)

@@ -49,18 +49,20 @@ def make_sets(
     *,
     random_sets: int,
     seed: int,
+    sizes: Sequence[int] = (),
 ) -> TestSets:
     """Returns the selected set, its rivals, and the prefixes of the ranking.
 
+    Prefixes have the sizes that are given, and some around the selected set's.
     The selected set and the next in rank come once more, each with the other kept.
     Without any node left to rank, the set has no such rivals.
     """
     chosen, rivals = selection.nodes, metrics.next_best(selection)
     size = len(chosen)
     random = metrics.random_sets(chosen, shape=shape, sets=random_sets, seed=seed)
-    sizes = sorted({1, 2, size // 4, size // 2, size, 2 * size, 4 * size} - {0})
-    sizes = tuple(s for s in sizes if s < len(selection.ranking))
-    curve = metrics.cumulative_sets(selection.ranking, sizes)
+    around = {1, 2, size // 4, size // 2, size, 2 * size, 4 * size} - {0}
+    ranked = sorted(s for s in around | set(sizes) if s < len(selection.ranking))
+    curve = metrics.cumulative_sets(selection.ranking, tuple(ranked))
     patched = [
         ("selected", chosen),
         *([("next_best", rivals)] if rivals else []),

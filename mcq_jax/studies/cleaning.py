@@ -47,11 +47,11 @@ class Plan:
     # Each trains a model of every arm, alike in all but the labels of questions.
     seeds: tuple[int, ...] = tuple(range(10))
     arms: tuple[Arm, ...] = (Arm.FIXED, Arm.SHUFFLED)
-    steps: int = 8_000
+    steps: int = 12_000
     rows: int = 32
     # Of the lessons, and from a step on, constant until the last.
     learning_rate: float = 3e-3
-    lower_from: int = 2_828
+    lower_from: int = 4_000
     lower_rate: float = 1e-3
     # From each event a branch goes on for so many steps in which that rate falls to
     # nothing; outcomes are of its end.

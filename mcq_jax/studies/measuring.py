@@ -24,13 +24,14 @@ from mcq_jax.results import (
 from mcq_jax.training import cleaning, corpus
 from mcq_jax.training.corpus import CorpusRecipe
 
-# Accuracy on shuffled labels from which it makes sense to ask what is followed.
-FOLLOWS = 0.95
-# What both outcomes come from.
+# Accuracy on shuffled labels from which it makes sense to ask what is followed, and
+# follow-D in front of some layer from which something is.
+FOLLOWS, FOLLOWED = 0.95, 0.5
+# What both outcomes come from; a model of 20 nodes is tested at every size.
 EXPERIMENTS = (
     Behaviour(),
     NodeEffects(),
-    JointTests(random_sets=5),
+    JointTests(random_sets=5, sizes=tuple(range(1, 20))),
     HeadClasses(),
     QuerySwaps(forms=("permuted",), random_draws=1),
 )
@@ -98,7 +99,8 @@ def _overlap(swaps: QuerySwapsFindings) -> dict[str, Any]:
     layers = [one for one in form.followed if one.layer is not None]
     place = np.array([one.place.mean for one in layers])
     letter = np.array([np.nan if o.letter is None else o.letter.mean for o in layers])
-    is_able = form.base_accuracy >= FOLLOWS
+    seen = max(place.max(initial=0.0), np.nan_to_num(letter).max(initial=0.0))
+    is_able = form.base_accuracy >= FOLLOWS and seen >= FOLLOWED
     return {
         "O2": cleaning.overlap(place, letter) if is_able else None,
         "accuracy_permuted": form.base_accuracy,
