@@ -47,25 +47,32 @@ class Plan:
     # Each trains a model of every arm, alike in all but the labels of questions.
     seeds: tuple[int, ...] = tuple(range(10))
     arms: tuple[Arm, ...] = (Arm.FIXED, Arm.SHUFFLED)
+    # Optimiser steps of each.
     steps: int = 12_000
+    # Of a batch.
     rows: int = 32
-    # Of the lessons, and from a step on, constant until the last.
+    # Until `lower_from`.
     learning_rate: float = 3e-3
+    # The step from which the rate is `lower_rate`.
     lower_from: int = 4_000
+    # Until the last step.
     lower_rate: float = 1e-3
-    # From each event a branch goes on for so many steps in which that rate falls to
+    # From each event a branch goes on for so many steps in which the rate falls to
     # nothing; outcomes are of its end.
     decay: int = 600
     # Share of the questions whose answer is drawn.
     noise: float = 0.05
-    # Checkpoints per doubling of steps, from the first one on.
+    # Checkpoints per doubling of steps.
     per_doubling: int = 4
+    # Step of the first checkpoint behind the initial weights.
     first: int = corpus.DECLARED_FROM
-    # Fresh questions by which accuracy is measured, and by which outcomes are.
+    # Fresh questions by which accuracy is measured.
     asked: int = 500
+    # Fresh questions by which outcomes are measured.
     questions: int = 96
-    # Where checkpoints are, which may be deleted, and results, which are kept.
+    # Where checkpoints lie, which may be deleted.
     out: str = "runs/cleaning"
+    # Where results lie, which are kept.
     results: str = "docs/registered/cleaning"
     # The commit that froze the registration.
     registered: str = ""
