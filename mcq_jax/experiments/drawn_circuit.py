@@ -211,12 +211,13 @@ def _tested(
     generator = np.random.default_rng(lab.config.seed)
     ranked = np.argsort(alone.order)
     rivals = (ranked >= drawing.taken) & (ranked < drawing.taken + size)
+    # Of a circuit of more than half of all edges nothing else is as large.
+    draws = draws if 2 * size <= len(wiring.wires) else 0
     random = [random_like(wiring, drawing.drawn, generator) for _ in range(draws)]
     kinds = ["drawn", "next_best", "every edge", *["random"] * draws]
     every = np.ones(len(wiring.wires), bool)
-    table = measure_sets(
-        lab, pairs, wiring, np.stack([drawing.drawn, rivals, every, *random])
-    )
+    sets = np.stack([drawing.drawn, rivals, every, *random])
+    table = measure_sets(lab, pairs, wiring, sets)
     found = []
     for kind in dict.fromkeys(kinds):
         rows = [i for i, name in enumerate(kinds) if name == kind]
@@ -228,7 +229,7 @@ def _tested(
         found.append(
             DrawnFound(
                 kind=kind,
-                size=len(every) if kind == "every edge" else size,
+                size=int(sets[rows[0]].sum()),
                 sufficiency=metrics.sufficiency(
                     net, source, denoised, question, seed=seed
                 ).ratio,

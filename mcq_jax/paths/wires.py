@@ -176,8 +176,16 @@ def random_like(
 
     Where fewer others are left of a sort, all of them are taken, and the rest from
     any sort.
+
+    Raises:
+        ValueError: if fewer others are left in all.
     """
     wiring.check(drawn)
+    if 2 * drawn.sum() > len(drawn):
+        raise ValueError(
+            f"{drawn.sum()} of {len(drawn)} wires are drawn, so there are not as many "
+            "others; draw half of them at most."
+        )
     sorts = np.array([_sort(wire) for wire in wiring.wires])
     found = np.zeros_like(drawn)
     for sort in np.unique(sorts[drawn]):

@@ -58,7 +58,7 @@ def tables(runs: Sequence[Answered]) -> tuple[Titled, ...]:
         ),
         Titled(
             table=_differences(runs),
-            title=f"Less {_label(runs[0])}",
+            title=f"Less {_names(runs)[0]}",
             note="Paired by question, over the questions that both asked: what makes "
             "one hard for both cancels. Dash: none in common.",
         ),
@@ -76,27 +76,29 @@ def tables(runs: Sequence[Answered]) -> tuple[Titled, ...]:
     return tuple(found)
 
 
-def _label(run: Answered) -> str:
-    return run.run.about.title
+def _names(runs: Sequence[Answered]) -> list[str]:
+    """Titles, and folders too where runs have the same title."""
+    titles = [run.run.about.title for run in runs]
+    return [
+        title if titles.count(title) == 1 else f"{run.path}: {title}"
+        for title, run in zip(titles, runs, strict=True)
+    ]
 
 
 def _asked(runs: Sequence[Answered]) -> Table:
     return Table(
         columns=("run", "model", "questions", "template", "labels", "shots", "n"),
-        rows=tuple(
-            Row(
-                name=(about := run.run.about).title,
-                cells=tuple(
-                    Cell(text=text)
-                    for text in (
-                        about.model, about.questions_from, about.template,
-                        " ".join(about.labels), str(about.shots), str(about.questions),
-                    )
-                ),
-            )
-            for run in runs
-        ),
+        rows=tuple(map(_asked_row, _names(runs), runs)),
+    )
+
+
+def _asked_row(name: str, run: Answered) -> Row:
+    about = run.run.about
+    said = (
+        about.model, about.questions_from, about.template, " ".join(about.labels),
+        str(about.shots), str(about.questions),
     )  # fmt: skip
+    return Row(name=name, cells=tuple(Cell(text=text) for text in said))
 
 
 def _answers(runs: Sequence[Answered]) -> Table:
@@ -105,16 +107,16 @@ def _answers(runs: Sequence[Answered]) -> Table:
             "run", "accuracy", "less the prior", "in every order", "by content", "D",
             "letters", "prior",
         ),
-        rows=tuple(_answers_row(run) for run in runs),
+        rows=tuple(map(_answers_row, _names(runs), runs)),
     )  # fmt: skip
 
 
-def _answers_row(run: Answered) -> Row:
+def _answers_row(name: str, run: Answered) -> Row:
     about, found = run.run.about, run.behaviour
     shares = zip(about.labels, found.share_by_letter, strict=True)
     liked = max(range(len(about.labels)), key=lambda i: found.letter_prior[i])
     return Row(
-        name=about.title,
+        name=name,
         cells=(
             _share(found.accuracy),
             _share(found.prior_corrected_accuracy),
@@ -136,14 +138,14 @@ def _by_content(run: Answered) -> Cell:
 
 def _differences(runs: Sequence[Answered]) -> Table:
     rows = []
-    for run in runs[1:]:
+    for name, run in list(zip(_names(runs), runs, strict=True))[1:]:
         both = (
             accuracy_difference(run, runs[0]),
             consistent_difference(run, runs[0]),
         )
         shared = next((found.questions for found in both if found is not None), 0)
         cells = (Cell(text=str(shared)), *(effect_cell(found) for found in both))
-        rows.append(Row(name=_label(run), cells=cells))
+        rows.append(Row(name=name, cells=cells))
     return Table(
         columns=("run", "shared questions", "accuracy", "in every order"),
         rows=tuple(rows),
@@ -152,14 +154,14 @@ def _differences(runs: Sequence[Answered]) -> Table:
 
 def _mutations(runs: Sequence[Answered]) -> Table:
     rows = []
-    for run in runs:
+    for name, run in zip(_names(runs), runs, strict=True):
         found = run.run.get(MutationGridFindings)
         for one in () if found is None else found.rows:
             intact = [cell for cell in one.cells if cell.variant == "intact"]
             if intact:
                 rows.append(
                     Row(
-                        name=_label(run),
+                        name=name,
                         cells=(
                             Cell(text=one.prompts),
                             Cell(text=str(one.questions)),
@@ -203,7 +205,7 @@ def accuracy(runs: Sequence[Answered]) -> Figure:
         _draw(axes, found.accuracy, number - 0.1, palette.BLUE, run.run)
         _draw(axes, found.consistent_accuracy, number + 0.1, palette.PAPER, run.run)
     axes.set(xlim=(-0.02, 1.02), ylim=(len(runs) - 0.5, -0.5), xlabel="accuracy")
-    axes.set_yticks(range(len(runs)), [words.short(_label(r), 40) for r in runs])
+    axes.set_yticks(range(len(runs)), [words.short(name, 40) for name in _names(runs)])
     return figure
 
 

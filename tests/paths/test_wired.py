@@ -223,6 +223,9 @@ def test_random_wires_are_others_of_the_same_sorts():
         )
 
     assert sorts(drawn) == sorts(other)
+    most = np.arange(len(drawn)) < len(drawn) // 2 + 1
+    with pytest.raises(ValueError, match="not as many others; draw half"):
+        random_like(wiring, most, generator)
 
 
 def test_wrong_wires_are_refused():

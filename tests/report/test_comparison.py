@@ -86,6 +86,19 @@ def test_the_page_says_what_each_run_did(folders, tmp_path: pathlib.Path, capsys
     assert row.cells[0].text == "6" and row.cells[1].text == "0.00"
 
 
+def test_runs_of_one_title_are_told_apart_by_their_folders(folders):
+    runs = [read_answered(path) for path in folders]
+    about = dataclasses.replace(runs[1].run.about, title="Run <0>")
+    runs[1] = dataclasses.replace(
+        runs[1], run=dataclasses.replace(runs[1].run, about=about)
+    )
+    for titled in comparison.tables(runs):
+        names = [row.name for row in titled.table.rows]
+        assert len(set(names)) == len(names)
+        assert names[-1] == "Run <2>"
+    assert comparison.tables(runs)[-1].title == f"Less {folders[0]}: Run <0>"
+
+
 def test_too_few_runs_and_folders_without_answers_are_refused(
     folders, tmp_path: pathlib.Path, capsys
 ):
