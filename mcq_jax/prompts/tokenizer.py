@@ -115,7 +115,13 @@ class TokenizerFile:
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
 
     def encode(self, text: str, *, special: bool = True) -> Encoding:
-        encoded = self._tokenizer.encode(text, add_special_tokens=special)
+        try:
+            encoded = self._tokenizer.encode(text, add_special_tokens=special)
+        except Exception as error:  # the library's errors have no type of their own
+            raise ValueError(
+                f"The tokenizer cannot encode {text[:60]!r} ({error}); give text of "
+                f"its {self.vocabulary_size} tokens."
+            ) from error
         if self._prepend is None or not special:
             return Encoding(ids=encoded.ids, offsets=encoded.offsets)
         return Encoding(

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import tokenizers
 
 from mcq_jax import prompts
 from tests.prompts import tokenizers_for_tests as small
@@ -85,6 +86,12 @@ def test_words_line_breaks_and_marks_are_one_token_each():
 def test_an_unknown_word_is_named():
     with pytest.raises(ValueError, match="Word 'pear' of 'A pear' .* 1 words"):
         prompts.WordTokenizer(["A"]).encode("A pear")
+
+
+def test_text_that_a_tokenizer_has_no_tokens_for_is_named():
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, unk_token="?"))
+    with pytest.raises(ValueError, match="cannot encode 'b' .*; give text of its 1 to"):
+        prompts.TokenizerFile(words).encode("b")
 
 
 def test_a_word_given_twice_is_named():
