@@ -4,6 +4,7 @@ The settings come before the package is imported: jax reads its own from the
 environment, and signatures are instrumented while the package loads.
 """
 
+import gc
 import os
 import zlib
 from collections.abc import Callable
@@ -16,11 +17,10 @@ from tests import programs
 programs.share()  # before jax is imported
 
 import jax  # noqa: E402
-import jaxtyping  # noqa: E402
 
 from tests import signatures  # noqa: E402
 
-jaxtyping.install_import_hook("mcq_jax", f"{signatures.__name__}.check")
+signatures.instrument("mcq_jax")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
@@ -45,12 +46,31 @@ def pytest_collection_modifyitems(
         if item.get_closest_marker("parity"):
             for category in _OF_LATER:
                 item.add_marker(pytest.mark.filterwarnings(f"ignore::{category}"))
+    _call_all_but_one_slow(items)
     part, parts = map(int, str(config.getoption("part")).split("/"))
     if not 1 <= part <= parts:
         raise pytest.UsageError(f"--part {part}/{parts}; count from 1 to {parts}.")
     kept = [i for i in items if zlib.crc32(i.nodeid.encode()) % parts == part - 1]
     config.hook.pytest_deselected(items=[i for i in items if i not in set(kept)])
     items[:] = kept
+
+
+def _call_all_but_one_slow(items: list[pytest.Item]) -> None:
+    """Of a test that is marked `few`, the first case stays in `make fast`."""
+    met = set()
+    for item in items:
+        left_out = any(map(item.get_closest_marker, ("slow", "exhaustive")))
+        if item.get_closest_marker("few") and not left_out:
+            name = item.nodeid.partition("[")[0]
+            if name in met:
+                item.add_marker(pytest.mark.slow)
+            met.add(name)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: garbage is no longer looked for in it."""
+    gc.collect()
+    gc.freeze()
 
 
 _OF_LATER = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")

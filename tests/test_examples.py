@@ -35,6 +35,7 @@ def test_patch_one_head(capsys: pytest.CaptureFixture[str]):
     assert "patch z of layer" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_sweep_all_heads():
     total, first_order = _example("sweep_all_heads").main()
     truth, largest = plant(0).truth, np.abs(total).max()
@@ -54,6 +55,7 @@ def test_sweep_all_heads():
         assert at(first_order, node) < 0.5 * at(total, node)
 
 
+@pytest.mark.slow
 def test_steer_a_generation():
     written = _example("steer_a_generation").main()
     share = {strength: np.mean(np.array(w) == "B") for strength, w in written.items()}
@@ -61,6 +63,7 @@ def test_steer_a_generation():
     assert share[0.0] <= share[0.3] <= share[1.0] == 1.0
 
 
+@pytest.mark.slow
 def test_sweep_on_many_devices(capsys: pytest.CaptureFixture[str]):
     lost = _example("sweep_on_many_devices").main()
     model = plant(0)
@@ -70,10 +73,13 @@ def test_sweep_on_many_devices(capsys: pytest.CaptureFixture[str]):
     assert f"{lost.size} patches on data=1,model=1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_experiment_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     card = str(EXAMPLES / "an_experiment_of_your_own.py")
     out = tmp_path / "run"
-    assert cli.main(["run", card, "--out", str(out), "--needed.fall", "0.05"]) == 0
+    # Sixteen prompts at once, as in other tests: they share the programs.
+    flags = ["--needed.fall", "0.05", "--batch", "16", "--joint-tests.random-sets", "1"]
+    assert cli.main(["run", card, "--out", str(out), *flags]) == 0
     page = (out / "report.html").read_text(encoding="utf-8")
     assert 'id="needed"' in page and "Some node is needed in every question" in page
     found = json.loads((out / "findings" / "needed.json").read_text())
@@ -87,6 +93,7 @@ def test_an_experiment_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture
     assert 'id="experiment-needed"' in (out / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_train_a_model(tmp_path: Path):
     losses = _example("train_a_model").main(str(tmp_path / "run"))
     assert list(losses) == [0, 20, 40, 80]

@@ -12,6 +12,7 @@ SNIPPETS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 _TITLES = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=_TITLES[: len(SNIPPETS)])
 def test_a_piece_is_used_alone(snippet: str):
     ahead = PAGE[: PAGE.index(snippet)].count("\n")

@@ -4,6 +4,7 @@ All sizes of a random model differ, so that no axis can stand in for another.
 """
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -158,9 +159,25 @@ def marks_of(case: str) -> list[pytest.MarkDecorator]:
     return [] if case in FEW else [pytest.mark.slow]
 
 
-every_case = pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=marks_of(case)) for case in CASES]
-)
+def every_case(law: int) -> pytest.MarkDecorator:
+    """Every model; of those that are no family's, by default one, turning with `law`.
+
+    The usual one counts as a family: that of Llama.
+    """
+    others = [case for case in CASES if case not in (*FAMILIES, FEW[0])]
+    own = others[law % len(others)]
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(
+                case,
+                marks=[pytest.mark.exhaustive]
+                if case in others and case != own
+                else marks_of(case),
+            )
+            for case in CASES
+        ],
+    )
 
 
 def random_parameters(
@@ -170,19 +187,23 @@ def random_parameters(
     shapes = parameter_shapes(config)
     generator = np.random.default_rng(seed)
 
-    def draw(path, leaf) -> Array:
+    def draw(path, leaf) -> np.ndarray:
         is_gain = path[-1].key.endswith("gain")
         values = generator.normal(0, 0.4, leaf.shape) + is_gain
-        return jnp.asarray(values, dtype)
+        return values.astype(dtype)
 
     one = shapes.layers[0]
-    layers = [jax.tree.map_with_path(draw, one) for _ in range(config.layers)]
+    layers = iter([jax.tree.map_with_path(draw, one) for _ in range(config.layers)])
     sizes = segment_sizes(config) if sizes is None else sizes
-    return Parameters(
+    parameters = Parameters(
         embed=jax.tree.map_with_path(draw, shapes.embed),
-        layers=stack_layers(layers, sizes),
+        layers=tuple(
+            jax.tree.map(lambda *w: np.stack(w), *itertools.islice(layers, size))
+            for size in sizes
+        ),
         unembed=jax.tree.map_with_path(draw, shapes.unembed),
     )
+    return jax.tree.map(jnp.asarray, parameters)  # numpy stacks without a program
 
 
 def random_tokens(

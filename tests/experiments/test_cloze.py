@@ -52,6 +52,7 @@ def test_every_way_to_choose_is_read_by_hand():
     assert found.by_letter.mean == pytest.approx(0.5) and found.chance == 0.5
 
 
+@pytest.mark.slow
 def test_a_run_scores_every_text_as_a_plain_pass_does(tmp_path: pathlib.Path):
     config = planted_config(tmp_path, experiments=(Behaviour(), Cloze(batch=3)))
     found, folder = run(config, quiet())

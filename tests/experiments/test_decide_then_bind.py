@@ -106,6 +106,7 @@ def test_the_last_token_decides_the_place_and_then_binds_the_letter(flagged):
     assert _used(found.letter, "labels", 0).follows.mean == 1
 
 
+@pytest.mark.slow
 def test_rows_equal_whole_passes(tmp_path: pathlib.Path):
     """By hand: the source's tokens, captured and patched in `forward`."""
     checkpoint = random_checkpoint(RANDOM)

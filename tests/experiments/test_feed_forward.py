@@ -41,6 +41,7 @@ def found(tmp_path_factory) -> tuple[FeedForwardFindings, str]:
     return values, page_with(results, folder, "feed_forward")
 
 
+@pytest.mark.slow
 def test_a_planted_amplifier_acts_through_heads_alone(found):
     values, _ = found
     [block] = values.blocks
@@ -69,6 +70,7 @@ def test_the_page_shows_blocks(found):
     assert values.blocks[0].name in page
 
 
+@pytest.mark.slow
 def test_neurons_add_up_and_rows_equal_whole_passes(tmp_path: pathlib.Path):
     checkpoint = random_checkpoint(RANDOM)
     study = _study(checkpoint, tmp_path)

@@ -145,6 +145,7 @@ RANDOM = dataclasses.replace(
 )
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_whole_passes_with_the_same_edits(tmp_path: pathlib.Path):
     """On random weights: values and all, the place alone, another prompt's output."""
     checkpoint = random_checkpoint(RANDOM)

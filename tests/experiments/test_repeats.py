@@ -60,6 +60,7 @@ def test_repeated_questions_make_no_prompts(tmp_path, kind):
     assert "1 of 5 questions" in repeated.notes[0]
 
 
+@pytest.mark.slow
 def test_a_run_with_a_repeated_question_comes_to_the_same_findings(tmp_path):
     alone, repeated = (
         run(config(tmp_path, *records), quiet())[0]

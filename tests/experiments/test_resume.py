@@ -43,6 +43,7 @@ def _file(folder: pathlib.Path, name: str) -> pathlib.Path:
     return sorted(folder.glob(f"tables/{table}/*/{part}"))[0]
 
 
+@pytest.mark.slow
 def test_only_missing_parts_are_made_again_and_the_findings_are_the_same(
     finished, copy
 ):
@@ -67,6 +68,7 @@ def test_only_missing_parts_are_made_again_and_the_findings_are_the_same(
     assert changed == {"/".join(file.parts[-3:]) for file in files}
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_and_what_it_had_opens(
     finished, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -83,6 +85,7 @@ def test_a_run_that_is_killed_goes_on_and_what_it_had_opens(
     assert before.items() <= _parts(tmp_path).items()
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_that_was_finished_and_says_what_to_do(
     finished, tmp_path: pathlib.Path, monkeypatch
 ):
@@ -157,6 +160,7 @@ def test_a_finished_run_works_nothing_out(copy, patched):
     assert not patched and _parts(folder) == before and len(found.records) == 6
 
 
+@pytest.mark.slow
 def test_more_random_sets_patch_only_the_new_ones(finished, copy, patched):
     config, folder = copy
     found, kept = run(_with(config, JointTests(random_sets=13)), quiet())
@@ -176,6 +180,7 @@ def test_more_random_sets_patch_only_the_new_ones(finished, copy, patched):
     assert not patched
 
 
+@pytest.mark.slow
 def test_other_thresholds_reuse_every_table(copy, patched):
     config, _ = copy
     strict = HeadClasses(thresholds=Thresholds(label_mass=0.21))
@@ -215,6 +220,7 @@ def test_a_card_with_one_more_experiment_reuses_every_table(copy, patched):
     assert unknown == {"name": written.name}
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_of_an_experiments_needs_is_run(tmp_path, patched):
     config = planted_config(tmp_path)
     found, _ = run(config, quiet(), only=["joint_tests"])
@@ -227,6 +233,7 @@ def test_only_what_is_missing_of_an_experiments_needs_is_run(tmp_path, patched):
         run(config, quiet(), only=["heads"])
 
 
+@pytest.mark.slow
 def test_again_drops_the_tables_of_that_experiment_alone(copy, patched):
     config, folder = copy
     before = _parts(folder)
@@ -237,6 +244,7 @@ def test_again_drops_the_tables_of_that_experiment_alone(copy, patched):
     assert changed == {name for name in before if name.startswith("joint_tests/")}
 
 
+@pytest.mark.slow
 def test_nothing_that_hosts_share_begins_where_the_first_host_is_alone(
     copy, monkeypatch: pytest.MonkeyPatch
 ):

@@ -66,6 +66,7 @@ def _along(
     raise AssertionError((who, tokens, parts))
 
 
+@pytest.mark.slow
 def test_a_planted_circuit_needs_the_ways_that_were_built(planted):
     """Gatherers read options, correct-letter heads labels, the reader the question."""
     found, _ = planted
@@ -85,6 +86,7 @@ def test_a_planted_circuit_needs_the_ways_that_were_built(planted):
     assert by_layer["labels"][:matching] == pytest.approx([1] * matching, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_what_makes_the_difference_stands_at_options_and_not_at_labels(planted):
     """Labels are the same in every order; an option's word is what is matched."""
     found, _ = planted
@@ -102,6 +104,7 @@ def test_what_makes_the_difference_stands_at_options_and_not_at_labels(planted):
     assert abs(along) < 0.1
 
 
+@pytest.mark.slow
 def test_routes_are_the_same_with_other_labels(planted):
     """The circuit goes by the line, whatever its label."""
     found, page = planted
@@ -131,6 +134,7 @@ RANDOM = dataclasses.replace(
 )
 
 
+@pytest.mark.slow
 def test_rows_equal_whole_passes(tmp_path: pathlib.Path):
     """By hand: unrotated keys, captured and patched in `forward`."""
     checkpoint = random_checkpoint(RANDOM)

@@ -162,6 +162,7 @@ def _restored(case: Case, prompt: int, patched, kept) -> float:
     return float(np.subtract(*nets(logits[None], np.array([clean.gold]))[0]))
 
 
+@pytest.mark.slow
 def test_finished_sets_are_not_patched_again_and_new_ones_alone_are(
     case: Case, tmp_path: pathlib.Path
 ):

@@ -21,7 +21,7 @@ def _page(name: str) -> str:
         pytest.param("interventions.md", marks=pytest.mark.slow),
         pytest.param("sweeps.md", marks=pytest.mark.slow),
         "migrating.md",
-        "training.md",
+        pytest.param("training.md", marks=pytest.mark.slow),
     ],
 )
 def test_every_snippet_of_the_page_runs(name: str):

@@ -143,6 +143,7 @@ def test_half_a_weight_is_half_of_the_change(kind):
     np.testing.assert_allclose(half, whole / 2, rtol=1e-4, atol=ROUNDING)
 
 
+@pytest.mark.few
 @every_kind
 def test_edits_under_vmap_equal_a_loop(kind):
     x = activation(Site.Z)

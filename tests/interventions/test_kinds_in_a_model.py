@@ -119,6 +119,7 @@ def test_a_row_without_the_edit_stays_plain(kind: str):
     np.testing.assert_array_equal(logits[1], _alone(kind)[1])
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_with_their_own_place_equal_separate_runs(kind: str):
     places = ({"head": 3, "position": 2}, {"head": 0, "position": 4})
@@ -148,6 +149,7 @@ def test_one_layer_program_serves_every_value_of_every_kind():
     assert run._run_layer._cache_size() == before  # pyright: ignore
 
 
+@pytest.mark.slow
 def test_all_kinds_compose_and_their_weights_have_gradients():
     def readout(weight: ArrayLike):
         edits = _weights(_edits(), {kind: weight for kind in KINDS})

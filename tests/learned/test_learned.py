@@ -47,6 +47,7 @@ def test_the_recipe_is_the_card(card: TrainingConfig):
     assert [x["step"] for x in _lines() if "loss" in x] == list(range(1, 4001))
 
 
+@pytest.mark.slow
 def test_the_weights_reach_the_accuracies_of_the_curve(card: TrainingConfig):
     model, recipe = load(learned.CHECKPOINT), _course(card).lessons[-1].recipe
     assert model.config == card.model

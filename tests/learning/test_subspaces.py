@@ -107,6 +107,7 @@ def wanted():
     return model, layer, _ask(model, count=12, seed=1), _ask(model, count=24, seed=2)
 
 
+@pytest.mark.slow
 def test_a_planted_place_is_found_beyond_the_arbitrary_target(wanted):
     model, layer, study, test = wanted
     # As many dimensions as four places have.
@@ -128,12 +129,13 @@ def test_a_planted_place_is_found_beyond_the_arbitrary_target(wanted):
     assert (kept == test.target).mean() >= STRONG
 
 
+@pytest.mark.slow
 def test_a_dormant_subspace_looks_strong_and_is_flagged():
     """A shadow knows the line and nobody reads it; what is read is not written yet."""
     model = planted.plant(5, has_shadow=True, layers=8)
     layer = _layer_behind(model.truth, "shadow head")
     assert layer <= min(n.layer for n in model.truth.playing("content gatherer"))
-    study, test = _ask(model, count=24, seed=1), _ask(model, count=24, seed=2)
+    study, test = _ask(model, count=12, seed=1), _ask(model, count=24, seed=2)
     both = [_learned(model, study, t, layer)[0] for t in (study.target, study.other)]
     moved = _moved(model, test, both, layer)
     assert moved.learned.mean >= STRONG  # naive: a place, found in four dimensions
@@ -156,6 +158,7 @@ def test_bases_stay_orthonormal_and_depend_on_the_seed_alone(wanted):
     assert losses.shape == (8,) and np.isfinite(losses).all()
 
 
+@pytest.mark.slow
 def test_slopes_are_those_of_differences(wanted):
     """Of the loss along a random change of the basis, by finite differences."""
 
@@ -186,6 +189,7 @@ RANDOM = dataclasses.replace(
 )
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("heads", [(), (Node(0, 1), Node(2, 0))], ids=["residual", "q"])
 def test_rows_equal_whole_passes(heads):
     """By hand in numpy, patched into `forward` one prompt at a time."""
@@ -237,6 +241,7 @@ def test_rows_equal_whole_passes(heads):
         np.testing.assert_allclose(found[row], expected, atol=ROUNDING * scale, rtol=0)
 
 
+@pytest.mark.slow
 def test_what_is_not_read_changes_no_answer():
     model = planted.plant(1)
     layer = 3

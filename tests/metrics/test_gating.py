@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 
@@ -74,18 +76,19 @@ def test_filtering_noise_by_question_leaves_almost_nothing():
     assert (logits.argmax(axis=1) == run.gold).mean() > 0.2
 
 
+@pytest.mark.slow
 def test_the_null_of_a_model_with_favourite_contents_is_as_wide_as_its_chance():
-    seeds = np.random.default_rng(0).integers(2**31, size=(60, 3)).tolist()
+    seeds = np.random.default_rng(0).integers(2**31, size=(40, 3)).tolist()
     found = []
     for for_run, for_model, for_gate in seeds:
         run = runs.rotated(25, seed=for_run)
         logits = runs.favourite_content(run, 2.0, seed=for_model)
         found.append(gate(run, logits, seed=for_gate))
-    # D over 60 chance models must spread as widely as the null of each of them.
+    # D over 40 chance models must spread as widely as the null of each of them.
     spread = np.std([one.selectivity for one in found])
     width = np.mean([one.null_high - one.null_low for one in found])
     assert width == pytest.approx(2 * 1.96 * spread, rel=0.3)
-    assert sum(one.open for one in found) <= 5  # 2.5 % of 60 is 1.5
+    assert sum(one.open for one in found) <= 4  # 2.5 % of 40 is 1
 
 
 def test_a_question_with_one_prompt_has_its_golds_permuted_across_questions():
@@ -111,6 +114,7 @@ TOO_FEW = (
 )
 
 
+@functools.cache
 def reasons() -> dict[str, tuple[metrics.Gate, str]]:
     """Closed gates of models that know every answer, with their whole sentences."""
     few, run = runs.rotated(2), runs.rotated(12)

@@ -53,7 +53,7 @@ def test_holm_orders_tests_and_adjusts_them_together():
     assert (found["c"].low, found["c"].high) == (low, high)
 
 
-def _verdicts(mean: float, deviation: float, *, pairs: int = 10, studies: int = 300):
+def _verdicts(mean: float, deviation: float, *, pairs: int = 10, studies: int = 100):
     generator = np.random.default_rng(1)
     said = []
     for _ in range(studies):
@@ -68,12 +68,14 @@ def test_a_null_path_is_no_change():
     assert _verdicts(0.0, 0.2 * BOUND)[Verdict.NO_CHANGE] >= 0.95
 
 
+@pytest.mark.slow
 def test_changes_are_found_in_their_direction_only():
     down, up = _verdicts(-2 * BOUND, 0.3), _verdicts(2 * BOUND, 0.3)
     assert down[Verdict.CLEANER] >= 0.95 and down[Verdict.MESSIER] == 0
     assert up[Verdict.MESSIER] >= 0.95 and up[Verdict.CLEANER] == 0
 
 
+@pytest.mark.slow
 def test_a_change_as_large_as_the_bound_is_seldom_called_larger():
     """The error rate of the verdict, at the edge of what counts."""
     said = _verdicts(-BOUND, 0.4)
@@ -81,6 +83,7 @@ def test_a_change_as_large_as_the_bound_is_seldom_called_larger():
     assert said[Verdict.NO_CHANGE] <= 0.05
 
 
+@pytest.mark.slow
 def test_large_jitter_leaves_it_open():
     assert _verdicts(0.0, 5 * BOUND)[Verdict.UNDECIDED] >= 0.95
 

@@ -51,6 +51,7 @@ def test_what_is_there_is_read_and_its_control_is_not():
     assert hits.mean() < 0.45
 
 
+@pytest.mark.slow
 def test_a_probe_of_lines_finds_the_one_that_is_marked():
     question, place, _, _, fitting = _rows()
     random = np.random.default_rng(1)

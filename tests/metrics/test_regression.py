@@ -27,6 +27,7 @@ def test_the_line_is_that_of_least_squares():
     assert found.slope.questions == 30
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_slope_as_often_as_they_say():
     generator = np.random.default_rng(1)
     covered = 0

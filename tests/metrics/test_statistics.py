@@ -12,6 +12,7 @@ def clustered(questions: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return values, np.repeat(np.arange(questions), 4)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("questions", [8, 40])
 def test_the_interval_covers_the_truth_about_95_times_in_100(questions):
     covered = 0

@@ -18,7 +18,8 @@ ROUNDING = 1e-5
 PREFIX, REST, PADDING, ROWS = 4, 3, 2, 2
 
 
-@tiny.every_case
+@pytest.mark.few
+@tiny.every_case(0)
 def test_a_shared_prefix_and_the_rest_equal_the_whole(case: str):
     config = tiny.CASES[case]
     parameters = tiny.random_parameters(config)

@@ -167,6 +167,7 @@ def _builder(case: str, turn: int) -> Callable[..., Edit]:
     return build
 
 
+@pytest.mark.few
 @every_model_and_turn
 def test_at_weight_zero_no_edit_of_any_site_does_anything(case: str, turn: int):
     model = switches(case, build=_builder(case, turn))
@@ -178,6 +179,7 @@ def test_at_weight_zero_no_edit_of_any_site_does_anything(case: str, turn: int):
         np.testing.assert_array_equal(logits, clean)
 
 
+@pytest.mark.few
 @every_model_and_turn
 def test_at_weight_one_a_site_holds_what_the_edit_says_and_only_there(
     case: str, turn: int

@@ -47,6 +47,7 @@ def _logits(edits):
     return np.asarray(forward(PARAMETERS, TOKENS, edits, config=CONFIG).logits)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("name", EDITS)
 def test_an_edit_without_layers_is_that_edit_of_every_layer(name: str):
     found, expected = EDITS[name](), EDITS[name](layers=EVERY)
@@ -56,6 +57,7 @@ def test_an_edit_without_layers_is_that_edit_of_every_layer(name: str):
     assert "every layer" in str(found)
 
 
+@pytest.mark.slow
 def test_generation_means_the_same_by_it():
     found, expected = (
         generate(
@@ -73,6 +75,7 @@ def test_two_patches_of_every_layer_meet_where_one_names_it():
         _logits([zero_ablate(Site.Z), zero_ablate(Site.Z)])
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("name", ["patch", "mean", "argument", "heads"])
 def test_one_slot_per_layer_needs_no_layers(name: str):
     """What was captured in all layers goes back into each its own."""

@@ -69,6 +69,7 @@ def test_the_first_token_that_goes_wrong_is_named():
     assert (found.site, found.row, found.position) == (Site.EMBED, 1, 2)
 
 
+@pytest.mark.slow
 def test_overflow_in_float16_is_found_and_the_dtype_to_take_is_said():
     parameters = _changed(1, "feedforward", "up", lambda up: up * 3e4)
     assert first_nonfinite(parameters, TOKENS, config=CONFIG) is None  # in float32

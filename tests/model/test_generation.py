@@ -68,10 +68,16 @@ def _assert_equals_recomputation(found, row: int, expected):
     np.testing.assert_array_equal(found.tokens[row], expected.argmax(-1))
 
 
+@pytest.mark.few
 @pytest.mark.parametrize(
     ("case", "sizes", "is_steered"),
-    [pytest.param(*case, False, marks=tiny.marks_of(case[0])) for case in CASES]
-    + [(*case, True) for case in CASES[:2]],
+    [
+        *(
+            pytest.param(*case, case in CASES[:2], marks=tiny.marks_of(case[0]))
+            for case in CASES
+        ),
+        *(pytest.param(*c, False, marks=pytest.mark.exhaustive) for c in CASES[:2]),
+    ],
 )
 def test_greedy_generation_equals_recomputation(case: str, sizes, is_steered: bool):
     config = tiny.CASES[case]
@@ -117,6 +123,7 @@ def _edits_in_places(columns: int) -> list[Edit]:
     return [mlp, values, read_by(keys, readers), scores, final]
 
 
+@pytest.mark.slow
 def test_edits_in_places_equal_recomputation():
     edits = _edits_in_places(COLUMNS)
     found = _generate(GROUPED, edits=edits)

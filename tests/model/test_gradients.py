@@ -99,6 +99,7 @@ def test_a_nan_source_at_weight_zero_leaves_the_other_gradients_alone(site: Site
         np.testing.assert_array_equal(of_sources[name], expected_sources[name])
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("case", [CASES[0], CASES[2]])
 def test_logits_have_no_gradient_from_future_tokens(case: str):
     model = switches(case)

@@ -75,6 +75,7 @@ def test_segments_and_types_agree(path, sizes):
     assert dequantise(kept).dtype == jnp.bfloat16
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("sizes", [(8,), (1,)])  # a scan; one step of the host loop
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_no_more_than_two_layers_are_wide_at_once(sizes, dtype):
@@ -82,7 +83,6 @@ def test_no_more_than_two_layers_are_wide_at_once(sizes, dtype):
         layers=sum(sizes), width=256, kv_heads=4, group=1, head_width=64, neurons=1024,
         vocabulary=64, context=64, rotary_width=64,
     )  # fmt: skip
-    shapes = model.initialise(config, jax.random.key(0), sizes=sizes)
 
     def narrow(leaf):
         if leaf.ndim < 3:
@@ -91,8 +91,12 @@ def test_no_more_than_two_layers_are_wide_at_once(sizes, dtype):
         values = jnp.ones(leaf.shape, jnp.int8)
         return Int8Weight(values=values, scale=scale, dtype=dtype)
 
-    parameters = jax.tree.map(lambda leaf: leaf.astype(dtype), shapes)
-    parameters = parameters._replace(layers=jax.tree.map(narrow, shapes.layers))
+    def made():
+        wide = model.initialise(config, jax.random.key(0), sizes=sizes)
+        parameters = jax.tree.map(lambda leaf: leaf.astype(dtype), wide)
+        return parameters._replace(layers=jax.tree.map(narrow, wide.layers))
+
+    parameters = jax.eval_shape(made)  # shapes are all that a compiler wants
     run_all = jax.jit(lambda p, t: model.forward(p, t, config=config).logits)
     compiled = run_all.lower(parameters, TOKENS).compile()
     numbers = 4 * 256 * 256 + 3 * 256 * 1024
@@ -131,6 +135,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_split_int8_weights_are_the_unsplit_ones(path):
     assert run("-c", SCRIPT, str(path)) == "equal\n"
 

@@ -68,6 +68,7 @@ def _assert_close(found, expected, **options):
     np.testing.assert_allclose(found, expected, rtol=0, atol=atol, **options)
 
 
+@pytest.mark.few
 @every_case
 def test_zero_weights_give_the_plain_program_bit_for_bit(case: str, dtype: str):
     assert_plain(clean_run(case, dtype).logits, switches(case, dtype))

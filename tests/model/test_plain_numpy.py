@@ -15,6 +15,7 @@ WITHOUT = {name for name, config in tiny.CASES.items() if config.relative_positi
 ROUNDING = 1e-5
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("case", sorted(set(tiny.CASES) - WITHOUT))
 def test_logits_are_those_of_the_formulas(case: str):
     config = tiny.CASES[case]

@@ -44,6 +44,7 @@ def _run(*edits, dtype: str = "float32", capture=(Site.Z,)):
     return forward(parameters, TOKENS, edits, config=CONFIG, capture=capture)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @every_site
 def test_readers_at_weight_zero_change_nothing_bit_for_bit(site: Site, dtype: str):
@@ -69,6 +70,7 @@ def test_only_readers_read_the_edit(site: Site):
     assert (edited != clean).any(-1)[:, SOME].mean() > 0.5
 
 
+@pytest.mark.few
 @every_site
 def test_a_function_sees_the_selected_keys_and_no_others(site: Site):
     """In their order; also where some lie in a pass that was run before."""
@@ -106,6 +108,7 @@ def test_two_heads_that_share_keys_may_each_read_their_own():
         np.testing.assert_array_equal(found, alone[LAYER, :, :, 0, head])
 
 
+@pytest.mark.few
 @every_site
 def test_a_weight_of_zero_has_the_slope_of_a_small_one(site: Site):
     @jax.jit

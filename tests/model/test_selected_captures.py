@@ -50,6 +50,7 @@ def _expected(site: Site, whole: np.ndarray) -> np.ndarray:
     return np.stack(layers)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("is_scan", [False, True], ids=["loop", "scan"])
 def test_a_selection_is_the_slice_of_the_whole(case: str, is_scan: bool):

@@ -83,6 +83,7 @@ def test_the_gradient_is_that_of_finite_differences():
     assert slope == pytest.approx(float(jnp.linalg.norm(gradient)), rel=0.01)
 
 
+@pytest.mark.slow
 def test_parameters_can_be_donated():
     @jax.jit
     def halved(parameters):
@@ -105,6 +106,7 @@ def test_tying_changes_no_number(norm: Norm):
     np.testing.assert_array_equal(some, others)
 
 
+@pytest.mark.slow
 def test_a_tied_model_generates_what_its_untied_twin_does():
     parameters = tiny.random_parameters(TIED)
     lengths = np.array([5, 4])

@@ -54,6 +54,7 @@ def test_stretches_cover_all_queries_and_are_few(queries: int):
     assert len(parts) == 1 or queries > 64
 
 
+@pytest.mark.few
 @pytest.mark.parametrize(
     ("case", "site"),
     [(GROUPED, Site.SCORES), *zip(CASES, [Site.PATTERN, Site.SCORES] * 2, strict=True)],
@@ -64,6 +65,7 @@ def test_at_weight_zero_edits_of_all_scores_do_nothing_bit_for_bit(case, site):
     np.testing.assert_array_equal(_run(case, edit).logits, plain)
 
 
+@pytest.mark.few
 @every_case
 def test_a_later_token_changes_nothing_before_it(case: str):
     config, _ = _model(case)
@@ -75,6 +77,7 @@ def test_a_later_token_changes_nothing_before_it(case: str):
         _assert_close(whole[:, :length], short)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("site", [Site.SCORES, Site.PATTERN])
 def test_an_edit_can_show_a_key_of_the_future(site: Site):
     config, _ = _model(GROUPED)
@@ -94,6 +97,7 @@ def test_an_edit_can_show_a_key_of_the_future(site: Site):
     assert config.group > 1
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("site", [Site.K, Site.ROT_K, Site.V])
 def test_some_queries_read_edited_keys_and_the_others_do_not(site: Site):
     config, _ = _model(GROUPED)
@@ -110,6 +114,7 @@ def test_some_queries_read_edited_keys_and_the_others_do_not(site: Site):
     assert np.abs(edited - plain)[:, [3, 70, 149], 1].max() > 0.1
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("site", [Site.SCORES, Site.PATTERN])
 @pytest.mark.parametrize("shown", [(), (140,)])
 def test_some_queries_are_kept_as_if_all_were(site: Site, shown: tuple[int, ...]):

@@ -22,7 +22,8 @@ ROUNDING = 1e-4
 CAPPED = ["as Gemma 2: norms on both sides, caps, windows"]
 
 
-@tiny.every_case
+@pytest.mark.few
+@tiny.every_case(2)
 def test_contributions_and_the_rest_add_up_to_the_logits(case: str):
     config = tiny.CASES[case]
     parameters = tiny.random_parameters(config, sizes=(1, 2))
@@ -41,6 +42,7 @@ def test_contributions_and_the_rest_add_up_to_the_logits(case: str):
     np.testing.assert_allclose(total, logits, rtol=0, atol=ROUNDING)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize(
     "case",
     [

@@ -53,6 +53,7 @@ NORMED = "as Gemma 2: norms on both sides, caps, windows"
 OTHERS = [case for case in tiny.FAMILIES if case != NORMED]
 
 
+@pytest.mark.few
 @pytest.mark.parametrize(
     "case",
     [USUAL, NORMED, *(pytest.param(c, marks=pytest.mark.exhaustive) for c in OTHERS)],

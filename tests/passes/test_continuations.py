@@ -37,6 +37,7 @@ def _plainly(parameters, tokens, lengths, starts, config) -> np.ndarray:
     return np.array(found)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("case", CASES)
 def test_sums_are_those_of_a_plain_pass(case, monkeypatch):
     config = dataclasses.replace(tiny.CASES[case], context=32)

@@ -81,7 +81,8 @@ def by_head(a: np.ndarray) -> np.ndarray:
     return a.reshape(len(a), -1, *a.shape[4:])
 
 
-@tiny.every_case
+@pytest.mark.few
+@tiny.every_case(1)
 def test_scores_in_the_querys_frame_are_the_models(case: str):
     view = seen(case, Frame.QUERY)
     expected = by_head(captured(case)[Site.SCORES])
@@ -94,7 +95,7 @@ def test_scores_in_the_querys_frame_are_the_models(case: str):
     np.testing.assert_array_equal(view.distance, distance)
 
 
-@tiny.every_case
+@tiny.every_case(1)
 def test_values_are_those_of_the_head_and_queries_are_before_rotation(case: str):
     config, view = tiny.CASES[case], seen(case, Frame.PRE_ROTATION)
     values = np.swapaxes(captured(case)[Site.V], 2, 3)  # [prompt, layer, kv, key, …]
@@ -112,7 +113,7 @@ def test_values_are_those_of_the_head_and_queries_are_before_rotation(case: str)
         np.testing.assert_allclose(lengths, config.head_width**0.5, rtol=1e-3)
 
 
-@tiny.every_case
+@tiny.every_case(1)
 def test_a_key_at_the_mean_distance_has_the_models_score(case: str):
     config = tiny.CASES[case]
     if config.learned_positions:
@@ -131,7 +132,7 @@ def test_a_key_at_the_mean_distance_has_the_models_score(case: str):
         assert (moved > 0.05) == turns
 
 
-@tiny.every_case
+@tiny.every_case(1)
 def test_before_rotation_scores_know_nothing_of_distance(case: str):
     config = tiny.CASES[case]
     before = seen(case, Frame.PRE_ROTATION).scores_in_frame()
@@ -162,6 +163,7 @@ def test_scores_of_a_bfloat16_model_are_its_own_too():
     np.testing.assert_allclose(view.scores_in_frame(), view.scores, rtol=0, atol=CLOSE)
 
 
+@pytest.mark.slow
 def test_other_keys_and_few_heads_are_slices():
     case = "as Gemma 2: norms on both sides, caps, windows"
     config, whole = tiny.CASES[case], seen(case, Frame.QUERY)

@@ -101,6 +101,7 @@ def _assert_equal(found, plain, lengths):
     jax.tree.map(_close, found.nodes, plain.nodes)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize(
     "case",
     [*CASES, *(pytest.param(c, marks=pytest.mark.exhaustive) for c in OTHERS)],
@@ -117,6 +118,7 @@ def test_a_prompt_pass_is_the_same_with_shared_beginnings(case, request):
     _assert_equal(run(tokens, lengths), plain, lengths)
 
 
+@pytest.mark.slow
 def test_int8_weights_answer_the_same_with_shared_beginnings(request):
     config = tiny.CASES[CASES[1]]
     config = dataclasses.replace(config, context=64)
@@ -140,6 +142,7 @@ def _int8(parameters):
     return parameters._replace(layers=jax.tree.map(narrow, parameters.layers))
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("case", CASES[1:])
 def test_prompts_behind_a_prefix_are_taken_apart_as_whole_ones(case, request):
     config = _config(case)
@@ -160,6 +163,7 @@ def test_prompts_behind_a_prefix_are_taken_apart_as_whole_ones(case, request):
     jax.tree.map(_close, both, whole)
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_behind_a_prefix_is_named_as_in_the_whole():
     config = dataclasses.replace(_config(RELATIVE), vocabulary=99)
     tokens, lengths = _prompts(98)

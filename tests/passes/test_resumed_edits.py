@@ -36,19 +36,20 @@ def _model(case: str):
 
 
 @functools.cache
-def _others(case: str) -> dict[Site, jax.Array]:
+def _others(case: str) -> dict[Site, np.ndarray]:
     """What other prompts of the same lengths hold, `[layer, row, …]`."""
     config, parameters, _ = _model(case)
     tokens = np.asarray(prompts(config, seed=5)[0])[OF]
     sites = [site for site in sites_of(config) if site.per_layer]
-    return forward(parameters, tokens, config=config, capture=sites).activations
+    run = forward(parameters, tokens, config=config, capture=sites)
+    return {site: np.asarray(held) for site, held in run.activations.items()}
 
 
 def _edit(case: str, site: Site, weight: float = 1.0):
     """The site of `LAYER`, at one position of each row, from the other prompt's."""
-    held = jnp.moveaxis(_others(case)[site][LAYER], 1 + site.position_axis, 1)
-    at = held[jnp.arange(len(OF)), AT[:, 0]][:, None]
-    value = jnp.moveaxis(at, 1, 1 + site.position_axis)[None]
+    held = np.moveaxis(_others(case)[site][LAYER], 1 + site.position_axis, 1)
+    at = held[np.arange(len(OF)), AT[:, 0]][:, None]
+    value = np.moveaxis(at, 1, 1 + site.position_axis)[None]
     return patch(site, value, layers=[LAYER], positions=AT, weight=weight)
 
 
@@ -75,7 +76,8 @@ def _assert_close(found, expected, what: str):
     np.testing.assert_allclose(*close, rtol=0, atol=ROUNDING * scale, err_msg=what)
 
 
-@tiny.every_case
+@pytest.mark.few
+@tiny.every_case(2)
 def test_every_site_edited_and_seen_equals_the_whole_pass(case: str):
     config, _, start = _model(case)
     sites = [site for site in sites_of(config) if site.per_layer]

@@ -26,9 +26,9 @@ MODELS = [
     (GROUPED, (1, 1, 1)),
     (GROUPED, (1, 2)),
     ("one key head, plain feed-forward, all biases, no rotation", (3,)),
-    ("no norm, own score scale", (1, 1, 1)),
     *((case, (1, 2)) for case in tiny.FAMILIES),
 ]
+NO_NORM = ("no norm, own score scale", (1, 1, 1))
 
 
 @functools.cache
@@ -61,14 +61,20 @@ def _assert_equals_full_runs(case: str, sizes: tuple[int, ...], masks: np.ndarra
             )
 
 
+@pytest.mark.few
 @pytest.mark.parametrize(
     ("case", "sizes"),
-    [pytest.param(*model, marks=tiny.marks_of(model[0])) for model in MODELS],
+    [
+        *(pytest.param(*model, marks=tiny.marks_of(model[0])) for model in MODELS),
+        pytest.param(*NO_NORM, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_every_node_resumed_equals_its_full_run(case: str, sizes: tuple[int, ...]):
-    _assert_equals_full_runs(case, sizes, every_node(tiny.CASES[case]).masks)
+    masks = every_node(tiny.CASES[case]).masks
+    _assert_equals_full_runs(case, sizes, masks if case == GROUPED else masks[1::2])
 
 
+@pytest.mark.slow
 def test_sets_of_nodes_in_any_order_equal_their_full_runs():
     config = tiny.CASES[GROUPED]
     shape = (11, config.layers, config.nodes)
@@ -80,6 +86,7 @@ def test_sets_of_nodes_in_any_order_equal_their_full_runs():
     _assert_equals_full_runs(GROUPED, (1, 1, 1), masks)
 
 
+@pytest.mark.slow
 def test_patching_every_node_keeps_of_a_prompt_only_its_last_token():
     # All that is written at the end comes from the source; what biases write and the
     # last token's own embedding stay.

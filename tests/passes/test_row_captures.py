@@ -49,11 +49,18 @@ def _sources(plan):
         ).activations
         for seed in (5, 6)
     ]  # fmt: skip
-    return jax.tree.map(lambda *a: jnp.stack(a, axis=2), *runs)
+    return jax.tree.map(lambda *a: jnp.asarray(np.stack(a, axis=2)), *runs)
 
 
-@pytest.mark.parametrize("rows_at_once", [None, 12])
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.few
+@pytest.mark.parametrize(
+    ("name", "rows_at_once"),
+    [
+        pytest.param(name, rows, marks=[pytest.mark.exhaustive] * (p == r))
+        for p, name in enumerate(PLANS)
+        for r, rows in enumerate([None, 12])
+    ],
+)
 def test_rows_show_what_full_passes_show(name: str, rows_at_once):
     plan = PLANS[name]
     tokens, lengths = prompts(CONFIG)
@@ -69,11 +76,13 @@ def test_rows_show_what_full_passes_show(name: str, rows_at_once):
     for own, full in zip(found.seen, expected, strict=True):
         np.testing.assert_allclose(own, full, rtol=0, atol=1e-4)
         # Rows that are born behind what is captured show the prompt as it was.
-        assert (jnp.abs(own - own[:, :, :, -1:]) > 1e-2).any()
+        own = np.asarray(own)
+        assert (np.abs(own - own[:, :, :, -1:]) > 1e-2).any()
     without = resume(_parameters(), start, sources, plan, config=CONFIG).final
     np.testing.assert_allclose(found.final, without, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_positions_count_from_the_first_token_of_a_shared_beginning():
     plan = every_position(Site.RESID_PRE, CONFIG, tokens=2)
     tokens, lengths = prompts(CONFIG)

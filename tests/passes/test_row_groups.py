@@ -31,6 +31,7 @@ def _ideal(plan) -> int:
     return int((plan.starts * (CONFIG.layers - plan.births)).sum())
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("options", [{}, {"repeats": MANY}, {"rows_at_once": 40}])
 @pytest.mark.parametrize("name", PLANS)
 def test_every_row_runs_over_its_tokens_from_its_birth_on(name: str, options):

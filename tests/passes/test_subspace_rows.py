@@ -39,6 +39,7 @@ def _kept(config) -> Sequence[passes.Kept]:
     ] + [{}, {(second, Part.KEYS): _basis(config, 2, 5)}]  # fmt: skip
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("case", CASES)
 def test_rows_are_those_of_a_forward_with_an_edit_for_each_head(case: str):
     config = tiny.CASES[case]

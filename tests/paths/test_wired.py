@@ -84,6 +84,7 @@ def _assert_equal(found, expected, other):
     assert float(np.abs(expected - other).max()) > 1e-3 * scale
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("case", CASES)
 def test_all_wires_are_the_other_run_and_none_is_the_base(case: str):
     at = setting(case)
@@ -98,6 +99,7 @@ def _without(wiring: Wiring, is_left_out) -> np.ndarray:
     return np.array([not is_left_out(wire) for wire in wiring.wires])
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("case", CASES)
 def test_wires_that_are_not_drawn_are_patches_of_plain_forwards(case: str):
     """Of what a head writes, of a query, of keys and values as one head reads them."""
@@ -242,6 +244,7 @@ def test_wrong_wires_are_refused():
         at.run(np.zeros(len(outside.wires), bool), wiring=outside)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("case", CASES)
 def test_queries_read_with_more_written_are_those_of_a_patched_residual(case: str):
     """Sets of senders at once; what one head and one block changed, by a plain run."""

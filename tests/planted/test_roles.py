@@ -65,6 +65,7 @@ def test_every_node_is_in_exactly_one_of_the_four_sets(planted: Planted):
     assert set(truth.classes) == {node for node in nodes if node.head is not None}
 
 
+@pytest.mark.few
 @models
 def test_only_nodes_said_to_act_earlier_act_at_earlier_tokens(planted: Planted):
     asked = _prompts(planted)
@@ -85,6 +86,7 @@ def test_nodes_said_to_act_earlier_do_nothing_at_the_last_token(planted: Planted
     assert _change(asked, _zeroed(asked, *nodes, earlier=False)) < ROUNDING
 
 
+@pytest.mark.few
 @models
 def test_inert_nodes_may_be_resampled_all_together(planted: Planted):
     asked, source = _prompts(planted), _prompts(planted, seed=5)

@@ -85,6 +85,7 @@ def test_contributions_are_the_analytic_ones(planted: Planted, shuffled: bool):
     np.testing.assert_allclose(measured.sum((1, 2)), asked.logits(), atol=atol, rtol=0)
 
 
+@pytest.mark.few
 @cases
 @pytest.mark.parametrize("kind", KINDS)
 def test_patched_logits_are_the_analytic_ones(planted: Planted, kind: str):
@@ -100,6 +101,7 @@ def test_patched_logits_are_the_analytic_ones(planted: Planted, kind: str):
         np.testing.assert_allclose(patched, mine, atol=atol, rtol=0, err_msg=str(node))
 
 
+@pytest.mark.few
 @cases
 @pytest.mark.parametrize("kind", KINDS)
 def test_mean_effects_of_nodes_that_treat_letters_alike_need_few_sources(

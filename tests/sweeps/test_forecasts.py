@@ -45,6 +45,7 @@ def test_flops_are_those_of_both_prompt_passes_and_of_rows_from_their_births_on(
     assert found.runs == len(lengths) * KINDS * layers * CONFIG.nodes
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("name", PLANS)
 def test_rows_that_do_not_fit_are_split_and_the_numbers_stay(name: str, monkeypatch):
     plan = PLANS[name]
@@ -98,6 +99,7 @@ def test_what_cannot_fit_is_refused_before_anything_runs(monkeypatch):
         sweep(small_parameters(), PROMPTS, PLANS["nodes"], SOURCES, config=CONFIG)
 
 
+@pytest.mark.slow
 def test_sources_that_are_patched_themselves_are_counted_as_prompts():
     one = Sources(kinds=("a",), index=SOURCES.index[:, :1])
     asked = (small_parameters(), PROMPTS, PLANS["nodes"])

@@ -108,6 +108,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("name", CHANGES)
 def test_another_sweep_in_the_same_folder_has_its_own_numbers(tmp_path, name: str):
     asked, options = CHANGES[name]

@@ -35,6 +35,7 @@ def _sweep(parameters, plan, **changes):
     return sweep(parameters, PROMPTS, plan, SOURCES, **named)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("name", PLANS)
 def test_near_ties_have_the_numbers_of_float32_and_the_others_those_of_bfloat16(
     name: str, monkeypatch, tmp_path
@@ -64,6 +65,7 @@ def test_near_ties_have_the_numbers_of_float32_and_the_others_those_of_bfloat16(
     assert 1e-4 * scale < apart < 0.05 * scale
 
 
+@pytest.mark.slow
 def test_only_prompts_that_nearly_tie_and_their_sources_are_run_again(monkeypatch):
     plan, filled = PLANS["nodes"], []
     low = _cast(jnp.bfloat16)
@@ -92,6 +94,7 @@ def test_only_prompts_that_nearly_tie_and_their_sources_are_run_again(monkeypatc
             assert (array[:, place] == same).all()
 
 
+@pytest.mark.slow
 def test_resumed_rows_in_bfloat16_are_near_those_of_full_passes():
     low = _cast(jnp.bfloat16)
     for plan in PLANS.values():

@@ -10,6 +10,7 @@ import pytest
 
 from mcq_jax.interventions import Node, Site, add, project_out, scale, zero_ablate
 from mcq_jax.interventions.projections import orthonormal
+from mcq_jax.model import sites_of
 from mcq_jax.passes import (
     EditRows,
     NodeSets,
@@ -72,8 +73,9 @@ def _model(sizes=(1, 1, 1)):
 
 
 @functools.cache
-def _sources(*sites: Site) -> dict[Site, jax.Array]:
+def _every_source() -> dict[Site, np.ndarray]:
     """`[layer, prompt, source, *axes]`: two other prompts of the same lengths."""
+    sites = tuple(s for s in sites_of(CONFIG) if s.per_layer and s is not Site.SCORES)
     found = []
     for seed in (5, 6):
         tokens, lengths = prompts(CONFIG, seed=seed)
@@ -81,7 +83,12 @@ def _sources(*sites: Site) -> dict[Site, jax.Array]:
             _model(), tokens, lengths, config=CONFIG, suffix=LONG, sites=sites
         )
         found.append(run.activations)
-    return jax.tree.map(lambda *a: jnp.stack(a, axis=2), *found)
+    return jax.tree.map(lambda *a: np.stack(a, axis=2), *found)
+
+
+def _sources(*sites: Site) -> dict[Site, jax.Array]:
+    """What is held at these sites: one program for the sources of all plans."""
+    return {site: jnp.asarray(_every_source()[site]) for site in sites}
 
 
 def _assert_equal(plan, sources, **options):
@@ -97,6 +104,7 @@ def _assert_equal(plan, sources, **options):
     return found
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("name", PLANS)
 def test_a_plan_resumed_equals_full_passes(name: str):
     _assert_equal(PLANS[name], _sources(PLANS[name].site))
@@ -128,6 +136,7 @@ OF_NO_SOURCE = {
 }
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("name", OF_NO_SOURCE)
 def test_rows_of_any_edit_resumed_equal_full_passes(name: str):
     plan = EditRows(edit=OF_NO_SOURCE[name], layers=LAYERS, labels={"layer": LAYERS})
@@ -145,6 +154,7 @@ def test_an_edit_that_a_plan_cannot_have_is_refused():
         EditRows(edit=edit, layers=LAYERS)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("site", [Site.V, Site.ROT_K])
 def test_keys_and_values_as_some_heads_read_them_equal_full_passes(site: Site):
     every = every_position(site, CONFIG, tokens=2)
@@ -178,6 +188,7 @@ TOGETHER = _masks(
 )
 
 
+@pytest.mark.slow
 def test_units_of_many_sites_and_layers_resumed_equal_full_passes():
     offsets = np.array([[-1, -1], [-2, -1], [-3, -2], [-1, -3]])
     plan = UnitSets(masks=TOGETHER, offsets=offsets)
@@ -227,6 +238,7 @@ DIRECTIONS_OF = {
 READERS = np.arange(5 * CONFIG.heads).reshape(5, CONFIG.kv_heads, -1) % 7 < 3
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("name", DIRECTIONS_OF)
 def test_subspaces_resumed_equal_full_passes(name: str):
     site, units, last, options = DIRECTIONS_OF[name]
@@ -250,6 +262,7 @@ def test_all_gates_open_is_a_patch_of_the_whole_site():
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_sources_may_stand_elsewhere_than_what_they_patch():
     plan = every_position(Site.RESID_MID, CONFIG, tokens=2)
     elsewhere = np.stack([plan.offsets[0] - 1, plan.offsets[0] - 2])[None]
@@ -263,6 +276,7 @@ def test_sources_may_stand_elsewhere_than_what_they_patch():
     assert (found != _assert_equal(plan, _sources(plan.site))).any()
 
 
+@pytest.mark.slow
 def test_few_rows_at_once_change_nothing():
     plan = PLANS["residual by layer and position"]
     whole = _assert_equal(plan, _sources(plan.site))

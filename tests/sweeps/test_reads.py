@@ -93,6 +93,7 @@ def _sweep(plan, sources: Sources | Ablation = SOURCES, **options):
     return sweep(_parameters(), PROMPTS, plan, sources, config=CONFIG, **options).values
 
 
+@pytest.mark.few
 @pytest.mark.parametrize(
     ("name", "direction"),
     [
@@ -117,6 +118,7 @@ def test_what_metrics_read_is_what_full_passes_show(name: str, direction):
     np.testing.assert_allclose(found["scores"][:, :, late], 0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_table_is_known_by_what_its_metrics_read(tmp_path):
     folder = RunFolder.open(tmp_path, {"identity": {}})
     plan = PLANS["nodes"]
@@ -137,6 +139,7 @@ def test_a_table_is_known_by_what_its_metrics_read(tmp_path):
     assert len(list((tmp_path / "tables/sweep").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_the_forecast_counts_what_is_read():
     narrow = (Capture.of(Site.ATTN_SCALE, positions=[-1, -2, -3]),)
     streams = (Site.RESID_PRE, Site.ATTN_IN, Site.ATTN_OUT, Site.RESID_MID, Site.MLP_IN)

@@ -47,8 +47,14 @@ def _prompts(config):
     ]
 
 
-@pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("site", [None, Site.RESID_PRE, Site.V, Site.PATTERN])
+@pytest.mark.parametrize(
+    ("name", "site"),
+    [
+        pytest.param(name, site, marks=[pytest.mark.exhaustive] * ((k + s) % 2))
+        for s, site in enumerate([None, Site.RESID_PRE, Site.V, Site.PATTERN])
+        for k, name in enumerate(KINDS)
+    ],
+)
 def test_a_sweep_behind_a_prefix_equals_full_passes_over_the_whole(name, site):
     config = KINDS[name]
     parameters = initialise(config, jax.random.key(3))
@@ -75,6 +81,7 @@ def test_a_sweep_behind_a_prefix_equals_full_passes_over_the_whole(name, site):
     np.testing.assert_allclose(fast, slow, atol=tolerance)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("site", [None, Site.PATTERN])
 def test_a_sweep_of_questions_that_begin_alike_equals_full_passes(site, monkeypatch):
     config = KINDS["rotary positions"]
@@ -99,6 +106,7 @@ def test_a_sweep_of_questions_that_begin_alike_equals_full_passes(site, monkeypa
     )
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("site", [Site.RESID_PRE, Site.PATTERN])
 def test_a_bank_of_whole_prompts_serves_patches_behind_a_prefix(site):
     config = KINDS["rotary positions"]

@@ -42,8 +42,16 @@ from tests.sweeps.small import (
 )
 
 
-@pytest.mark.parametrize("name", PLANS)
-@pytest.mark.parametrize("direction", Direction)
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        pytest.param(
+            name, direction, marks=[pytest.mark.exhaustive] * (p > 0 and (p + d) % 2)
+        )
+        for p, name in enumerate(PLANS)
+        for d, direction in enumerate(Direction)
+    ],
+)
 def test_a_sweep_equals_full_passes_in_both_directions(name: str, direction: Direction):
     found = small_sweep(PLANS[name], direction=direction, prompts_at_once=2)
     expected = small_sweep(PLANS[name], direction=direction, by_full_passes=True)
@@ -161,6 +169,7 @@ def _longer(prompt: TokenisedPrompt, tokens: int) -> TokenisedPrompt:
     return dataclasses.replace(prompt, ids=np.concatenate([before, prompt.ids]))
 
 
+@pytest.mark.slow
 def test_only_a_new_length_or_dtype_compiles_anything(compiled, monkeypatch):
     """Other chunks, prompts and sources run the programs that there are."""
     monkeypatch.setattr(near_ties, "NEAR", 0.0)  # how many nearly tie is their affair

@@ -156,6 +156,7 @@ def test_gradients_are_finite_differences(name: str):
             check_grads(loss, point, order=1, modes=["rev"], rtol=1e-5, eps=1e-5)
 
 
+@pytest.mark.few
 @every_loop
 def test_gradients_through_remat_are_those_without_it(name: str):
     @partial(jax.jit, static_argnums=1)

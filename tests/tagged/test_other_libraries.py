@@ -14,6 +14,7 @@ X = jnp.asarray([[1.0, -2.0]])
 SOURCE = jnp.asarray([[3.0, 0.0, 1.0]])
 
 
+@pytest.mark.slow
 def test_a_flax_model_given_as_an_argument():
     nnx = pytest.importorskip("flax.nnx")
 

@@ -84,7 +84,7 @@ def _check_same(one, other) -> None:
     ("mesh", "fully_sharded"),
     [
         pytest.param("data=8,model=1", False, marks=pytest.mark.exhaustive),
-        ("data=2,model=4", False),
+        pytest.param("data=2,model=4", False, marks=pytest.mark.exhaustive),
         ("data=4,model=2", True),
     ],
 )

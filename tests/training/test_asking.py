@@ -61,6 +61,7 @@ def test_the_tokenizer_opens_as_any_other(tmp_path):
     assert again.special_tokens["bos_token"] == "<bos>"
 
 
+@pytest.mark.slow
 def test_a_run_asks_saved_questions_of_a_trained_checkpoint(tmp_path):
     """Word for word those that were saved, by the card's own fields."""
     made = asking.generate_questions(RECIPE, 12, seed=3)

@@ -96,6 +96,7 @@ def test_a_planted_cleaning_is_called_cleaner_and_its_reverse_messier():
         assert _study(seed, 1.0, 0.0) == [Verdict.MESSIER] * 2
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("stage", [0.0, 0.5, 1.0])
 def test_a_null_path_is_called_no_change_in_95_of_100_studies(stage):
     said = [verdict for seed in range(100) for verdict in _study(seed, stage, stage)]

@@ -35,6 +35,7 @@ def _files(out: pathlib.Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path: pathlib.Path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     code = _train(killed, "--processes", "1", KILLED_AT="6")
@@ -48,6 +49,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path: pathlib.Path):
     assert "b/states/step-00000004.safetensors" in found
 
 
+@pytest.mark.slow
 def test_processes_train_their_own_members(tmp_path: pathlib.Path):
     assert _train(tmp_path / "run", "--steps", "5", "--processes", "2") == 0
     curves = {m: (tmp_path / "run" / m / "curve.jsonl").read_text() for m in "ab"}

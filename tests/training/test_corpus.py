@@ -26,6 +26,7 @@ def _readers(recipe: CorpusRecipe, steps: int) -> list[Reader]:
     return found
 
 
+@pytest.mark.few
 @ARMS
 def test_the_floor_is_how_unlikely_the_text_is_on_average(arm):
     """The grammar reads every row in its one way, and multiplies chances."""
@@ -37,6 +38,7 @@ def test_the_floor_is_how_unlikely_the_text_is_on_average(arm):
     assert error < 0.2  # of some 30: a forgotten draw of one bit a row would be seen
 
 
+@pytest.mark.few
 @ARMS
 def test_each_kind_of_draw_has_the_entropy_of_the_formula(arm):
     """Rows of one kind at a time, where a wrong term could not hide behind others."""

@@ -27,6 +27,7 @@ def _plain(parameters, config):
     return -of_target, -(weights * of_target).sum() / weights.sum()
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("config", [CONFIG, CAPPED], ids=["tied", "capped"])
 @pytest.mark.parametrize("chunk", [None, 1, 5, 13, 100])
 def test_a_loss_is_that_of_the_logits(config, chunk: int | None):
@@ -39,8 +40,16 @@ def test_a_loss_is_that_of_the_logits(config, chunk: int | None):
     np.testing.assert_allclose(loss, mean, rtol=2e-6)
 
 
-@pytest.mark.parametrize("sizes", [(1, 1), (2,)], ids=str)
-@pytest.mark.parametrize("config", [CONFIG, CAPPED], ids=["tied", "capped"])
+@pytest.mark.few
+@pytest.mark.parametrize(
+    ("config", "sizes"),
+    [
+        pytest.param(CONFIG, (2,), id="tied, a stack"),
+        pytest.param(CAPPED, (1, 1), id="capped, single layers"),
+        pytest.param(CONFIG, (1, 1), id="tied", marks=pytest.mark.exhaustive),
+        pytest.param(CAPPED, (2,), id="capped", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_the_gradient_is_the_plain_one(config, sizes: tuple[int, ...]):
     parameters = initialise(config, jax.random.key(0), sizes=sizes)
 
@@ -62,6 +71,7 @@ def test_the_gradient_is_the_plain_one(config, sizes: tuple[int, ...]):
     assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(one)) > 1e-2
 
 
+@pytest.mark.slow
 def test_what_is_rematerialised_is_not_kept():
     """Of each layer one residual is left, of 6 numbers per token and width and more."""
     config = dataclasses.replace(CONFIG, layers=8, neurons=64)
@@ -81,6 +91,7 @@ def test_what_is_rematerialised_is_not_kept():
     assert kept(True) < 0.5 * kept(False)
 
 
+@pytest.mark.slow
 def test_gradients_of_bfloat16_are_of_the_float32_weights():
     parameters = initialise(CONFIG, jax.random.key(0))
 

@@ -83,6 +83,7 @@ def test_the_first_loss_is_that_of_the_initial_weights(config: TrainingConfig):
     assert lines[1].keys() == {"step", "size", "rate"}
 
 
+@pytest.mark.slow
 def test_stopped_at_any_moment_the_curve_is_the_same(
     config: TrainingConfig, tmp_path: pathlib.Path
 ):
@@ -111,6 +112,7 @@ def _stopping_at(config: TrainingConfig, stop: int) -> TrainingConfig:
     return dataclasses.replace(config, members=members)
 
 
+@pytest.mark.slow
 def test_a_constant_training_can_be_made_longer(config: TrainingConfig):
     short = dataclasses.replace(config, steps=10, checkpoints=(), evaluate=None)
     long = dataclasses.replace(short, steps=20, out=f"{config.out}-long")
@@ -120,6 +122,7 @@ def test_a_constant_training_can_be_made_longer(config: TrainingConfig):
     assert _curve(short) == _curve(long)
 
 
+@pytest.mark.slow
 def test_a_branch_goes_on_from_a_kept_state(config: TrainingConfig):
     trunk = dataclasses.replace(
         config, steps=14, checkpoints=(8,), keeps_states=True, evaluate=None
@@ -168,6 +171,7 @@ def test_rates_rise_and_fall_as_they_are_asked_to():
         dataclasses.replace(ONE, drops=((10, 0.0),))
 
 
+@pytest.mark.slow
 def test_weight_decay_is_of_the_matrices_of_layers_only():
     parameters = initialise(CONFIG, jax.random.key(0))
     config = dataclasses.replace(ONE, largest_gradient=math.inf, warm_up=0)
@@ -190,6 +194,7 @@ def test_a_loss_that_is_no_number_ends_the_training(config: TrainingConfig):
         train(broken, quiet=True)
 
 
+@pytest.mark.slow
 def test_members_train_as_they_do_alone(config: TrainingConfig):
     members = (
         ONE.members[0],
