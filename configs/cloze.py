@@ -1,7 +1,7 @@
 """Known texts and found letters: the same questions with options, and without.
 
 Command: mcq-jax run configs/cloze.py --questions PATH/mmlu --model PATH/model.gguf
-Time: 2 CPU minutes for 135M parameters, 8 for 0.5B.
+Time: 3 CPU minutes for 135M parameters.
 Expect: a small model may find the text (38 % of SmolLM2-135M's) where its letter is
 chance; see docs/findings.md.
 """
