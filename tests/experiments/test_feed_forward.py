@@ -65,6 +65,7 @@ def test_a_planted_amplifier_acts_through_heads_alone(found):
     assert random.direct_left.mean == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_page_shows_blocks(found):
     values, page = found
     assert values.blocks[0].name in page

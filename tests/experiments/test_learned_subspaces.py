@@ -10,9 +10,8 @@ from mcq_jax.results import LearnedSubspacesFindings
 from tests.experiments.clued import open_planted
 from tests.experiments.runs import lasting, page_with, planted_config, quiet
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 def test_a_place_is_learned_read_under_unseen_labels_and_resumed(
     tmp_path: pathlib.Path, monkeypatch
 ):

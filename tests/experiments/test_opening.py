@@ -43,6 +43,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_weights_are_read_onto_their_shards(tmp_path: pathlib.Path):
     weights = files.random_weights("llama")
     folder = files.write_folder(tmp_path / "m", weights, files.config("llama"))

@@ -37,7 +37,7 @@ def _write_pairs(path: pathlib.Path, *, golds: int) -> pathlib.Path:
     return path
 
 
-@pytest.mark.few
+@pytest.mark.slow
 @pytest.mark.parametrize("golds", [4, 1], ids=["all golds", "one gold"])
 def test_pairs_are_explained_without_head_classes(tmp_path: pathlib.Path, golds: int):
     file = _write_pairs(tmp_path / "pairs.jsonl", golds=golds)

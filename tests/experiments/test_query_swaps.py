@@ -47,7 +47,7 @@ def _of(
     return found
 
 
-@pytest.mark.few
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["ordinal", "letter"])
 def test_planted_heads_follow_what_they_were_built_to(tmp_path: pathlib.Path, variant):
     form = _swapped(tmp_path, "shuffled", variant=variant)

@@ -147,6 +147,7 @@ def test_a_dormant_subspace_looks_strong_and_is_flagged():
     assert unread > 0.1 and kept.mean() <= WEAK
 
 
+@pytest.mark.slow
 def test_bases_stay_orthonormal_and_depend_on_the_seed_alone(wanted):
     model, layer, study, _ = wanted
     first, losses = _learned(model, study, study.target, layer, steps=8)

@@ -142,7 +142,7 @@ def _int8(parameters):
     return parameters._replace(layers=jax.tree.map(narrow, parameters.layers))
 
 
-@pytest.mark.few
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES[1:])
 def test_prompts_behind_a_prefix_are_taken_apart_as_whole_ones(case, request):
     config = _config(case)

@@ -97,6 +97,7 @@ def test_every_site_edited_and_seen_equals_the_whole_pass(case: str):
             _assert_close(resumed.activations[wish.site], seen[wish.site], what)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_whole_pass():
     config, parameters, start = _model(GROUPED)
     tokens = np.asarray(prompts(config)[0])[OF]

@@ -64,6 +64,7 @@ def test_what_is_seen_in_a_pass_is_what_heads_see(case, frame):
         np.testing.assert_allclose(seen[part], expected, rtol=0, atol=CLOSE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "frame", "keeps"),
     [

@@ -147,6 +147,7 @@ def test_wires_that_are_not_drawn_are_patches_of_plain_forwards(case: str):
         _assert_equal(found[row], at.plain([edit]), at.plain())
 
 
+@pytest.mark.slow
 def test_wires_that_bring_are_path_patches():
     """As `patch_paths` has them, at the answer position; a chain ends in the output."""
     at = setting(CASES[0])

@@ -121,6 +121,7 @@ def test_a_share_beyond_one_is_refused():
         plant_past_queries(share=1.5)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("agreement", Agreement)
 def test_of_two_routes_either_is_enough_or_both_are_needed(agreement: Agreement):
     """In OR, noising one edge shows nothing and denoising it all; in AND the reverse.

@@ -2,11 +2,14 @@
 
 import re
 
+import pytest
+
 from mcq_jax import report
 from mcq_jax.report import canvas
 from tests.report import attacks, pages
 
 
+@pytest.mark.slow
 def test_hostile_text_stays_text_in_every_part(tmp_path):
     run, extra = attacks.hostile_run(), [attacks.hostile_section()]
     page = pages.Page(

@@ -85,6 +85,7 @@ def drawing_line(own: str) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_the_report_links_the_file_and_runs_no_script_itself(tmp_path: pathlib.Path):
     run = examples.changed(examples.planted(), ladder=found())
     page = write_report(run, tmp_path).read_text(encoding="utf-8")

@@ -124,6 +124,7 @@ def test_a_closed_gate_tells_of_no_node(closed_page):
     assert "No circuit to find: D lies inside its null" in closed_page.text("main")
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("choices", [2, 10])
 def test_any_number_of_choices_has_a_page(choices, tmp_path):
     found = examples.open_gate(layers=3, heads=2, choices=choices)

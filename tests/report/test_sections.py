@@ -33,6 +33,7 @@ def test_any_of_the_experiments_together_have_sections():
             assert ("routes" in shown) == ("routes" in names)
 
 
+@pytest.mark.slow
 def test_without_any_one_of_the_experiments_the_page_is_whole(tmp_path):
     for names in ((), *BUT_ONE, tuple(KINDS)):
         page = pages.without_figures(_run_of(names), tmp_path)

@@ -45,7 +45,7 @@ def test_flops_are_those_of_both_prompt_passes_and_of_rows_from_their_births_on(
     assert found.runs == len(lengths) * KINDS * layers * CONFIG.nodes
 
 
-@pytest.mark.few
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANS)
 def test_rows_that_do_not_fit_are_split_and_the_numbers_stay(name: str, monkeypatch):
     plan = PLANS[name]
@@ -73,6 +73,7 @@ def test_rows_that_do_not_fit_are_split_and_the_numbers_stay(name: str, monkeypa
         np.testing.assert_allclose(again.values[metric], values, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_compiling_is_forecast_and_on_cpus_its_memory(monkeypatch):
     counted = [_forecast(plan) for plan in PLANS.values()]
     monkeypatch.setattr(forecasts, "_PROGRAM_BYTES", 0)

@@ -48,6 +48,7 @@ def _logits(plan: NodeSets, sources: Sources | Ablation = SOURCES, **options):
     return found.values["logits"][:, 0]  # [prompt, row, choice]
 
 
+@pytest.mark.few
 @pytest.mark.parametrize("direction", Direction)
 def test_kept_nodes_write_what_they_write_in_the_patched_prompts_own_run(direction):
     found = _logits(_plan(), direction=direction)

@@ -110,6 +110,7 @@ def test_a_plan_resumed_equals_full_passes(name: str):
     _assert_equal(PLANS[name], _sources(PLANS[name].site))
 
 
+@pytest.mark.slow
 def test_sets_of_nodes_resumed_equal_full_passes():
     nodes = [Node(2), Node(0, 3), Node(1, 5), Node(1)]
     for plan in (
@@ -154,7 +155,7 @@ def test_an_edit_that_a_plan_cannot_have_is_refused():
         EditRows(edit=edit, layers=LAYERS)
 
 
-@pytest.mark.few
+@pytest.mark.slow
 @pytest.mark.parametrize("site", [Site.V, Site.ROT_K])
 def test_keys_and_values_as_some_heads_read_them_equal_full_passes(site: Site):
     every = every_position(site, CONFIG, tokens=2)
@@ -245,6 +246,7 @@ def test_subspaces_resumed_equal_full_passes(name: str):
     _assert_equal(_subspaces(site, units, last, **options), _sources(site))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("site", [Site.V, Site.ROT_K])
 def test_subspaces_of_keys_and_values_as_some_heads_read_them(site: Site):
     offsets = np.array([[-1], [-2], [-3], [-4], [-2]])

@@ -47,6 +47,7 @@ def _prompts(config):
     ]
 
 
+@pytest.mark.few
 @pytest.mark.parametrize(
     ("name", "site"),
     [

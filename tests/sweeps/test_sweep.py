@@ -42,6 +42,7 @@ from tests.sweeps.small import (
 )
 
 
+@pytest.mark.few
 @pytest.mark.parametrize(
     ("name", "direction"),
     [
