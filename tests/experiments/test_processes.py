@@ -56,13 +56,11 @@ def _has_part(out: pathlib.Path, table: str, part: int) -> Callable[[], bool]:
     return lambda: any(out.glob(name))
 
 
+@pytest.mark.exhaustive  # two processes end on a mesh below
 @pytest.mark.parametrize(
     ("devices", "mesh"),
     # Chunks of 4 prompts: filled up from 4 to 6; the model in two.
-    [
-        pytest.param(6, "data=6,model=1", marks=pytest.mark.exhaustive),
-        (8, "data=4,model=2"),
-    ],
+    [(6, "data=6,model=1"), (8, "data=4,model=2")],
 )
 def test_a_run_on_a_mesh_has_the_tables_of_one_device(
     devices: int, mesh: str, card, alone, tmp_path: pathlib.Path

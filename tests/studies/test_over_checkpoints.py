@@ -12,6 +12,7 @@ from tests.experiments.runs import planted_config, quiet
 from tests.report.pages import Page
 
 
+@pytest.mark.slow
 def test_checkpoints_stand_in_the_order_given(tmp_path: pathlib.Path):
     folders = []
     for name, more in (("late", (NodeEffects(), JointTests())), ("early", ())):
