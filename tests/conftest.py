@@ -83,6 +83,10 @@ def few_programs():
     programs.forget_if_many()
 
 
+def pytest_runtest_logfinish() -> None:
+    programs.forget_if_large()
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker tells how much memory it took at most."""
     output = getattr(session.config, "workeroutput", None)

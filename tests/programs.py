@@ -33,9 +33,13 @@ _UNOPTIMISED = "--xla_backend_optimization_level=0 --xla_cpu_max_isa=AVX"
 # Linux gives a process 65,530 stretches of memory; a compiled program takes some, and
 # a process that has none left crashes.
 _MANY_STRETCHES = 25_000
-_MUCH_MEMORY = 1.5e9  # bytes
+_MUCH_MEMORY = 1.5e9  # bytes; a test may take another billion
+# So much more than was left the last time, where that was much.
+_GROWTH = 0.3e9
 
 _made: list[str] = []
+# Bytes in use each time that programs had been forgotten.
+_left: list[float] = [0.0]
 
 
 def share() -> None:
@@ -72,10 +76,21 @@ def stop_sharing() -> None:
 
 def forget_if_many() -> None:
     """Gives memory back; what is needed again comes from the shared folder."""
+    if _stretches() >= _MANY_STRETCHES:
+        _forget()
+    forget_if_large()
+
+
+def forget_if_large() -> None:
+    """The same by memory alone, which is quickly asked: after each test."""
+    if _resident_bytes() >= max(_MUCH_MEMORY, _left[-1] + _GROWTH):
+        _forget()
+        _left.append(_resident_bytes())
+
+
+def _forget() -> None:
     import jax
 
-    if _stretches() < _MANY_STRETCHES and _resident_bytes() < _MUCH_MEMORY:
-        return
     jax.clear_caches()
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # not glibc
