@@ -153,7 +153,7 @@ def run_one(plan: Plan, arm: Arm, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "arm": arm.name,
         "seed": seed,
-        "plan": dataclasses.asdict(plan) | {"arms": [a.name for a in plan.arms]},
+        "plan": _said(plan),
         "curve": curve,
         **events,
         "at_start": outcomes(own / "checkpoints/step-00000000", "start"),
@@ -234,6 +234,12 @@ def _differences(ends: Sequence[tuple[float | None, float | None]]) -> np.ndarra
     return np.array(
         [a - b for a, b in ends if a is not None and b is not None], dtype=float
     )
+
+
+def _said(plan: Plan) -> dict[str, Any]:
+    """A plan without where its files lie: that changes no number."""
+    said = dataclasses.asdict(plan) | {"arms": [arm.name for arm in plan.arms]}
+    return {name: said[name] for name in said if name not in ("out", "results")}
 
 
 def _recipe(plan: Plan, arm: Arm, seed: int) -> CorpusRecipe:
