@@ -93,6 +93,26 @@ def test_the_mean_is_that_of_all_prompts_at_their_ends():
     assert np.abs(others).max() > 0.01
 
 
+@pytest.mark.parametrize("direction", Direction)
+def test_a_span_is_read_where_its_own_prompt_has_it(direction: Direction):
+    """By hand: captured at its place in one prompt, patched at its place in another."""
+    found = small_sweep(SPANS, direction=direction, metrics={"after": patched_net})
+    place = {0: LENGTHS[0] - 4, 1: LENGTHS[1] - 3}  # not as far from their ends
+    own, other = (0, 1) if direction is Direction.NOISE else (1, 0)
+    run = functools.partial(forward, small_parameters(), config=CONFIG)
+    seen = run(PROMPTS[other].ids[None], capture=Site.RESID_POST).activations
+    layer, clean = 1, PROMPTS[0]
+    held = np.asarray(seen[Site.RESID_POST])[layer, :, place[other]]
+    edit = patch(
+        Site.RESID_POST, held[None, :, None], layers=[layer], positions=[place[own]]
+    )
+    logits = run(PROMPTS[own].ids[None], [edit]).logits[0, -1]
+    expected = metrics.net(logits[clean.answer_ids], jnp.int32(clean.gold))
+    is_row = (SPANS.labels["span"] == "early") & (SPANS.labels["layer"] == layer)
+    after = found.values["after"][0, 1, is_row]
+    np.testing.assert_allclose(after, expected, rtol=0, atol=ROUNDING)
+
+
 def test_patterns_are_patched_from_prompts_of_the_same_length():
     plan = every_unit(Site.PATTERN, CONFIG)
     same = Sources(kinds=("other",), index=SOURCES.index[:, :1])
