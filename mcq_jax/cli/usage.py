@@ -13,8 +13,8 @@ PLAN = """\
   mcq-jax plan MODEL [--topology v5e:4x4] [options]
       Says whether a sweep of MODEL (a checkpoint's folder, a GGUF file, or the name of
       a shape, such as chinchilla-70b) fits on those chips, in what chunks, and how long
-      it takes. The chips need not be there. `mcq-jax plan MODEL --help` lists every
-      option.
+      it takes, and with --run FOLDER what the experiments of that run would take. The
+      chips need not be there. `mcq-jax plan MODEL --help` lists every option.
 """
 TRAIN = """\
   mcq-jax train CARD [--steps N] [--only MEMBER] [overrides]

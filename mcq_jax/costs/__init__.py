@@ -6,6 +6,7 @@ from mcq_jax.costs.formulas import (
     node_sweep_flops,
     prefill_flops,
     unembed_flops,
+    work_flops,
 )
 from mcq_jax.costs.kept_programs import keep_compiled_programs
 from mcq_jax.costs.machine import flop_rate, free_bytes
@@ -24,4 +25,5 @@ __all__ = [
     "prefill_flops",
     "tree_bytes",
     "unembed_flops",
+    "work_flops",
 ]

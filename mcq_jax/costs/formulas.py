@@ -1,6 +1,7 @@
 """What passes and sweeps cost in FLOPs, before they are run."""
 
 from mcq_jax.model.config import ModelConfig
+from mcq_jax.model.work import Amount
 
 
 def layer_flops(config: ModelConfig, *, keys: int) -> float:
@@ -19,6 +20,16 @@ def layer_flops(config: ModelConfig, *, keys: int) -> float:
 def unembed_flops(config: ModelConfig) -> float:
     """Returns the FLOPs of one token's logits over the whole vocabulary."""
     return 2.0 * config.width * config.vocabulary
+
+
+def work_flops(config: ModelConfig, amount: Amount) -> float:
+    """Returns the FLOPs of counted work in a model of this shape."""
+    no_keys, one_key = (layer_flops(config, keys=keys) for keys in (0, 1))
+    return (
+        amount.token_layers * no_keys
+        + amount.key_layers * (one_key - no_keys)
+        + amount.unembedded * unembed_flops(config)
+    )
 
 
 def prefill_flops(config: ModelConfig, *, tokens: int) -> float:

@@ -20,7 +20,7 @@ from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.experiments.study import Study
 from mcq_jax.interventions import Edit, Site, all_nodes, patch
-from mcq_jax.model import forward
+from mcq_jax.model import forward, work
 from mcq_jax.prompts import TokenBatch, batch_of
 from mcq_jax.results import EarlierPositionsFindings
 
@@ -99,6 +99,10 @@ def _largest_change(
     patched, clean = _patch_all(
         checkpoint.parameters, jnp.asarray(batch.ids), last, is_zero, config=config
     )
+    rows, length = config.layers * config.nodes + 2, batch.ids.shape[1]
+    work.note_prompts(batch.ids[:1].repeat(rows, axis=0), layers=config.layers)
+    work.note_full_passes(patched, rows=rows, tokens=length, layers=config.layers)
+    work.note_unembedded(patched, tokens=rows * length, of_rows=False)
     ids = batch.answer_ids[0]
     change = jnp.abs(patched[:, ids] - clean[ids][None])
     return change.max(axis=1).reshape(config.layers, config.nodes)

@@ -129,7 +129,7 @@ def _run_one(lab: Lab, experiment: Experiment) -> None:
         with (
             lab.tables_opened() as tables,
             lab.progress.stage(experiment.name),
-            spending() as spent,
+            spending(lab.checkpoint.config) as spent,
         ):
             values = experiment.run(lab)
         record = Record(

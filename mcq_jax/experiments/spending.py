@@ -1,4 +1,4 @@
-"""`spending`: measures what a stretch of work takes: time, programs, memory."""
+"""`spending`: measures what a stretch of work takes: time, programs, memory, FLOPs."""
 
 import contextlib
 import functools
@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 
 import jax
 
+from mcq_jax import costs
+from mcq_jax.model import ModelConfig, work
 from mcq_jax.results import Spent
 
 try:
@@ -20,14 +22,19 @@ _READ = "/jax/compilation_cache/cache_hits"
 
 
 @contextlib.contextmanager
-def spending() -> Iterator[Callable[[], Spent]]:
+def spending(config: ModelConfig) -> Iterator[Callable[[], Spent]]:
     """Within it, the function that it gives tells what was spent since."""
     count = _listening()
     wall, cpu = time.perf_counter(), time.process_time()
     compiled, read, seconds = count.compiled, count.read, count.seconds
 
     def spent() -> Spent:
+        done = counter.work
+        run = done.prompts + done.rows
         return Spent(
+            work=done,
+            flops=costs.work_flops(config, run),
+            full_pass_flops=costs.work_flops(config, done.as_full_passes),
             wall_seconds=time.perf_counter() - wall,
             cpu_seconds=time.process_time() - cpu,
             programs=(count.compiled - compiled) - (count.read - read),
@@ -35,7 +42,8 @@ def spending() -> Iterator[Callable[[], Spent]]:
             peak_bytes=_peak_bytes(),
         )
 
-    yield spent
+    with work.counting() as counter:
+        yield spent
 
 
 class _Count:

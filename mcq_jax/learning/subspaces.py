@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from mcq_jax.learning.interchange import Pairs, Where, interchanged
-from mcq_jax.model import ModelConfig, Parameters
+from mcq_jax.model import ModelConfig, Parameters, work
 
 Basis = Float[np.ndarray, "slot *unit vector width"]
 
@@ -71,7 +71,8 @@ def learn_subspace(
     for _ in track(range(steps)):
         if not order:
             order = random.permutation(len(batches)).tolist()
-        value, slope = with_slope(basis, order.pop())
+        with work.with_slopes():
+            value, slope = with_slope(basis, order.pop())
         with jax.numpy_dtype_promotion("standard"):  # optax counts in whole numbers
             change, state = optimiser.update(slope, state, basis)
         basis = orthonormal_rows(basis + jnp.asarray(change))

@@ -19,7 +19,7 @@ from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Edit, Site
 from mcq_jax.interventions.lists import Wish, as_captures, as_edits
 from mcq_jax.interventions.rows import NO_ROWS, row_axes
-from mcq_jax.model import transformer
+from mcq_jax.model import transformer, work
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import LayerConstants, layer_constants
@@ -85,6 +85,9 @@ def forward(
         parameters.embed, tokens, positions, edits, wishes, config=config
     )
     run = run_layers(parameters, x, positions, edits, config=config, capture=wishes)
+    rows, length = tokens.shape
+    work.note_full_passes(x, rows=rows, tokens=length, layers=config.layers)
+    work.note_unembedded(x, tokens=rows * length, of_rows=False)
     logits, at_unembed = run_unembed(
         parameters.unembedding, run.residual, edits, wishes, config=config
     )
@@ -156,6 +159,8 @@ def run_layers(
         run_segment = _run_layer if size == 1 else _scan_layers
         wishes = _wishes_within(capture, start, stop)
         inputs = (group, x, earlier, places, here, edits, wishes)
+        before = sum(block.keys.shape[2] for block in earlier)
+        work.note_prompts(x, layers=size, past=before)
         x, own, kept = run_segment(
             *inputs,
             config=config,

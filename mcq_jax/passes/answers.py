@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mcq_jax import sharding
 from mcq_jax.axes import AnyArray
-from mcq_jax.model import first_nonfinite, transformer
+from mcq_jax.model import first_nonfinite, transformer, work
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.direct import answers_only
 from mcq_jax.model.parameters import Group, Parameters
@@ -50,6 +51,7 @@ def answer_prompts(
         jnp.asarray(answer_ids),
         config=config,
     )
+    assert normaliser is not None
     if not isinstance(logits, Tracer):
         are_finite = jnp.isfinite(logits).all(-1) & jnp.isfinite(normaliser)
         everywhere = sharding.on_every_host(are_finite)
@@ -91,7 +93,6 @@ def pick_position(
     return jax.vmap(lambda x, position: x[position])(x, positions)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "chunk", "full_vocabulary"))
 def read_answers(
     group: Group,
     final: Float[Array, "prompt *rows width"],
@@ -107,6 +108,18 @@ def read_answers(
     `full_vocabulary` not at all, and there is no log-sum-exp. Chunks are of
     rows and hold every prompt, since prompts lie on different devices.
     """
+    prompts, *rows, _ = final.shape
+    if full_vocabulary:
+        tokens = prompts * math.prod(rows)
+        work.note_unembedded(final, tokens=tokens, of_rows=len(rows) > 0)
+    return _read_answers(
+        group, final, answer_ids, config=config, chunk=chunk,
+        full_vocabulary=full_vocabulary,
+    )  # fmt: skip
+
+
+@functools.partial(jax.jit, static_argnames=("config", "chunk", "full_vocabulary"))
+def _read_answers(group, final, answer_ids, *, config, chunk, full_vocabulary):
     prompts, *rows, width = final.shape
     choices = answer_ids.shape[1]
 

@@ -22,6 +22,7 @@ from mcq_jax.interventions import Capture, Edit, Kind, Site
 from mcq_jax.interventions.edits import is_concrete
 from mcq_jax.interventions.lists import Wish, as_captures, as_edits
 from mcq_jax.interventions.rows import NO_ROWS, row_axes
+from mcq_jax.model import work
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
@@ -110,6 +111,9 @@ def resume_edited(
                 )  # fmt: skip
                 kept.append(captured)
             layer += 1
+    layers_run = config.layers - first_layer
+    work.note_rows(x, rows=rows, tokens=suffix, layers=layers_run, keys=keys)
+    work.note_full_passes(x, rows=len(of), tokens=keys, layers=config.layers)
     found = {}
     for number, wish in enumerate(wishes):
         layers = [i for i in range(first_layer, config.layers) if wish.keeps(i)]

@@ -11,6 +11,7 @@ case of a single token.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 
 import jax
@@ -20,7 +21,7 @@ from jaxtyping import Array, Float
 
 from mcq_jax import sharding
 from mcq_jax.interventions import Capture, Site
-from mcq_jax.model import transformer
+from mcq_jax.model import transformer, work
 from mcq_jax.model.attention import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.constants import layer_constants
@@ -137,8 +138,11 @@ def run_groups(
     order = np.concatenate([group.rows for group in groups])
     places = np.unique(order, return_index=True)[1]
     found = [_seen_of(layers, places, shares=tuple(dealt)) for layers in seen]
+    final = _final_of(finals, places, shares=tuple(dealt))
+    runs = math.prod(final.shape[:-1])
+    work.note_full_passes(final, rows=runs, tokens=_keys(start), layers=config.layers)
     return Resumed(
-        _final_of(finals, places, shares=tuple(dealt)),
+        final,
         tuple(c.as_asked(whole) for c, whole in zip(capture, found, strict=True)),
     )
 
@@ -177,7 +181,7 @@ def _run_group(
     )
     batches, (places, *_) = zip(*map(begin, births), strict=True)
     batches, constants = list(batches), layer_constants(config)
-    layer, last_seen = 0, [-1] * len(capture)
+    layer, last_seen, advanced = 0, [-1] * len(capture), 0
     for segment, blocks in zip(parameters.layers, _pasts(start), strict=True):
         for index in range(jax.tree.leaves(segment)[0].shape[0]):
             calls = group.calls(layer)
@@ -200,8 +204,23 @@ def _run_group(
                 )
                 for number, found in zip(here, captured, strict=True):
                     seen[number][last_seen[number]] += found
+                advanced += len(call)
             layer += 1
+    _note_work(start, batches, advanced)
     return batches
+
+
+def _keys(start: Prefill) -> int:
+    """Of the longest prompt, with what comes before all."""
+    before_all = 0 if start.prefix is None else start.prefix.length
+    return before_all + start.blocks[0].keys.shape[2]
+
+
+def _note_work(start: Prefill, batches, advanced: int) -> None:
+    """Notes what a group's batches `[prompt, source, row, suffix, width]` ran."""
+    prompts, sources, rows, suffix, _ = batches[0].shape
+    keys, runs = _keys(start), prompts * sources * rows
+    work.note_rows(batches[0], rows=runs, tokens=suffix, layers=advanced, keys=keys)
 
 
 def _pasts(start: Prefill) -> list[tuple[Block, ...]]:

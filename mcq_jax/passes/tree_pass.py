@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from mcq_jax.interventions import Capture
+from mcq_jax.model import work
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.config import ModelConfig
 from mcq_jax.model.parameters import Parameters
@@ -106,6 +107,11 @@ def run_tree(
         parameters, levels[-1], above, prefix, activations, config,
         capture=capture, keep_blocks=keep_blocks,
     )  # fmt: skip
+    last = levels[-1]
+    tokens = _length(prefix) + float(last.starts.mean()) + last.tokens.shape[1]
+    work.note_full_passes(
+        embedded, rows=len(last.starts), tokens=tokens, layers=config.layers
+    )
     return TreeRun(
         embedded=embedded,
         layers=run,

@@ -20,7 +20,7 @@ from mcq_jax.arguments import require_places
 from mcq_jax.axes import AnyArray
 from mcq_jax.interventions import Capture, Node, Site, patch
 from mcq_jax.interventions.circuits import FINAL, HEAD_INPUTS
-from mcq_jax.model import ModelConfig, Parameters
+from mcq_jax.model import ModelConfig, Parameters, work
 from mcq_jax.model.attention import head_writes
 from mcq_jax.model.blocks import Block
 from mcq_jax.model.constants import layer_constants
@@ -72,7 +72,10 @@ def run_wired(
             walk.heads(layer, heads, drawn, brings, kinds)
         if Node(layer) in wiring.nodes:
             walk.block(layer, drawn, brings)
-    return walk.final(drawn, brings)
+    final = walk.final(drawn, brings)
+    runs, length = len(base) * len(drawn), start.blocks[0].keys.shape[2]
+    work.note_full_passes(final, rows=runs, tokens=length, layers=config.layers)
+    return final
 
 
 class _Walk:
@@ -117,6 +120,7 @@ class _Walk:
         )  # fmt: skip
         places = [wiring.nodes.index(head) for head in heads]
         self.changes = self.changes.at[:, :, np.array(places)].set(changes)
+        self._note_rows(len(heads) * _attention_share(group))
 
     def block(self, layer: int, drawn, brings) -> None:
         """Runs a layer's feed-forward block."""
@@ -135,6 +139,14 @@ class _Walk:
         )  # fmt: skip
         place = self.wiring.nodes.index(node)
         self.changes = self.changes.at[:, :, place].set(change)
+        self._note_rows(1 - _attention_share(group))
+
+    def _note_rows(self, layers: float) -> None:
+        prompts, rows = self.changes.shape[:2]
+        keys = self.start.blocks[0].keys.shape[2]
+        work.note_rows(
+            self.changes, rows=prompts * rows, tokens=1, layers=layers, keys=keys
+        )
 
     def final(self, drawn, brings) -> Float[Array, "prompt row width"]:
         masks = [
@@ -168,6 +180,15 @@ class _Walk:
         attention = jax.tree.map(lambda a: a[index], group["attention"])
         output, _ = output_weights(attention, self.config)
         return head_writes(change[:, None, None], output[unit][None, None])[:, 0, 0]
+
+
+def _attention_share(group) -> float:
+    """Of a layer's weights."""
+    attention, whole = (
+        sum(leaf.size for leaf in jax.tree.leaves(tree))
+        for tree in (group["attention"], group)
+    )
+    return attention / whole
 
 
 @functools.partial(jax.jit, static_argnames="config")

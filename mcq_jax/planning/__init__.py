@@ -3,6 +3,7 @@
 from mcq_jax.costs.compiled import HostProgram, Program, compile_all
 from mcq_jax.planning.chips import CHIPS, Chip, Topology
 from mcq_jax.planning.command import PlanOptions, plan_in_own_process, print_plan
+from mcq_jax.planning.of_run import Listed, listed
 from mcq_jax.planning.passes import Chunk, Passes
 from mcq_jax.planning.plan import Plan, Sweep, make_plan
 from mcq_jax.planning.presets import PRESETS
@@ -15,6 +16,7 @@ __all__ = [
     "Chip",
     "Chunk",
     "HostProgram",
+    "Listed",
     "PassCost",
     "Passes",
     "Plan",
@@ -24,6 +26,7 @@ __all__ = [
     "Topology",
     "compile_all",
     "largest_fitting",
+    "listed",
     "make_plan",
     "pass_cost",
     "plan_in_own_process",

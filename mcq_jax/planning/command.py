@@ -16,10 +16,11 @@ import jax
 from mcq_jax import checkpoints, sharding
 from mcq_jax.model import ModelConfig, parameter_shapes
 from mcq_jax.planning.chips import Chip, Topology, chip_of
+from mcq_jax.planning.of_run import listed
 from mcq_jax.planning.passes import Chunk, Passes
 from mcq_jax.planning.plan import Sweep, make_plan
 from mcq_jax.planning.presets import PRESETS
-from mcq_jax.planning.printing import describe
+from mcq_jax.planning.printing import describe, describe_listed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ class PlanOptions:
     chunk: str | None = None
     # Of weights and activations.
     dtype: str = "bfloat16"
+    # The folder of a run, of any model, whose experiments are planned as well.
+    run: str | None = None
 
 
 def print_plan(model: str, options: PlanOptions) -> None:
@@ -77,6 +80,9 @@ def print_plan(model: str, options: PlanOptions) -> None:
         say=lambda text: print(text, flush=True),
     )
     print(describe(found, sweep, chip))
+    if options.run is not None:
+        experiments = listed(options.run, config, found, chip.peak_flops)
+        print(describe_listed(options.run, experiments))
 
 
 def plan_in_own_process(model: str, options: PlanOptions) -> int:

@@ -1,6 +1,9 @@
 """A plan as text."""
 
+from collections.abc import Sequence
+
 from mcq_jax.planning.chips import Chip
+from mcq_jax.planning.of_run import Listed
 from mcq_jax.planning.plan import Plan, Sweep
 from mcq_jax.planning.roofline import PassCost
 
@@ -32,6 +35,29 @@ def describe(plan: Plan, sweep: Sweep, chip: Chip) -> str:
         f"  a full pass per patch  {duration(plan.seconds_without_engine)}",
     ]
     return "\n".join(rows)
+
+
+def describe_listed(path: str, experiments: Sequence[Listed]) -> str:
+    """Returns what the experiments of a run would take, one to a line, and in all."""
+    whole = Listed(
+        experiment="in all",
+        as_many_rows=sum(one.as_many_rows for one in experiments),
+        rows_by_node=sum(one.rows_by_node for one in experiments),
+        as_full_passes=sum(one.as_full_passes for one in experiments),
+    )
+    table = [("experiment", "with as many rows", "rows by node", "as full passes")]
+    table += [
+        (
+            one.experiment.replace("_", " "),
+            duration(one.as_many_rows),
+            duration(one.rows_by_node),
+            duration(one.as_full_passes),
+        )
+        for one in (*experiments, whole)
+    ]
+    lines = ["  ".join(f"{cell:<18}" for cell in row).rstrip() for row in table]
+    said = f"the experiments of {path}, here, at the speeds of the sweep above:"
+    return "\n".join(["", said, *(f"  {line}" for line in lines)])
 
 
 def _memory(plan: Plan, chip: Chip) -> list[str]:

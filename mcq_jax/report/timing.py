@@ -31,16 +31,28 @@ def _spent(run: RunResults) -> tuple[Titled, ...]:
     rows = tuple(_row(name, one) for name, one in spent.items() if one is not None)
     if not rows:
         return ()
-    columns = ("experiment", "wall", "CPU", "programs", "compiling", "memory")
+    columns = (
+        "experiment", "wall", "CPU", "programs", "compiling", "memory", "TFLOP",
+        "as full passes",
+    )  # fmt: skip
     return (
         Titled(
             table=Table(columns=columns, rows=rows),
             title="What each experiment took",
             note="CPU: of all threads. Programs: compiled in this run, and not read "
             "from disk; compiling counts both. Memory: the most in use up to the "
-            "experiment's end. Tables that an earlier run had finished cost nothing.",
+            "experiment's end. TFLOP: of layers and logits, by formula. As full "
+            "passes: how many times that, had every prompt and every patched run been "
+            "a forward pass of its own. Tables that an earlier run had finished cost "
+            "nothing.",
         ),
     )
+
+
+def _times(spent: Spent) -> str:
+    if not spent.flops or spent.full_pass_flops is None:
+        return words.MISSING
+    return f"{spent.full_pass_flops / spent.flops:.1f} times"
 
 
 def _row(name: str, spent: Spent) -> Row:
@@ -51,5 +63,7 @@ def _row(name: str, spent: Spent) -> Row:
         f"{spent.programs}",
         words.duration(spent.compile_seconds),
         words.MISSING if memory is None else f"{memory / 1e9:.1f} GB",
+        words.MISSING if spent.flops is None else f"{spent.flops / 1e12:.3g}",
+        _times(spent),
     )
     return Row(name=words.readable(name), cells=tuple(Cell(text=t) for t in texts))

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from mcq_jax.model.work import Work
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spent:
@@ -17,3 +19,8 @@ class Spent:
     # The most that was in use up to its end: of a device's memory where the device
     # says so, else of the process's; None where neither is told.
     peak_bytes: float | None
+    # What went through the model; None of a run from before it was counted.
+    work: Work | None = None
+    # Its FLOPs, by formula, and those of as many full passes.
+    flops: float | None = None
+    full_pass_flops: float | None = None

@@ -7,6 +7,9 @@ import jax.numpy as jnp
 
 from mcq_jax.experiments.spending import spending
 from mcq_jax.results import Record, Spent
+from tests import tiny
+
+(CONFIG, *_) = tiny.CASES.values()
 
 
 def _a_program_that_nobody_has():
@@ -18,10 +21,10 @@ def test_programs_are_counted_from_here_on_and_once():
     x = jnp.ones(3)
     one, other, third = (_a_program_that_nobody_has() for _ in range(3))
     jax.jit(one)(x)
-    with spending() as spent:
+    with spending(CONFIG) as spent:
         assert spent().programs == 0
         jax.jit(other)(x)
-        with spending() as inner:
+        with spending(CONFIG) as inner:
             jax.jit(third)(x)
             jax.jit(third)(x)
         assert inner().programs == 1
@@ -29,6 +32,7 @@ def test_programs_are_counted_from_here_on_and_once():
     assert found.programs == 2
     assert 0 < found.compile_seconds <= found.wall_seconds
     assert found.peak_bytes is None or found.peak_bytes > 1e6
+    assert found.flops == 0  # no model ran
 
 
 def test_findings_say_what_they_took_and_older_ones_nothing():
