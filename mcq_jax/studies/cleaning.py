@@ -163,6 +163,8 @@ def run_one(plan: Plan, arm: Arm, seed: int) -> dict[str, Any]:
         if step is not None:
             branch = train(decayed(config, event, step, plan.decay), quiet=True)
             found[f"at_{event}"] = outcomes(branch.checkpoints[member.name], event)
+    if events["t99"] is None:  # as with random golds: its gate should be closed
+        found["at_last"] = outcomes(trained.checkpoints[member.name], "last")
     return found | {"hours": (time.perf_counter() - start) / 3600}
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import tyro
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 
-from mcq_jax.metrics.paired import PairedTest
+from mcq_jax.metrics.paired import PairedTest, Verdict
 from mcq_jax.report import canvas, palette, words
 from mcq_jax.report.plain_page import write_plain_page
 from mcq_jax.report.section import Plate, Titled
@@ -47,6 +48,8 @@ class Asked:
     # The commit that froze the registration.
     registered: str
     results: str = Plan().results
+    # Of models whose golds were drawn (`studies.cleaning --noise 0.999`), if any.
+    random_golds: str = "docs/registered/random_golds"
     out: str = "runs/cleaning/report.html"
     # What was done otherwise than registered, a sentence each.
     deviations: tuple[str, ...] = ()
@@ -75,7 +78,8 @@ def write_page(asked: Asked, plan: Plan) -> pathlib.Path:
     deviations = "Deviations from the registration: " + (
         " ".join(asked.deviations) or "none."
     )
-    sample = f"n = {words.count(len(results), 'model')}, a line each"
+    learned = sum(result["t99"] is not None for result in results)
+    sample = f"n = {learned} of {words.count(len(results), 'model')}, a line each"
     figures = (
         (
             _plate(
@@ -92,15 +96,19 @@ def write_page(asked: Asked, plan: Plan) -> pathlib.Path:
             _plate(
                 "learning_on_event_time",
                 "Learning, on event time",
-                "Steps are counted in t99 of each model: an average of jumps that do "
-                "not fall together would look gradual.",
+                "Steps are counted in t99 of each model that had one: an average of "
+                "jumps that do not fall together would look gradual.",
                 sample,
             ),
             learning(results),
         ),
     )
     tables = (
-        Titled(table=_verdicts(found), title="Verdicts"),
+        Titled(
+            table=_verdicts(found),
+            title="Verdicts",
+            note="Infeasible: fewer than 8 pairs in which both have the outcome.",
+        ),
         Titled(
             table=_models(results),
             title="Every model",
@@ -108,6 +116,7 @@ def write_page(asked: Asked, plan: Plan) -> pathlib.Path:
             "not to be had. Permuted: accuracy on permuted labels at the end, from "
             "95 % on O2 is asked for. At the start: the gate of the untrained model.",
         ),
+        *_controls(cleaning.read_results(asked.random_golds)),
     )
     return write_plain_page(
         pathlib.Path(asked.out),
@@ -133,30 +142,28 @@ def _verdicts(found: Mapping[str, PairedTest]) -> Table:
             "pairs", "smallest that counts",
         ),
         rows=tuple(
-            Row(
-                name=name,
-                cells=(
-                    Cell(text=test.verdict.name.lower().replace("_", " ")),
-                    Cell(
-                        text=words.signed(test.mean),
-                        below=f"{words.percent(test.level)} interval "
-                        f"{words.number(test.low)} to {words.number(test.high)}",
-                    ),
-                    Cell(
-                        text=f"{words.number(test.low90)} to "
-                        f"{words.number(test.high90)}"
-                    ),
-                    Cell(
-                        text=f"{words.p_value(test.sign_flip_p)}, "
-                        f"{words.p_value(test.t_p)}"
-                    ),
-                    Cell(text=str(test.pairs)),
-                    Cell(text=words.number(BOUNDS[name])),
-                ),
-            )
+            Row(name=name, cells=_verdict(test, BOUNDS[name]))
             for name, test in found.items()
         ),
     )  # fmt: skip
+
+
+def _verdict(test: PairedTest, bound: float) -> tuple[Cell, ...]:
+    sizes = (Cell(text=str(test.pairs)), Cell(text=words.number(bound)))
+    said = Cell(text=test.verdict.name.lower().replace("_", " "))
+    if test.verdict is Verdict.INFEASIBLE:
+        return (said, *[Cell(text=words.MISSING)] * 3, *sizes)
+    low, high, low90, high90 = map(
+        words.number, (test.low, test.high, test.low90, test.high90)
+    )
+    interval = f"{words.percent(test.level)} interval {low} to {high}"
+    return (
+        said,
+        Cell(text=words.signed(test.mean), below=interval),
+        Cell(text=f"{low90} to {high90}"),
+        Cell(text=f"{words.p_value(test.sign_flip_p)}, {words.p_value(test.t_p)}"),
+        *sizes,
+    )
 
 
 def _models(results: Sequence[Mapping[str, Any]]) -> Table:
@@ -173,6 +180,28 @@ def _models(results: Sequence[Mapping[str, Any]]) -> Table:
         ),
         rows=tuple(rows),
     )  # fmt: skip
+
+
+def _controls(results: Sequence[Mapping[str, Any]]) -> tuple[Titled, ...]:
+    """The gates of models that had nothing to learn of answers."""
+    rows = [
+        Row(
+            name=f"arm {r['arm'][0]}, seed {r['seed']}",
+            cells=(
+                Cell(text=_step(r["t99"])),
+                Cell(text=_share(r["at_last"]["accuracy"])),
+                Cell(text=_number(r["at_last"]["D"])),
+                Cell(text=" to ".join(map(words.number, r["at_last"]["gate"]["null"]))),
+                Cell(text="open" if r["at_last"]["gate"]["open"] else "closed"),
+            ),
+        )
+        for r in results
+    ]
+    table = Table(
+        columns=("model", "t99", "accuracy", "D", "null", "gate"), rows=tuple(rows)
+    )
+    note = "Trained as long, but every gold was drawn: no gate should open."
+    return (Titled(table=table, title="Random golds", note=note),) * bool(rows)
 
 
 def _cells(result: Mapping[str, Any]) -> tuple[Cell, ...]:
@@ -235,16 +264,18 @@ def learning(results: Sequence[Mapping[str, Any]]) -> Figure:
     """Accuracy and excess loss over steps in units of t99."""
     figure = canvas.new_figure(7.2, 3.2)
     accuracy, excess = figure.subplots(1, 2)
+    for axes in (accuracy, excess):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator([0.25, 0.5, 1, 2]))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
     for result in results:
         if result["t99"] is not None:
             steps = np.array(result["curve"]["step"]) / result["t99"]
             _line(accuracy, steps, result["curve"]["accuracy_plain"], result)
             _line(excess, steps, result["curve"]["excess"], result)
-    accuracy.set(title="accuracy, plain labels", xscale="log", xlabel="step / t99")
-    excess.set(
-        title="loss above the floor, nats", xscale="log", yscale="log",
-        xlabel="step / t99",
-    )  # fmt: skip
+    accuracy.set(title="accuracy, plain labels", xlabel="step / t99")
+    excess.set(title="loss above the floor, nats", yscale="log", xlabel="step / t99")
     _legend(accuracy)
     return figure
 

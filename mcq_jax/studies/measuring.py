@@ -69,8 +69,10 @@ def outcomes_of(results: RunResults) -> dict[str, Any]:
     """Returns the outcomes of a run, with the curves that they were read from."""
     behaviour = results.need(BehaviourFindings)
     joint, swaps = results.get(JointTestsFindings), results.get(QuerySwapsFindings)
+    gate = behaviour.gate
     found: dict[str, Any] = {
-        "accuracy": behaviour.accuracy.mean, "D": behaviour.gate.selectivity,
+        "accuracy": behaviour.accuracy.mean, "D": gate.selectivity,
+        "gate": {"open": gate.open, "null": [gate.null_low, gate.null_high]},
         "O1": None, "O2": None,
     }  # fmt: skip
     if joint is not None:

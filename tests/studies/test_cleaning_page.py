@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -43,7 +44,10 @@ def results(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def _asked(results: pathlib.Path) -> Asked:
     out = str(results.parent / "page.html")
-    return Asked(registered="abc1234", results=str(results), out=out)
+    random_golds = str(results.parent / "random")
+    return Asked(
+        registered="abc1234", results=str(results), random_golds=random_golds, out=out
+    )
 
 
 def test_the_page_has_every_model_and_verdict(results: pathlib.Path):
@@ -70,3 +74,29 @@ def test_there_is_no_page_before_all_models_are_there(results: pathlib.Path):
     (results / "shuffled-004.json").unlink()
     with pytest.raises(ValueError, match="no results of shuffled-004 yet"):
         cleaning_page.write_page(_asked(results), PLAN)
+
+
+def test_controls_say_whether_their_gate_is_open(results: pathlib.Path):
+    asked = _asked(results)
+    page = Page(cleaning_page.write_page(asked, PLAN).read_text(encoding="utf-8"))
+    assert "Random golds" not in page.text("main")
+    folder = pathlib.Path(asked.random_golds)
+    folder.mkdir()
+    for seed, is_open in ((0, False), (1, True)):
+        gate = {"open": is_open, "null": [-0.25, 0.75]}
+        found = {"arm": "FIXED", "seed": seed, "t99": None,
+                 "at_last": {"accuracy": 0.26, "D": 0.5, "gate": gate}}  # fmt: skip
+        (folder / f"fixed-00{seed}.json").write_text(json.dumps(found))
+    page = Page(cleaning_page.write_page(asked, PLAN).read_text(encoding="utf-8"))
+    text = page.text("main")
+    assert "−0.25 to 0.75" in text and "closed" in text and "open" in text
+
+
+def test_a_test_of_few_pairs_is_infeasible_and_has_no_numbers(results: pathlib.Path):
+    for seed in range(3):
+        _write(results, "SHUFFLED", seed, None)
+    asked = _asked(results)
+    page = Page(cleaning_page.write_page(asked, PLAN).read_text(encoding="utf-8"))
+    text = page.text("main")
+    assert "infeasible" in text and "n = 16 of 20 models" in text
+    assert re.search(r"O2, arm S\W+infeasible\W+7\W+0\.15", text)  # dashes between
