@@ -3,6 +3,7 @@
 from mcq_jax.planted.asking import TEMPLATE, facts, generate_questions
 from mcq_jax.planted.described import Content, Described, plant_described
 from mcq_jax.planted.ideal import Facts
+from mcq_jax.planted.noisy import plant_noisy
 from mcq_jax.planted.parts import Clues, Fate, Part
 from mcq_jax.planted.recipe import Planted, Variant, plant
 from mcq_jax.planted.story import Agreement
@@ -26,6 +27,7 @@ __all__ = [
     "generate_questions",
     "plant",
     "plant_line_ends",
+    "plant_noisy",
     "plant_past_queries",
     "plant_described",
 ]

@@ -40,7 +40,7 @@ def plant_past_queries(
     """
     if not 0 <= share <= 1:
         raise ValueError(f"a share of {share}; give a number from 0 to 1.")
-    generator, turns, channels = _begun(seed, rotate_basis)
+    generator, turns, channels = begun(seed, rotate_basis)
     pointers, whole = [], 0.0
     for _ in range(2):
         strength, sharpness = generator.uniform(4, 8), generator.uniform(3, 5)
@@ -67,7 +67,7 @@ def plant_past_queries(
     if share > 0:
         parts.append(_bound_writer(channels, strength=share * whole))
     placed = in_places(parts, channels, LAYERS, HEADS, True, generator)
-    return _planted(placed, channels, turns, seed, choices, Agreement.AND)
+    return finished(placed, channels, turns, seed, choices, Agreement.AND)
 
 
 def _bound_writer(channels: Channels, *, strength: float) -> Part:
@@ -107,7 +107,7 @@ def plant_line_ends(
     At every line break stands whether its line is the right one: a probe finds it, and
     no part of the circuit reads it.
     """
-    generator, turns, whole = _begun(seed, rotate_basis)
+    generator, turns, whole = begun(seed, rotate_basis)
     channels, ends = with_line_ends(whole)
     draw = generator.uniform
     parts = [
@@ -130,12 +130,12 @@ def plant_line_ends(
     ]
     placed = in_places(parts, channels, LAYERS, HEADS, True, generator)
     says = {"\n": ends.line_break[0]}
-    return _planted(placed, channels, turns, seed, choices, agreement, says=says)
+    return finished(placed, channels, turns, seed, choices, agreement, says=says)
 
 
 def flag_direction(seed: int = 0, *, rotate_basis: bool = True) -> np.ndarray:
     """Returns where `plant_line_ends` writes its flag, a unit vector `[width]`."""
-    *_, whole = _begun(seed, rotate_basis)
+    *_, whole = begun(seed, rotate_basis)
     return with_line_ends(whole)[1].is_right[0]
 
 
@@ -228,7 +228,7 @@ def _behind(
     ]
 
 
-def _begun(
+def begun(
     seed: int, rotate_basis: bool
 ) -> tuple[np.random.Generator, np.random.Generator | None, Channels]:
     generator, turns = np.random.default_rng(seed).spawn(2)
@@ -236,7 +236,7 @@ def _begun(
     return generator, turns if rotate_basis else None, make_channels(basis)
 
 
-def _planted(placed, channels, turns, seed, choices, agreement, says=None) -> Planted:
+def finished(placed, channels, turns, seed, choices, agreement, says=None) -> Planted:
     config = model_config(layers=LAYERS, heads=HEADS)
     return planted_model(
         assemble(placed, channels, config, turns, says or {}),
