@@ -110,6 +110,27 @@ def replace_node(base: Asked, node: Node, outputs: dict[Site, np.ndarray]) -> Ed
     return patch(site, source, layers=[node.layer], positions=base.last, weight=weight)
 
 
+def take_queries(
+    base: Asked, source: Asked, nodes: Sequence[Node], rows: np.ndarray
+) -> list[Edit]:
+    """Gives heads of each base the queries of a row of the source."""
+    _, found = source.run(
+        capture=[Capture(site=Site.Q, positions=jnp.asarray(source.last))]
+    )
+    queries = np.asarray(found[Site.Q])[:, rows]
+    edits = []
+    for node in nodes:
+        is_head = np.arange(base.planted.config.heads) == node.head
+        weight = is_head.astype(np.float32)[None, None, None, :, None, None]
+        taken = queries[node.layer][None]
+        edits.append(
+            patch(
+                Site.Q, taken, layers=[node.layer], positions=base.last, weight=weight
+            )
+        )
+    return edits
+
+
 def net(logits: np.ndarray, gold: np.ndarray) -> np.ndarray:
     """Gold logit minus the mean of the others; the last axis is the choice."""
     is_gold = np.eye(logits.shape[-1])[gold]
