@@ -1,5 +1,7 @@
 """Circuits whose content goes other ways: they answer, and the ways are the planted."""
 
+from collections.abc import Iterable
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,6 +22,8 @@ from tests.planted.asked import ROWS, Asked, ask, net
 
 TOLERANCE = 5e-5
 SHARES = (0.0, 0.3, 0.7, 1.0)
+# Attention at the lowest sharpness that is drawn, e^3 / (e^3 + 3), rounded down.
+LEAST = 0.86
 
 
 def _asked(planted) -> Asked:
@@ -35,10 +39,27 @@ def _assert_answers_as_planned(planted, asked: Asked) -> None:
     np.testing.assert_allclose(logits, expected, atol=atol, rtol=0)
 
 
-@pytest.mark.parametrize("share", SHARES)
-def test_the_answer_passes_the_correct_letter_heads_by_the_share_planned(share: float):
-    """Their output from another order of the options takes the rest with it."""
-    planted = plant_past_queries(2, share=share)
+def _also(*cases, more: Iterable):
+    """Cases, and more of their kind that are exhaustive."""
+    rest = (pytest.param(*case, marks=pytest.mark.exhaustive) for case in more)
+    return [*cases, *rest]
+
+
+@pytest.mark.parametrize(
+    ("share", "seed"),
+    _also(
+        *((share, 2) for share in SHARES),
+        more=((SHARES[seed % 4], seed) for seed in range(3, 23)),
+    ),
+)
+def test_the_answer_passes_the_correct_letter_heads_by_the_share_planned(
+    share: float, seed: int
+):
+    """Their output from another order of the options takes the rest with it.
+
+    They look at the right label whatever they write, and be it nothing.
+    """
+    planted = plant_past_queries(seed, share=share)
     asked = _asked(planted)
     _assert_answers_as_planned(planted, asked)
     outputs = asked.node_outputs()[Site.Z]
@@ -60,11 +81,27 @@ def test_the_answer_passes_the_correct_letter_heads_by_the_share_planned(share: 
     patched = net(asked.logits(*edits), asked.gold)
     mediated = (clean - patched)[is_other].sum() / (clean - others)[is_other].sum()
     assert mediated == pytest.approx(1 - share, abs=0.02)
+    _, seen = asked.run(
+        capture=[Capture(site=Site.PATTERN, positions=jnp.asarray(asked.last))]
+    )
+    rows = np.arange(ROWS)
+    is_right = asked.ids == asked.answer_ids[rows, asked.gold][:, None]
+    for node in heads:
+        looks = np.asarray(seen[Site.PATTERN])[node.layer, rows, node.head, 0, 0]
+        assert (looks * is_right).sum(axis=-1).min() > LEAST
 
 
-@pytest.mark.parametrize("agreement", Agreement)
-def test_gatherers_read_line_breaks_and_nobody_reads_the_flag(agreement: Agreement):
-    planted = plant_line_ends(3, agreement=agreement)
+@pytest.mark.parametrize(
+    ("agreement", "seed"),
+    _also(
+        *((agreement, 3) for agreement in Agreement),
+        more=((list(Agreement)[seed % 2], seed) for seed in range(4, 24)),
+    ),
+)
+def test_gatherers_read_line_breaks_and_nobody_reads_the_flag(
+    agreement: Agreement, seed: int
+):
+    planted = plant_line_ends(seed, agreement=agreement)
     asked = _asked(planted)
     _assert_answers_as_planned(planted, asked)
     line_break = planted.tokenizer.encode("\n").ids[-1]
@@ -85,7 +122,7 @@ def test_gatherers_read_line_breaks_and_nobody_reads_the_flag(agreement: Agreeme
         line = [np.flatnonzero(is_end[r])[f.gold] for r, f in enumerate(asked.facts)]
         assert at_ends[rows, line] == pytest.approx(1, abs=1e-6)
 
-    flag = flag_direction(3)
+    flag = flag_direction(seed)
     resid = np.asarray(seen[Site.RESID_POST])  # [layer, row, position, width]
     [block] = planted.truth.playing("flagging block")
     probe = resid[block.layer][rows] @ flag
@@ -122,13 +159,21 @@ def test_a_share_beyond_one_is_refused():
 
 
 @pytest.mark.few
-@pytest.mark.parametrize("agreement", Agreement)
-def test_of_two_routes_either_is_enough_or_both_are_needed(agreement: Agreement):
+@pytest.mark.parametrize(
+    ("agreement", "seed"),
+    _also(
+        *((agreement, 4) for agreement in Agreement),
+        more=((list(Agreement)[seed % 2], seed) for seed in range(5, 25)),
+    ),
+)
+def test_of_two_routes_either_is_enough_or_both_are_needed(
+    agreement: Agreement, seed: int
+):
     """In OR, noising one edge shows nothing and denoising it all; in AND the reverse.
 
     In the source the word asked for stands on no line, so that no route finds one.
     """
-    planted = plant(4, agreement=agreement)
+    planted = plant(seed, agreement=agreement)
     question = planted.questions(1)[0]
     prompt = tokenise(render(question, planted.template), planted.tokenizer)
     words = [w for w in asking.OPTION_WORDS if w not in question.options]
