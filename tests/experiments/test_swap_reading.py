@@ -1,5 +1,19 @@
-"""Choices by a known rule are read as that rule, and as no other."""
+"""Choices by a known rule are read as that rule, and as no other.
 
+Heads that count lines from the start are planted (`tests/planted`); here choices are
+made by hand, since two of the rules have no such model.
+
+From the end: a swap leaves the base its keys, and a key knows nothing of what follows.
+Take two bases that are alike up to a line; behind it one has one more option, the other
+a line of no option with as many tokens. A query scores the lines before alike in both,
+by whatever positions. The last but one is another line in each, so no scores find both.
+
+By token offset: scores have to know the distance, so queries and keys must turn with
+their positions, and the wanted distance is made of place and number of options, pair by
+pair. Planted models have no positions, which keeps their truth exact.
+"""
+
+import functools
 import re
 
 import numpy as np
@@ -8,14 +22,14 @@ import pytest
 from mcq_jax import prompts
 from mcq_jax.experiments import swap_prompts
 from mcq_jax.experiments.swap_reading import describe
+from mcq_jax.results import Followed
 
 RULES = ("place", "from_end", "offset")
 
 
-@pytest.fixture(scope="module")
-def counted() -> swap_prompts.SwapPrompts:
-    """Six options and a line that is none of them, from four options."""
-    form = prompts.SWAP_FORMS["unlabelled_line"]
+@functools.cache
+def _pairs(name: str) -> swap_prompts.SwapPrompts:
+    form = prompts.SWAP_FORMS[name]
     pairs = prompts.swap_pairs(prompts.word_copy(40, seed=1, choices=7), form, seed=1)
     rendered = {
         wording: prompts.render_wording(wording)
@@ -31,8 +45,14 @@ def counted() -> swap_prompts.SwapPrompts:
     )
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_start_end_and_tokens_are_told_apart(counted, rule):
+@pytest.fixture
+def counted() -> swap_prompts.SwapPrompts:
+    """Six options and a line that is none of them, from four options."""
+    return _pairs("unlabelled_line")
+
+
+def _followed(counted: swap_prompts.SwapPrompts, rule: str) -> Followed:
+    """What is read where every choice is the line that a rule leads to."""
     chosen = counted.lines[rule]
     logits = np.eye(counted.choices)[chosen]
     table = {
@@ -42,12 +62,35 @@ def test_start_end_and_tokens_are_told_apart(counted, rule):
         "attention": np.zeros((len(chosen), 0, counted.choices)),
     }
     [found] = describe(counted, [("heads", None)], table, seed=0).followed
+    return found
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_start_end_and_tokens_are_told_apart(counted, rule):
+    found = _followed(counted, rule)
     followed = {name: getattr(found, name) for name in RULES}
     assert followed[rule].mean == 1
     for other in set(RULES) - {rule}:
         # They agree where the line of no option does not lie between.
         assert followed[other].high < 0.9
     assert not found.too_few
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_of_options_alone_start_and_end_are_told_apart_and_end_and_tokens_not(rule):
+    """Four options into six, of one length: an offset is a place from the end.
+
+    Start and end lie two lines apart: whoever goes by one never chooses the other.
+    """
+    counted = _pairs("across_counts")
+    np.testing.assert_array_equal(counted.lines["from_end"], counted.lines["offset"])
+    np.testing.assert_array_equal(counted.lines["from_end"], counted.lines["place"] + 2)
+    found = _followed(counted, rule)
+    assert found.from_end is not None and found.from_end == found.offset
+    wanted, other = found.place, found.from_end
+    if rule != "place":
+        wanted, other = other, wanted
+    assert wanted.mean == 1 and other.high < 0
 
 
 def test_soft_choices_are_read_as_shares(counted):
