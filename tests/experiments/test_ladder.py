@@ -21,6 +21,8 @@ from tests.experiments.ladder_labs import climb
 from tests.experiments.runs import page_with, planted_config, quiet
 
 ROUNDING = 1e-3
+# Of shares that are fitted to a few questions, beside much that nobody reads.
+SAME = 0.05
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,28 @@ def test_no_head_alone_is_needed_where_a_backup_wakes_and_both_together_are(
         assert head.lost.mean == pytest.approx(0, abs=1e-3 * scale)
     assert found.together.mean == pytest.approx(scale, rel=1e-3)
     assert recovered(found, "QKV", "place") == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(s, marks=pytest.mark.exhaustive) for s in range(1, 20))]
+)
+def test_class_means_need_the_direction_of_seen_and_no_larger_one(
+    tmp_path: pathlib.Path, seed: int
+):
+    """Label keys by class means, but for one direction, in which they stay."""
+    model = plant_described(Content.SEEN, seed)
+    ladder = Ladder(ranks=(1,), random_draws=2)
+    found = climb(model, tmp_path, ladder, mutation="latin_square")
+    seen, decoy, random = (
+        recovered(found, "K", f"means and {direction}", "direction")
+        for direction in (
+            "the direction of seen", "the largest other direction", "a random direction"
+        )
+    )  # fmt: skip
+    assert seen == pytest.approx(1, abs=SAME)
+    assert decoy == pytest.approx(random, abs=SAME)
+    assert seen > max(decoy, random)
 
 
 def test_the_rank_needed_varies_with_the_questions():
