@@ -130,9 +130,12 @@ def test_a_planted_place_is_found_beyond_the_arbitrary_target(wanted):
 
 
 @pytest.mark.slow
-def test_a_dormant_subspace_looks_strong_and_is_flagged():
+@pytest.mark.parametrize(
+    "seed", [5, *(pytest.param(s, marks=pytest.mark.exhaustive) for s in range(6, 25))]
+)
+def test_a_dormant_subspace_looks_strong_and_is_flagged(seed: int):
     """A shadow knows the line and nobody reads it; what is read is not written yet."""
-    model = planted.plant(5, has_shadow=True, layers=8)
+    model = planted.plant(seed, has_shadow=True, layers=8)
     layer = _layer_behind(model.truth, "shadow head")
     assert layer <= min(n.layer for n in model.truth.playing("content gatherer"))
     study, test = _ask(model, count=12, seed=1), _ask(model, count=24, seed=2)
