@@ -231,12 +231,14 @@ def _behind(
 def begun(
     seed: int, rotate_basis: bool
 ) -> tuple[np.random.Generator, np.random.Generator | None, Channels]:
+    """Returns what a seed draws parts by, how it turns them, and its channels."""
     generator, turns = np.random.default_rng(seed).spawn(2)
     basis = random_basis(WIDTH, turns) if rotate_basis else np.eye(WIDTH)
     return generator, turns if rotate_basis else None, make_channels(basis)
 
 
 def finished(placed, channels, turns, seed, choices, agreement, says=None) -> Planted:
+    """Returns the model of parts that have their places."""
     config = model_config(layers=LAYERS, heads=HEADS)
     return planted_model(
         assemble(placed, channels, config, turns, says or {}),
