@@ -16,8 +16,8 @@ from mcq_jax import passes, planning, sharding, sweeps
 from mcq_jax.model import run
 from mcq_jax.model.constants import layer_constants
 from mcq_jax.model.positions import places_of
+from mcq_jax.passes import answers as answers_pass
 from mcq_jax.passes import resumed_pass
-from mcq_jax.passes.answers import read_answers
 from mcq_jax.sweeps import forecasts
 from tests import programs
 from tests.sharding import small_runs as runs
@@ -281,9 +281,9 @@ def _programs(shape: str, mesh_shape: str, *, fully_sharded: bool = False):
             np.ones(config.nodes, bool),
             edits_of=plan.edits, config=config,
         )  # fmt: skip
-        answers = read_answers.lower(
+        answers = answers_pass._read_answers.lower(
             placed.unembedding, batch, np.zeros((PROMPTS, CHOICES), np.int32),
-            config=config, chunk=64,
+            config=config, chunk=64, full_vocabulary=True,
         )  # fmt: skip
         return [p.compile().as_text() or "" for p in (layers, resumed, answers)]
 
