@@ -5,8 +5,10 @@ so that interchanging them moves the base's answer to where the source's place (
 letter) stands. Learned on studied questions, read on others, and under labels that
 nothing was learned on. By itself a high share proves little: beside it stand an
 arbitrary target of the same variable, learned as long (the place or letter after the
-source's), the class means' subspace, which is not learned, everything interchanged, and
-what is left without the part of the subspace that nothing downstream reads.
+source's), the class means' subspace, which is not learned, and everything interchanged.
+An arbitrary target can be had as well, by joining a place that is read with another one
+that is only kept. So the margin between the two is of what is left of them without the
+part that nothing downstream reads.
 
 Dear: a pass of all rows for every step, layer and target. Not among the usual ones.
 """
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from mcq_jax.experiments.lab import Lab
 
 PLACE, LETTER = "place", "letter"
-_BASES = ("learned", "control", "class_means", "whole", "read")
+_BASES = ("learned", "control", "class_means", "whole", "read", "control_read")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,9 @@ class LearnedSubspaces(Experiment):
     name = "learned_subspaces"
     findings = LearnedSubspacesFindings
     needs = ("behaviour",)
+    # 2: nothing is learned on rows that an interchange cannot move, and the margin is
+    # of what downstream reads.
+    version = 2
 
     # Layers in front of which the residual is interchanged; four spread evenly where
     # left out.
@@ -58,10 +63,12 @@ class LearnedSubspaces(Experiment):
     read_on: tuple[str, ...] = ("permuted", "unseen_letters")
     # Steps, each with sixteen rows.
     steps: int = 100
+    # Random bases to begin with; the one that ends with the least loss counts.
+    starts: int = 2
     learning_rate: float = 0.03
 
     def __post_init__(self):
-        check_at_least(self, 1, "rank", "steps")
+        check_at_least(self, 1, "rank", "steps", "starts")
         for form in (*self.learn_on, *self.read_on):
             if not form_of(form).covers_all:
                 raise ValueError(
@@ -152,7 +159,8 @@ def _learn(lab: "Lab", options: LearnedSubspaces, jobs: list, rows: _Rows) -> di
 
     names = ("basis", "losses", "answers", "unread")
     made_of = rows.identity | {
-        "options": [options.rank, options.steps, options.learning_rate],
+        "version": options.version,
+        "options": [options.rank, options.steps, options.learning_rate, options.starts],
         "jobs": [list(job) for job in jobs],
         "seed": lab.config.seed,
         "layers": config.layers,
@@ -191,7 +199,10 @@ def _one(lab, options, job, rows: _Rows, prepared) -> tuple[np.ndarray, ...]:
     size = batches[0].count
     learned, losses = [], []
     for shift in (0, 1):
-        aims = [_targets(one, variable, shift) for _, one in usable]
+        aims = [
+            np.where(_moves(one, variable), _targets(one, variable, shift), -1)
+            for _, one in usable
+        ]
         targets = [
             aim[which]
             for aim in aims
@@ -200,7 +211,7 @@ def _one(lab, options, job, rows: _Rows, prepared) -> tuple[np.ndarray, ...]:
         basis, lost = learning.learn_subspace(
             parameters, batches, targets, where, rank=options.rank, config=config,
             steps=options.steps, learning_rate=options.learning_rate,
-            seed=lab.config.seed,
+            seed=lab.config.seed, starts=options.starts,
         )  # fmt: skip
         learned.append(basis)
         losses.append(lost)
@@ -209,8 +220,11 @@ def _one(lab, options, job, rows: _Rows, prepared) -> tuple[np.ndarray, ...]:
         first, _value(one, variable), where, rank=options.rank
     )
     read = learning.read_directions(parameters, layer, config.layers)
-    part, unread = learning.read_part(np.asarray(learned[0][0], np.float64), read)
-    bases = (*learned, means, learning.whole_basis(where, config), part[None])
+    (part, unread), (beside, _) = (
+        learning.read_part(np.asarray(basis[0], np.float64), read) for basis in learned
+    )
+    whole = learning.whole_basis(where, config)
+    bases = (*learned, means, whole, part[None], beside[None])
     answers = [
         np.concatenate([
             learning.answers_under(
@@ -232,6 +246,17 @@ def _value(rows: SwapPrompts, variable: str) -> Int[np.ndarray, " row"]:
     """What each source has of a variable."""
     name = "gold_place" if variable == PLACE else "gold_letter"
     return np.array([getattr(prompt, name) for prompt in rows.sources])
+
+
+def _moves(rows: SwapPrompts, variable: str) -> Bool[np.ndarray, " row"]:
+    """Whether the source has another value than its base, which has the gold's.
+
+    Where they are the same an interchange changes nothing: to want the value after it
+    there would hold back the arbitrary target, and it alone.
+    """
+    name = "gold_place" if variable == PLACE else "gold_letter"
+    own = np.array([getattr(rows.bases[i], name) for i in rows.base])
+    return own != _value(rows, variable)
 
 
 def _targets(rows: SwapPrompts, variable: str, shift: int) -> Int[np.ndarray, " row"]:
@@ -269,24 +294,25 @@ def _describe(
     def hits(basis: str, wanted: np.ndarray) -> Bool[np.ndarray, " row"]:
         return (answers[_BASES.index(basis)] == wanted)[counts]
 
-    def share(basis: str) -> metrics.Interval:
-        return metrics.share_two_way(hits(basis, target), *sides, seed=seed)
+    def share_of(basis: str, wanted: np.ndarray) -> metrics.Interval:
+        return metrics.share_two_way(hits(basis, wanted), *sides, seed=seed)
 
     moved = learning.moved_by(
-        hits("learned", target), hits("control", other), *sides, seed=seed
+        hits("read", target), hits("control_read", other), *sides, seed=seed
     )
-    read = share("read")
+    learned = share_of("learned", target)
     return LearnedFound(
         variable=variable,
         layer=layer,
         form=form.form.name,
-        learned=moved.learned,
-        control=moved.control,
+        learned=learned,
+        control=share_of("control", other),
         margin=moved.margin,
-        class_means=share("class_means"),
-        whole=share("whole"),
-        read_part=read,
+        class_means=share_of("class_means", target),
+        whole=share_of("whole", target),
+        read_part=moved.learned,
+        control_read_part=moved.control,
         unread_share=unread,
-        is_illusion=read.high < moved.learned.low,
+        is_illusion=moved.learned.high < learned.low,
         too_few=min(len(np.unique(side)) for side in sides) < metrics.FEWEST,
     )

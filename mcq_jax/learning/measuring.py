@@ -35,7 +35,8 @@ def moved_by(
     """Returns the share of rows moved, beside the control's.
 
     A variable that is there is moved more surely than its values can be told to stand
-    for their neighbours: only the margin speaks for it.
+    for their neighbours: only the margin speaks for it, and only between subspaces
+    without what nothing reads (`read_part`). With it values can stand for others too.
 
     Args:
         learned: which rows answer as told; of rows whose targets, this one and the

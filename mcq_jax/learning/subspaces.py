@@ -30,6 +30,7 @@ def learn_subspace(
     steps: int = 100,
     learning_rate: float = 0.03,
     seed: int = 0,
+    starts: int = 1,
     track: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> tuple[Basis, Float[np.ndarray, " step"]]:
     """Returns the basis, and the loss at every step: cross-entropy over the answers.
@@ -39,8 +40,12 @@ def learn_subspace(
     in an order drawn anew for every round.
 
     Args:
-        targets: by batch and row, which of the base's answers it should give.
+        targets: by batch and row, which of the base's answers it should give; -1 where
+            none is asked for. So of rows whose source has the base's own value: an
+            interchange leaves them as they are, whatever is wanted.
         rank: vectors, for each head where queries are interchanged.
+        starts: random bases to begin with, since some get stuck; what is returned is of
+            the one that ends with the least loss over its last round of batches.
     """
     width = where.width(config)
     if not 1 <= rank <= width:
@@ -52,8 +57,24 @@ def learn_subspace(
             f"{len(batches)} batches and targets for {len(targets)}; give each batch "
             "its targets, and at least one."
         )
+    if starts < 1:
+        raise ValueError(f"starts={starts}; learn from at least one.")
+    tries = [
+        _learn(
+            parameters, batches, targets, where, rank=rank, config=config, steps=steps,
+            learning_rate=learning_rate, seed=seed + start, track=track,
+        )
+        for start in range(starts)
+    ]  # fmt: skip
+    return min(tries, key=lambda found: found[1][-len(batches) :].mean())
+
+
+def _learn(
+    parameters, batches, targets, where, *, rank, config, steps, learning_rate, seed,
+    track,
+):  # fmt: skip
     random = np.random.default_rng(seed)
-    shape = (*where.shape(config), rank, width)
+    shape = (*where.shape(config), rank, where.width(config))
     basis = orthonormal_rows(jnp.asarray(random.normal(size=shape), jnp.float32))
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     optimiser = optax.adam(schedule)
@@ -63,9 +84,12 @@ def learn_subspace(
         logits = interchanged(
             parameters, batches[number], orthonormal_rows(raw), where, config=config
         )
-        return optax.softmax_cross_entropy_with_integer_labels(
-            logits, jnp.asarray(targets[number])
-        ).mean()
+        wanted = np.asarray(targets[number])
+        each = optax.softmax_cross_entropy_with_integer_labels(
+            logits, jnp.asarray(np.maximum(wanted, 0))
+        )
+        share = (wanted >= 0) / max(1, (wanted >= 0).sum())
+        return each @ jnp.asarray(share, jnp.float32)
 
     with_slope = jax.value_and_grad(loss)
     for _ in track(range(steps)):

@@ -11,8 +11,9 @@ from mcq_jax.results import LearnedFound, LearnedSubspacesFindings, RunResults
 
 _SCOPE = (
     "A subspace that moves answers was made to; only its margin over an arbitrary "
-    "target of the same variable says that the model has that variable there. Only "
-    "linear coordinates of the last token's residual stream are looked for."
+    "target of the same variable, both without what nothing downstream reads, says "
+    "that the model has that variable there. Only linear coordinates of the last "
+    "token's residual stream are looked for."
 )
 _LINES = (
     ("learned", "learned", palette.BLUE, "-o"),
@@ -45,7 +46,8 @@ def section(run: RunResults) -> Section | None:
                 table=_table(found),
                 note="Shares of interchanges after which the base answers as told, "
                 "where that is another answer than its own. Read part: without what "
-                "nothing downstream reads; unread: that share of the subspace.",
+                "nothing downstream reads; unread: that share of the subspace. Margin: "
+                "of the read part over the arbitrary target's.",
             ),
         ),
         scope=(_SCOPE,),
@@ -99,8 +101,8 @@ def _line(
 def _table(found: LearnedSubspacesFindings) -> Table:
     return Table(
         columns=(
-            "variable, layer, labels", "learned", "arbitrary", "margin", "class means",
-            "everything", "read part", "unread",
+            "variable, layer, labels", "learned", "arbitrary", "read part",
+            "arbitrary's read part", "margin", "class means", "everything", "unread",
         ),
         rows=tuple(_row(one) for one in found.found),
     )  # fmt: skip
@@ -108,7 +110,8 @@ def _table(found: LearnedSubspacesFindings) -> Table:
 
 def _row(one: LearnedFound) -> Row:
     shares = (
-        one.learned, one.control, one.margin, one.class_means, one.whole, one.read_part,
+        one.learned, one.control, one.read_part, one.control_read_part, one.margin,
+        one.class_means, one.whole,
     )  # fmt: skip
     notes = [
         "moves answers only with a part that nothing reads" * one.is_illusion,
@@ -117,7 +120,12 @@ def _row(one: LearnedFound) -> Row:
     return Row(
         name=f"{words.readable(one.variable)}, {one.layer}, {words.readable(one.form)}",
         cells=(
-            *(Cell(text=words.number(s.mean), below=words.spread(s)) for s in shares),
+            *(
+                Cell(text=words.MISSING)
+                if share is None
+                else Cell(text=words.number(share.mean), below=words.spread(share))
+                for share in shares
+            ),
             Cell(text=words.percent(one.unread_share)),
         ),
         note="; ".join(note for note in notes if note),

@@ -18,8 +18,10 @@ class LearnedFound:
     # How the prompts that were read are put; the questions were not learned on.
     form: str
     learned: Interval
-    # An arbitrary target of the same variable, learned as long; the difference.
+    # An arbitrary target of the same variable, learned as long.
     control: Interval
+    # The read part's share less that of the arbitrary target's read part (of files from
+    # before `control_read_part`: `learned` less `control`).
     margin: Interval
     # Of the class means' subspace, which is not learned; of the whole residual.
     class_means: Interval
@@ -31,6 +33,8 @@ class LearnedFound:
     is_illusion: bool
     # Fewer than 20 questions on a side.
     too_few: bool
+    # Of the arbitrary target's subspace, likewise without what nothing reads.
+    control_read_part: Interval | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

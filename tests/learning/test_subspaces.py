@@ -72,6 +72,7 @@ def _ask(model, *, count: int, seed: int, form: str = "permuted") -> Asked:
 
 def _learned(model, asked: Asked, target: np.ndarray, layer: int, **options):
     how = {"rank": 4, "steps": 60, "learning_rate": 0.05} | options
+    target = np.where(asked.place == asked.own, -1, target)
     return learning.learn_subspace(
         model.parameters, asked.batches, asked.targets(target), Where(layer=layer),
         config=model.config, **how,
@@ -95,6 +96,12 @@ def _moved(model, test: Asked, both, layer: int) -> learning.MovedBy:
     return learning.moved_by(right, other, first, second)
 
 
+def _read_parts(model, bases, layer: int) -> list[np.ndarray]:
+    """Without what nothing downstream reads."""
+    read = learning.read_directions(model.parameters, layer, model.config.layers)
+    return [learning.read_part(basis[0], read)[0][None] for basis in bases]
+
+
 def _layer_behind(truth: planted.Truth, role: str) -> int:
     return max(node.layer for node in truth.playing(role)) + 1
 
@@ -114,8 +121,9 @@ def test_a_planted_place_is_found_beyond_the_arbitrary_target(wanted):
     both = [
         _learned(model, study, t, layer, rank=3)[0] for t in (study.target, study.other)
     ]
-    moved = _moved(model, test, both, layer)
-    assert moved.learned.mean >= STRONG
+    assert _moved(model, test, both, layer).learned.mean >= STRONG
+    moved = _moved(model, test, _read_parts(model, both, layer), layer)
+    assert moved.learned.mean >= STRONG and moved.control.mean <= WEAK
     assert moved.margin.low > 0
     # The class means' subspace needs no learning; all that is swapped is read.
     means = learning.class_mean_basis(
@@ -123,10 +131,6 @@ def test_a_planted_place_is_found_beyond_the_arbitrary_target(wanted):
     )
     found = _answers(model, test, means, layer)
     assert (found == test.target).mean() == 1
-    read = learning.read_directions(model.parameters, layer, model.config.layers)
-    part, _ = learning.read_part(both[0][0], read)
-    kept = _answers(model, test, part[None], layer)
-    assert (kept == test.target).mean() >= STRONG
 
 
 @pytest.mark.slow
@@ -140,14 +144,14 @@ def test_a_dormant_subspace_looks_strong_and_is_flagged(seed: int):
     assert layer <= min(n.layer for n in model.truth.playing("content gatherer"))
     study, test = _ask(model, count=12, seed=1), _ask(model, count=24, seed=2)
     both = [_learned(model, study, t, layer)[0] for t in (study.target, study.other)]
+    # Naive: a place, found in four dimensions; and so is the one after it.
     moved = _moved(model, test, both, layer)
-    assert moved.learned.mean >= STRONG  # naive: a place, found in four dimensions
-    assert moved.margin.low <= 0 <= moved.margin.high
+    assert moved.learned.mean >= STRONG and moved.control.mean > WEAK
     read = learning.read_directions(model.parameters, layer, model.config.layers)
-    part, unread = learning.read_part(both[0][0], read)
-    counts = (test.target != test.own) & (test.other != test.own)
-    kept = (_answers(model, test, part[None], layer) == test.target)[counts]
-    assert unread > 0.1 and kept.mean() <= WEAK
+    assert learning.read_part(both[0][0], read)[1] > 0.1
+    moved = _moved(model, test, _read_parts(model, both, layer), layer)
+    assert moved.learned.mean <= WEAK
+    assert moved.margin.low <= 0 <= moved.margin.high
 
 
 @pytest.mark.slow
@@ -155,8 +159,13 @@ def test_bases_stay_orthonormal_and_depend_on_the_seed_alone(wanted):
     model, layer, study, _ = wanted
     first, losses = _learned(model, study, study.target, layer, steps=8)
     again, _ = _learned(model, study, study.target, layer, steps=8)
-    other, _ = _learned(model, study, study.target, layer, steps=8, seed=1)
+    other, others = _learned(model, study, study.target, layer, steps=8, seed=1)
     np.testing.assert_array_equal(first, again)
+    # Of two starts the better one by its last round of batches counts.
+    best, _ = _learned(model, study, study.target, layer, steps=8, starts=2)
+    last = -len(study.batches)
+    is_first = losses[last:].mean() < others[last:].mean()
+    np.testing.assert_array_equal(best, first if is_first else other)
     assert np.abs(first - other).max() > 0.01
     np.testing.assert_allclose(first[0] @ first[0].T, np.eye(4), atol=1e-5)
     assert losses.shape == (8,) and np.isfinite(losses).all()
