@@ -16,11 +16,12 @@ NodeIndex = tuple[int, int]  # layer, index within the layer
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The smallest prefix of the ranking that reaches a share of the total.
+    """The smallest prefix of the ranking that comes to the total within a share.
 
-    Nodes that write against the answer are part of what happens: a large one ranks
-    with the large ones. A set without them promises more than it restores, because
-    patching it leaves the opposition in place.
+    Beyond it is as far off as short of it: a node that writes more than the total waits
+    for those that take it back. Nodes that write against the answer are part of what
+    happens: a large one ranks with the large ones. A set without them promises more
+    than it restores, because patching it leaves the opposition in place.
     """
 
     nodes: tuple[NodeIndex, ...]
@@ -54,7 +55,9 @@ def select(
     *,
     share: float = 0.8,
 ) -> Selection:
-    """Returns the smallest set whose direct effects reach `share` of the total.
+    """Returns the smallest set whose direct effects come to the total, within a share.
+
+    With a share of 0.8 to between 0.8 and 1.2 of it.
 
     Args:
       direct_effect: mean over the prompts of the choosing split.
@@ -71,9 +74,10 @@ def select(
     effects = np.array([direct_effect[node] for node in ranking], dtype=np.float64)
     cumulative = effects.cumsum() / total_difference
     # Rounding must not ask for one more node where the sum is the share exactly.
-    enough = cumulative >= share - 1e-6
+    off = np.abs(cumulative - 1)
+    enough = off <= 1 - share + 1e-6
     reached = bool(enough.any())
-    size = int((enough if reached else cumulative).argmax()) + 1
+    size = int(enough.argmax() if reached else off.argmin()) + 1
     return Selection(
         nodes=ranking[:size],
         ranking=ranking,

@@ -28,6 +28,17 @@ def test_an_unreachable_share_gives_the_nearest_prefix_and_says_so():
     assert found.share_reached == pytest.approx(9 / 20)
 
 
+def test_a_node_that_writes_more_than_all_waits_for_what_takes_it_back():
+    """Of a real model: one block has 1.33 of the total, and restored 0.28 alone."""
+    opposed = np.array([[2.9, -1.8, -1.5], [1.0, 0.9, 0.7]])  # sums to 2.2
+    found = metrics.select(opposed, 2.2, share=0.8)
+    assert found.share_reached == pytest.approx(2.2 / 2.2) and len(found.nodes) == 6
+    wide = metrics.select(opposed, 2.2, share=0.6)  # up to 1.4 of it
+    assert len(wide.nodes) == 1
+    never = metrics.select(opposed[:1, :2], 2.2, share=0.8)
+    assert not never.reached and len(never.nodes) == 1  # 0.32 off, then 0.5
+
+
 def test_negative_nodes_rank_by_their_size_and_are_kept_in_the_set():
     found = metrics.select(EFFECT, 10.0, share=0.5)
     assert found.ranking[3] == (0, 1) and len(found.ranking) == EFFECT.size
