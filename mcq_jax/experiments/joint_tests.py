@@ -54,8 +54,9 @@ class JointTests(Experiment):
     name = "joint_tests"
     findings = JointTestsFindings
     needs = ("node_effects",)
+    version = 2  # a prefix beyond the total is not enough
 
-    # Share of net(x) - net(x') that the chosen nodes' direct effects must reach.
+    # Share within which chosen direct effects come to net(x) - net(x').
     selection_share: float = 0.8
     # Sets of random nodes that the chosen ones are held against.
     random_sets: int = 10
