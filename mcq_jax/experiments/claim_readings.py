@@ -45,8 +45,8 @@ def few_nodes(run: RunResults) -> Reading:
     size = len(found.selection.nodes)
     return Reading(
         estimate=_counted(size / every, found.selection.questions),
-        of=f"{size} of {every} nodes reach {found.selection.reached:.0%} of the total "
-        "direct effect (a count, without an interval)",
+        of=f"{size} of {every} nodes come to {found.selection.reached:.0%} of the "
+        "total direct effect (a count, without an interval)",
     )
 
 

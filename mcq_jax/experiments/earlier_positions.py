@@ -100,8 +100,8 @@ def _largest_change(
         checkpoint.parameters, jnp.asarray(batch.ids), last, is_zero, config=config
     )
     rows, length = config.layers * config.nodes + 2, batch.ids.shape[1]
-    work.note_prompts(batch.ids[:1].repeat(rows, axis=0), layers=config.layers)
-    work.note_full_passes(patched, rows=rows, tokens=length, layers=config.layers)
+    for note in (work.note_prompts, work.note_full_passes):
+        note(patched, rows=rows, tokens=length, layers=config.layers)
     work.note_unembedded(patched, tokens=rows * length, of_rows=False)
     ids = batch.answer_ids[0]
     change = jnp.abs(patched[:, ids] - clean[ids][None])

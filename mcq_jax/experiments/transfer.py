@@ -46,6 +46,7 @@ class Transfer(Experiment):
     name = "transfer"
     findings = TransferFindings
     needs = ("node_effects",)
+    version = 2  # a prefix beyond the total is not enough
 
     # Names of prompt sets beside the main one; see the card's other_prompts.
     tasks: tuple[str, ...]

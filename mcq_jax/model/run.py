@@ -160,7 +160,8 @@ def run_layers(
         wishes = _wishes_within(capture, start, stop)
         inputs = (group, x, earlier, places, here, edits, wishes)
         before = sum(block.keys.shape[2] for block in earlier)
-        work.note_prompts(x, layers=size, past=before)
+        rows, tokens = x.shape[:2]
+        work.note_prompts(x, rows=rows, tokens=tokens, layers=size, past=before)
         x, own, kept = run_segment(
             *inputs,
             config=config,

@@ -1,7 +1,7 @@
 """`counting`: the model work done within it: tokens through layers, keys, logits.
 
 Passes note on the host what they start. What is only traced is not run, and is not
-counted: a function that is compiled as a whole notes its own work (`note_pass`), and
+counted: a function that is compiled as a whole notes its own work (`note_prompts`), and
 one that is differentiated step by step says what its slope costs (`with_slopes`).
 """
 
@@ -92,9 +92,10 @@ def with_slopes() -> Iterator[None]:
         _slopes.pop()
 
 
-def note_prompts(given: Any, *, layers: int, past: int = 0) -> None:
-    """Notes whole sequences, `[row, position, …]`, through some layers."""
-    rows, tokens = given.shape[:2]
+def note_prompts(
+    given: Any, *, rows: int, tokens: int, layers: int, past: int = 0
+) -> None:
+    """Notes whole sequences through some layers; each also reads `past` keys."""
     _note("prompts", given, through_layers(rows, tokens, layers, past=past))
 
 
@@ -130,7 +131,6 @@ def _note(kind: str, given: Any, amount: Amount) -> None:
     if isinstance(given, Tracer):
         if not _slopes:
             return
-        if kind != "as_full_passes":
-            amount = amount.times(_WITH_SLOPE)
+        amount = amount.times(_WITH_SLOPE)
     for counter in _counters:
         counter.work += Work(**{kind: amount})

@@ -132,7 +132,8 @@ def _size(run: RunResults) -> Card:
     assert chosen is not None
     every = asked.layers * (asked.heads + 1)
     reached = words.percent(chosen.reached)
-    claim = "" if chosen.is_reached else f", short of {words.percent(chosen.share)}"
+    low, high = (words.percent(share) for share in (chosen.share, 2 - chosen.share))
+    claim = "" if chosen.is_reached else f", not {low} to {high}"
     return Card(
         label="Nodes in the set, |S|",
         value=str(len(chosen.nodes)),

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import tyro
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from mcq_jax.metrics import paired
 from mcq_jax.metrics.paired import PairedTest, Verdict
 from mcq_jax.report import canvas, palette, words
 from mcq_jax.report.plain_page import write_plain_page
@@ -116,6 +118,13 @@ def write_page(asked: Asked, plan: Plan) -> pathlib.Path:
             "not to be had. Permuted: accuracy on permuted labels at the end, from "
             "95 % on O2 is asked for. At the start: the gate of the untrained model.",
         ),
+        Titled(
+            table=_by_arm(results),
+            title="By arm, described",
+            note="Means over models that learned, with 95 % t intervals; not tested. "
+            "Accuracies of the curve at the last step; permuted labels after the "
+            "branches, at t99 and at the end.",
+        ),
         *_controls(cleaning.read_results(asked.random_golds)),
     )
     return write_plain_page(
@@ -180,6 +189,42 @@ def _models(results: Sequence[Mapping[str, Any]]) -> Table:
         ),
         rows=tuple(rows),
     )  # fmt: skip
+
+
+def _by_arm(results: Sequence[Mapping[str, Any]]) -> Table:
+    rows = []
+    for arm in dict.fromkeys(result["arm"] for result in results):
+        learned = [r for r in results if r["arm"] == arm and r["t99"] is not None]
+        if not learned:
+            continue
+        steps = np.array([r["t99"] for r in learned])
+        values = [
+            2.0 ** np.array([r["at_late"]["O1"] for r in learned]),
+            *(
+                np.array([r[f"at_{event}"].get(_PERMUTED, np.nan) for r in learned])
+                for event in EVENTS
+            ),
+            *(
+                np.array([r["curve"].get(f"accuracy_{name}", [np.nan])[-1]
+                          for r in learned])
+                for name in ("new_options", "new_facts", "random")
+            ),
+        ]  # fmt: skip
+        cells = (Cell(text=f"{np.median(steps):,.0f}"), *map(_mean, values))
+        rows.append(Row(name=f"arm {arm[0]}, {len(learned)} learned", cells=cells))
+    columns = (
+        "models", "median t99", "nodes at the end", "permuted, t99", "permuted, end",
+        "new options", "new facts", "random letters",
+    )  # fmt: skip
+    return Table(columns=columns, rows=tuple(rows))
+
+
+def _mean(values: Float[np.ndarray, " model"]) -> Cell:
+    if np.isnan(values).any() or len(values) < 2:
+        return Cell(text=words.MISSING)
+    low, high = paired.t_interval(values, 0.95)
+    below = f"{words.number(low)} to {words.number(high)}"
+    return Cell(text=words.number(values.mean()), below=below)
 
 
 def _controls(results: Sequence[Mapping[str, Any]]) -> tuple[Titled, ...]:

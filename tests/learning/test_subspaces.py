@@ -177,6 +177,12 @@ def test_bases_stay_orthonormal_and_depend_on_the_seed_alone(wanted):
     is_first = losses[last:].mean() < others[last:].mean()
     np.testing.assert_array_equal(best, first if is_first else other)
     assert np.abs(first - other).max() > 0.01
+    # Where no row has a target there is nothing to learn.
+    _, none = learning.learn_subspace(
+        model.parameters, study.batches, [np.full_like(t, -1) for t in study.targets(
+            study.target)], Where(layer=layer), rank=4, steps=2, config=model.config,
+    )  # fmt: skip
+    np.testing.assert_array_equal(none, 0)
     np.testing.assert_allclose(first[0] @ first[0].T, np.eye(4), atol=1e-5)
     assert losses.shape == (8,) and np.isfinite(losses).all()
 

@@ -60,6 +60,9 @@ def test_the_page_has_every_model_and_verdict(results: pathlib.Path):
         "no change", "no statement about Chinchilla", "3.00 → 2.00",
     ):  # fmt: skip
         assert said in text, said
+    # By arm: the median of steps, and the mean of 2^(2 - seed / 100) nodes.
+    assert re.search(r"arm F, 9 learned\W+4,000\W+3\.89", text)
+    assert re.search(r"arm S, 10 learned\W+4,000\W+3\.88", text)
     # A line for each of the 19 models that learned, in each panel.
     tips = [said for inside, said in page.texts if inside[-1:] == ("title",)]
     assert sum(tip.startswith("arm ") for tip in tips) == 4 * 19
