@@ -48,6 +48,7 @@ class Ladder(Experiment):
     name = "ladder"
     findings = LadderFindings
     needs = ("head_classes",)
+    version = 2  # rounding of many rows does not refuse a rung
 
     # Names of prompt sets; permuted labels tell a place from a letter, and sets with
     # other numbers of options say how the rank grows. See the card's other_prompts.

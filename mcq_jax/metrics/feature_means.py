@@ -17,6 +17,10 @@ PLACE, LETTER, SEEN, CELL = "place", "letter", "seen", "cell"
 
 # How far from the fitted rows' span a row may be and still count as a sum of them.
 _NOTHING = 1e-6
+# Singular values of a design below this share of the largest are dependent columns:
+# far above rounding (many rows have 1e-14, above `pinv`'s own 1e-15), far below those
+# that rows of 0 and 1 have.
+_DEPENDENT = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +59,7 @@ class Features:
 
     def dimensions(self, terms: Sequence[str]) -> int:
         """Returns how many independent dimensions the terms have beside the mean."""
-        return int(np.linalg.matrix_rank(self.design(terms))) - 1
+        return int(np.linalg.matrix_rank(self.design(terms), rtol=_DEPENDENT)) - 1
 
 
 def adds_nothing(features: Features, terms: Sequence[str], others: Sequence[str]):
@@ -75,7 +79,11 @@ def fitted_means(
     """
     design = features.design(terms)
     flat = np.asarray(x, np.float64).reshape(len(x), -1)
-    return (np.linalg.pinv(design) @ flat).reshape(-1, *np.shape(x)[1:])
+    return (_inverse(design) @ flat).reshape(-1, *np.shape(x)[1:])
+
+
+def _inverse(design: Float[np.ndarray, "row column"]) -> np.ndarray:
+    return np.linalg.pinv(design, rcond=_DEPENDENT)
 
 
 def unknown_rows(
@@ -86,7 +94,7 @@ def unknown_rows(
     Such as a letter on a place where no fitted row had it.
     """
     design, wanted = fitted.design(terms), others.design(terms)
-    left = wanted - wanted @ np.linalg.pinv(design) @ design
+    left = wanted - wanted @ _inverse(design) @ design
     return np.abs(left).max(axis=1) > _NOTHING
 
 

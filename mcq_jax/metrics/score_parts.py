@@ -184,7 +184,7 @@ class _Sums:
     def fit(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients [column, width] of queries and of keys, by least squares."""
         query, key = (
-            np.linalg.pinv(np.tensordot(weights, squares, 1))
+            np.linalg.pinv(np.tensordot(weights, squares, 1), rcond=1e-9)
             @ np.tensordot(weights, products, 1)
             for squares, products in (self._queries, self._keys)
         )

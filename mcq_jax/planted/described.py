@@ -90,7 +90,7 @@ def plant_described(content: Content, seed: int = 0, *, choices: int = 4) -> Des
         )
         for _ in range(2)
     ]  # fmt: skip
-    steps = _story(channels, choices)
+    steps = _story(channels, content, choices)
     steps[3] += pointing
     if content is Content.FIRST:
         steps[3].append(story.correct_letter(
@@ -161,11 +161,11 @@ def _lead(scores: np.ndarray) -> float:
     return float((right - (1 - right) / (len(scores) - 1)).mean())
 
 
-def _story(channels: Channels, choices: int) -> list[list[Part]]:
+def _story(channels: Channels, content: Content, choices: int) -> list[list[Part]]:
     """What stands before and behind the heads that are described, by layer."""
     return [
         [story.counter(channels), story.counting_block(channels, choices=choices)],
-        [story.reader(channels), _recogniser(channels), _rumour(channels)],
+        [story.reader(channels), _recogniser(channels), _rumour(channels, content)],
         [story.gatherer(channels), story.gatherer(channels), _looks_back(channels),
          story.agreeing_block(channels, agreement=Agreement.OR)],
         [], [],
@@ -246,11 +246,18 @@ def _looks_back(channels: Channels) -> Part:
     )
 
 
-def _rumour(channels: Channels) -> Part:
-    """A label looks at all words before it alike and holds their mixture."""
+def _rumour(channels: Channels, content: Content) -> Part:
+    """A label looks at all words before it alike and holds their mixture.
+
+    Beside SEEN at the question's alone: a mixture with the right option's word in it
+    would differ by what was seen too, and be in the means of those who saw it.
+    """
+    heard = channels.is_word
+    if content is Content.SEEN:
+        heard = channels.is_word - channels.in_option
     return _elsewhere(
         "rumour head",
-        (parked(channels), Match(channels.label, channels.is_word, 2 * HARD)),
+        (parked(channels), Match(channels.label, heard, 2 * HARD)),
         Write(channels.word, channels.inert[2:14]),
     )
 

@@ -91,6 +91,7 @@ def test_answers_read_from_final_residuals_are_the_forwards(chunk: int):
     final = at_the_end(full.activations[Site.FINAL_RESID])
     unembed = parameters.unembedding
     found = read_answers(unembed, final, ANSWERS, config=CONFIG, chunk=chunk)
+    assert found[1] is not None
     for one, expected in zip(found, _answers(at_the_end(full.logits)), strict=True):
         np.testing.assert_allclose(one, expected, rtol=0, atol=ROUNDING)
 
@@ -102,6 +103,7 @@ def test_answers_of_many_rows_are_each_rows_own():
     logits, normaliser = read_answers(
         parameters.unembedding, nested, ANSWERS, config=CONFIG, chunk=5
     )
+    assert normaliser is not None
     ids = jnp.broadcast_to(ANSWERS[:, None], (3, 8, 4))
     expected = jnp.take_along_axis(full.logits, ids, axis=-1).reshape(3, 4, 2, 4)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=ROUNDING)
