@@ -90,10 +90,13 @@ def test_answers_read_from_final_residuals_are_the_forwards(chunk: int):
     parameters, _, full = _runs()
     final = at_the_end(full.activations[Site.FINAL_RESID])
     unembed = parameters.unembedding
-    found = read_answers(unembed, final, ANSWERS, config=CONFIG, chunk=chunk)
-    assert found[1] is not None
-    for one, expected in zip(found, _answers(at_the_end(full.logits)), strict=True):
-        np.testing.assert_allclose(one, expected, rtol=0, atol=ROUNDING)
+    logits, normaliser = read_answers(
+        unembed, final, ANSWERS, config=CONFIG, chunk=chunk
+    )
+    assert normaliser is not None
+    expected = _answers(at_the_end(full.logits))
+    for one, other in zip((logits, normaliser), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=ROUNDING)
 
 
 def test_answers_of_many_rows_are_each_rows_own():
