@@ -78,7 +78,7 @@ def test_an_experiment_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture
     card = str(EXAMPLES / "an_experiment_of_your_own.py")
     out = tmp_path / "run"
     # Sixteen prompts at once, as in other tests: they share the programs.
-    flags = ["--needed.fall", "0.05", "--batch", "16", "--joint-tests.random-sets", "1"]
+    flags = ["--needed.fall", "0.05", "--batch", "16", "--only", "needed"]
     assert cli.main(["run", card, "--out", str(out), *flags]) == 0
     page = (out / "report.html").read_text(encoding="utf-8")
     assert 'id="needed"' in page and "Some node is needed in every question" in page
