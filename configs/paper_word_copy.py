@@ -11,10 +11,10 @@ Time: CPU minutes on 2 cores: nodes, sets, head kinds and routes 45, the ladder 
 swaps about 20, grid 19, score parts 4; the rest not run to its end; 9 GB; resumable.
 The content's route, the drawn circuit and learned subspaces have a card of their own,
 paper_word_copy_route.py.
-Sizes, stated beforehand: half widths of 95 % intervals are to be at most 0.05 for shares
-of a net logit (12 held-out questions: 0.01 to 0.05 where questions differ by 0.02 to
-0.08), 0.02 for routes (24), 0.07 for the ladder and the grid (20), and 0.15 for shares
-of choices, which are coin flips (36 questions on each side: 0.16 at one half).
+Sizes, stated beforehand: half widths of 95 % intervals are to be at most 0.05 for
+shares of a net logit (12 held-out questions: 0.01 to 0.05 where questions differ by
+0.02 to 0.08), 0.02 for routes (24), 0.07 for the ladder and the grid (20), and 0.15 for
+shares of choices, which are coin flips (36 questions on each side: 0.16 at one half).
 Expect: options' ends carry 0.74 of the effect, labels 0.09; with random letters queries
 follow the place (0.70) and their heads carry 0.66 of the net logit, with ABCD 0.21; see
 docs/findings.md.
