@@ -12,6 +12,7 @@ from jax._src import monitoring
 from mcq_jax import metrics
 from mcq_jax.interventions import Node, Site, patch
 from mcq_jax.model import forward
+from mcq_jax.passes import Subspaces, UnitSets
 from mcq_jax.prompts import TokenisedPair, TokenisedPrompt
 from mcq_jax.sweeps import (
     EFFECTS,
@@ -111,6 +112,27 @@ def test_a_span_is_read_where_its_own_prompt_has_it(direction: Direction):
     is_row = (SPANS.labels["span"] == "early") & (SPANS.labels["layer"] == layer)
     after = found.values["after"][0, 1, is_row]
     np.testing.assert_allclose(after, expected, rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["units", "subspaces"])
+def test_all_of_a_site_at_spans_is_what_a_patch_of_the_spans_is(kind: str):
+    """Each source is read at its own prompt's span, whichever plan says so.
+
+    By full passes as well: their edits are told the same places.
+    """
+    rows, width = len(SPANS.layers), CONFIG.width
+    whole = np.zeros((rows, CONFIG.layers, 1), bool)
+    whole[np.arange(rows), SPANS.layers] = True
+    if kind == "units":
+        plan = UnitSets(masks={SPANS.site: whole}, offsets=SPANS.offsets)
+    else:
+        nothing = np.zeros((CONFIG.layers, 1, 1, 1, width), np.float32)
+        plan = Subspaces(
+            site=SPANS.site, basis=nothing, gates=np.zeros((*whole.shape, 1)),
+            outside=whole.astype(np.float32), offsets=SPANS.offsets,
+        )  # fmt: skip
+    assert_same(small_sweep(plan), small_sweep(SPANS))
 
 
 def test_patterns_are_patched_from_prompts_of_the_same_length():
