@@ -21,22 +21,15 @@ from mcq_jax.passes.plan import (
     interpolate,
     labels_of,
 )
-from mcq_jax.passes.row_places import units_that_differ
+from mcq_jax.passes.row_places import PlacedRows, units_that_differ
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Patches:
-    """Rows that each patch one site in one layer, at some positions.
-
-    Index arrays may have a leading axis of prompts; what a row has fewer of than
-    others is filled up by repeating an index.
-    """
+class Patches(PlacedRows):
+    """Rows that each patch one site in one layer, at some positions."""
 
     site: Site
     layers: Int[np.ndarray, " row"]
-    # Positions from the end, -1 the answer's; where the source is read, too.
-    offsets: Int[np.ndarray, "#prompt row selected"]
-    source_offsets: Int[np.ndarray, "#prompt #source row selected"] | None = None
     # Query heads (at K and V kv heads) or neurons; None: all of the site.
     units: Int[np.ndarray, "row selected"] | None = None
     # Of V and ROT_K: the query heads that read the change (see `model.read_by`), in
@@ -44,16 +37,8 @@ class Patches:
     readers: Bool[np.ndarray, "row kv_head group"] | None = None
     labels: Labels = dataclasses.field(default_factory=dict)
 
-    takes_own = False
-
     def __post_init__(self):
-        rows = len(self.layers)
-        if not rows or self.offsets.shape[1] != rows or self.offsets.max() >= 0:
-            raise ValueError(
-                f"{rows} layers and offsets {self.offsets.shape} up to "
-                f"{self.offsets.max()}; give one layer per row, and offsets [prompt, "
-                "row, selected] that count from the end: -1 is the answer position."
-            )
+        self.check_rows("have no layer")
         if not self.site.per_layer or self.site in (Site.SCORES, Site.ROT_Q):
             raise ValueError(
                 f"a plan of {self.site}; plans patch sites of layers, for scores "
@@ -64,66 +49,42 @@ class Patches:
                 f"a plan of {self.site} for some readers; only values and rotated keys "
                 f"({Site.V}, {Site.ROT_K}) are kept for others to read."
             )
-        check_labels(self.labels, rows)
+        check_labels(self.labels, self.count)
+
+    @property
+    def count(self) -> int:
+        return len(self.layers)
+
+    @property
+    def by_layer(self) -> Bool[np.ndarray, "row layer"]:
+        return self.layers[:, None] == np.arange(self.layers.max(initial=-1) + 1)
 
     @property
     def sites(self) -> tuple[Site, ...]:
         return (self.site,)
 
     @property
-    def births(self) -> Int[np.ndarray, " row"]:
-        return self.layers
-
-    @property
-    def starts(self) -> Int[np.ndarray, " row"]:
-        return -self.offsets.min(axis=(0, 2))
-
-    @property
-    def suffix(self) -> int:
-        earliest = int(self.starts.max())
-        if self.source_offsets is not None:
-            earliest = max(earliest, -int(self.source_offsets.min()))
-        return earliest
-
-    @property
     def edits(self) -> "SiteEdits":
         return SiteEdits(self.site)
 
     def rows_at(self, layer: int) -> "PatchRows":
-        offsets, sources = self.offsets[:, None], self.source_offsets
+        own, read = self.places.by_row()
         return PatchRows(
             layers=self.layers[None, None],
-            offsets=offsets,
-            source_offsets=offsets if sources is None else sources,
+            offsets=own,
+            source_offsets=read,
             units=None if self.units is None else self.units[None, None],
             readers=None if self.readers is None else self.readers[None, None],
         )
 
     def take(self, rows: Int[np.ndarray, " row"]) -> "Patches":
-        sources, units = self.source_offsets, self.units
-        return dataclasses.replace(
-            self,
+        return self.at(
+            self.places.take(rows),
             layers=self.layers[rows],
-            offsets=self.offsets[:, rows],
-            source_offsets=None if sources is None else sources[:, :, rows],
-            units=None if units is None else units[rows],
+            units=None if self.units is None else self.units[rows],
             readers=None if self.readers is None else self.readers[rows],
             labels=labels_of(self.labels, rows),
         )
-
-    def of(self, prompts: Int[np.ndarray, " prompt"]) -> "Patches":
-        sources = self.source_offsets
-        if sources is not None and len(sources) > 1:
-            sources = sources[prompts]
-        offsets = self.offsets[prompts] if len(self.offsets) > 1 else self.offsets
-        return dataclasses.replace(self, offsets=offsets, source_offsets=sources)
-
-    def read_from(
-        self, sources: Int[np.ndarray, "prompt source"], whole: "Patches"
-    ) -> "Patches":
-        if len(whole.offsets) == 1 or whole.source_offsets is not None:
-            return self
-        return dataclasses.replace(self, source_offsets=whole.offsets[sources])
 
     def all_born_first(self) -> "Patches":
         return dataclasses.replace(self, layers=np.zeros_like(self.layers))
@@ -132,11 +93,7 @@ class Patches:
         self, held: Mapping[Site, np.ndarray], prompt: int, source: int, number: int
     ) -> Bool[np.ndarray, " row"]:
         values = held[self.site]
-        own = self.offsets[prompt % len(self.offsets)]
-        other = self.offsets[source % len(self.offsets)]
-        if self.source_offsets is not None:
-            table = self.source_offsets[prompt % len(self.source_offsets)]
-            other = table[number % len(table)]
+        own, other = self.places.of_source(prompt, number, source)
         found = np.zeros(len(self.layers), bool)
         for layer in np.unique(self.layers):
             rows = np.flatnonzero(self.layers == layer)
@@ -159,12 +116,7 @@ class Patches:
     def _edit_of_a_layer(self, here, prompt: int, source: int, length: int) -> Edit:
         """All rows patch one layer; `here` is the source's site in it."""
         axis = self.site.position_axis
-        offsets = self.offsets[min(prompt, len(self.offsets) - 1)]
-        read = offsets
-        if self.source_offsets is not None:
-            table = self.source_offsets
-            read = table[min(prompt, len(table) - 1)]
-            read = read[min(source, len(read) - 1)]
+        offsets, read = self.places.of_source(prompt, source)
         value = jnp.take(here, jnp.asarray(read + here.shape[axis]), axis=axis)
         value = jnp.moveaxis(value, axis, 0)  # rows first
         named = {None: {}, "head": {"heads": self.units}}

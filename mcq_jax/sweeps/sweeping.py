@@ -17,9 +17,9 @@ from mcq_jax import prompts, sharding
 from mcq_jax.interventions import Site
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.passes.answers import check_finite
-from mcq_jax.passes.patches import Patches
 from mcq_jax.passes.plan import Plan
 from mcq_jax.passes.row_captures import watched
+from mcq_jax.passes.row_places import PlacedRows
 from mcq_jax.passes.shared_prefix import without_common_prefix
 from mcq_jax.prompts import TokenisedPrompt, question_names
 from mcq_jax.results import RunFolder
@@ -230,14 +230,14 @@ def _check(asked, plan: Plan, sources, direction: Direction, count: int) -> None
             f"source {int(sources.index.max())} of {len(asked)} prompts; sources are "
             "places among the prompts."
         )
-    if not isinstance(plan, Patches):
-        return
-    if len(plan.offsets) not in (1, len(asked)):
-        raise ValueError(
-            f"the plan has places for {len(plan.offsets)} prompts, and {len(asked)} "
-            "are asked; give one row of places, or one for every prompt."
-        )
-    if plan.site is Site.PATTERN and isinstance(sources, Sources):
+    if isinstance(plan, PlacedRows):
+        for table in (plan.places.offsets, plan.places.source_offsets):
+            if table is not None and len(table) not in (1, len(asked)):
+                raise ValueError(
+                    f"the plan has places for {len(table)} prompts, and {len(asked)} "
+                    "are asked; give one row of places, or one for every prompt."
+                )
+    if Site.PATTERN in plan.sites and isinstance(sources, Sources):
         lengths = np.array([len(p.ids) for p in asked])
         if (lengths[: len(sources.index), None] != lengths[sources.index]).any():
             raise ValueError(

@@ -135,12 +135,26 @@ def test_all_of_a_site_at_spans_is_what_a_patch_of_the_spans_is(kind: str):
     assert_same(small_sweep(plan), small_sweep(SPANS))
 
 
+def _all_heads(site: Site, **options) -> UnitSets:
+    """One row: every head in every layer."""
+    masks = {site: np.ones((1, CONFIG.layers, CONFIG.heads), bool)}
+    return UnitSets(masks=masks, **options)
+
+
 def test_patterns_are_patched_from_prompts_of_the_same_length():
     plan = every_unit(Site.PATTERN, CONFIG)
     same = Sources(kinds=("other",), index=SOURCES.index[:, :1])
     assert_same(small_sweep(plan, same), small_sweep(plan, same, by_full_passes=True))
-    with pytest.raises(ValueError, match="only from a prompt of the same length"):
-        small_sweep(plan)
+    for every in (plan, _all_heads(Site.PATTERN)):
+        with pytest.raises(ValueError, match="only from a prompt of the same length"):
+            small_sweep(every)
+
+
+def test_places_are_those_of_all_prompts_or_of_each():
+    offsets = np.full((len(PROMPTS) + 1, 1, 1), -1)
+    for places in ({"offsets": offsets}, {"source_offsets": offsets[:, None]}):
+        with pytest.raises(ValueError, match="places for 5 prompts, and 4 are asked"):
+            small_sweep(_all_heads(Site.Z, **places))
 
 
 def test_restoring_every_node_restores_what_noising_takes_away():
