@@ -64,6 +64,8 @@ def run(
     with sharding.use_mesh_of(checkpoint.parameters):
         manifest = make_manifest(config, checkpoint, prompts, moment)
         lab = _open_lab(config, checkpoint, truth, prompts, manifest, progress)
+        for line in _what_else(lab, order):
+            progress.say(line)
         for name in again:
             lab.folder.forget(name)
         for experiment in order:
@@ -197,3 +199,12 @@ def _plan(
         f"kinds of source {duration(patching / rate)} (if the gate opens); "
         f"{rate / 1e9:.0f} GFLOP/s assumed."
     )
+
+
+def _what_else(lab: Lab, order: Sequence[Experiment]) -> list[str]:
+    """What the estimate does not count, and what needs no time any more."""
+    more = [e.name for e in order if e.name not in ("behaviour", "node_effects")]
+    said = [f"Not in this estimate: {', '.join(more)}."] if more else []
+    if lab.folder.tables():
+        said.append("What the folder has of these runs is not run again.")
+    return said
