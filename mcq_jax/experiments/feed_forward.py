@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from mcq_jax import metrics, passes
 from mcq_jax.experiments.experiment import Experiment
@@ -47,6 +47,7 @@ class FeedForward(Experiment):
     name = "feed_forward"
     findings = FeedForwardFindings
     needs = ("joint_tests",)
+    version = 2  # neurons of a block against the right letter are ranked by that
 
     # Neurons of a block that are tested together.
     top_neurons: int = 10
@@ -257,8 +258,7 @@ def _neurons(
     study, seed = lab.studied, lab.config.seed
     fit, test = study.choosing, ~study.choosing
     question = study.question[test]
-    mean = effect[fit].mean(axis=0)
-    order = np.argsort(-mean, kind="stable")
+    order, needed = ranked(effect[fit].mean(axis=0))
     top, rest = np.split(order, [options.top_neurons])
     random = np.random.default_rng(seed).permutation(rest)[: len(top)]
     can_share = statistics.interval(direct[test], question, seed=seed).excludes_zero()
@@ -269,13 +269,28 @@ def _neurons(
             return None
         return statistics.ratio_interval(part, direct[test], question, seed=seed)
 
-    enough = np.flatnonzero(mean[order].cumsum() >= _MOST * mean.sum())
     return {
         "top_neurons": tuple(map(int, top)),
         "top_share": share(top),
         "random_share": share(random),
-        "neurons_for_most": int(enough[0]) + 1 if len(enough) else len(order),
+        "neurons_for_most": needed,
     }
+
+
+def ranked(
+    effect: Float[np.ndarray, " neuron"],
+) -> tuple[Int[np.ndarray, " neuron"], int]:
+    """Returns neurons, those first that do most of what all do, and how many do most.
+
+    All may speak against the right letter, and then those first that do so most. The
+    first that come within a fifth of the total: beyond it is as far off as short of it.
+    """
+    signed = effect * np.sign(effect.sum())
+    order = np.argsort(-signed, kind="stable")
+    short = np.abs(signed[order].cumsum() - signed.sum())
+    enough = short <= (1 - _MOST) * signed.sum()
+    enough[-1] = True  # all of them, whatever they round to
+    return order, int(enough.argmax()) + 1
 
 
 def _gain(

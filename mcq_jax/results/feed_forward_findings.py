@@ -25,7 +25,8 @@ class BlockFound:
     top_neurons: tuple[int, ...] = ()
     top_share: Interval | None = None
     random_share: Interval | None = None
-    # The least neurons whose effects reach 80 % of the block's, on fitting questions.
+    # How many of the best together come within a fifth of the block's effect, on
+    # fitting questions.
     neurons_for_most: int = 0
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mcq_jax.experiments import Behaviour, FeedForward, JointTests, NodeEffects, run
-from mcq_jax.experiments.feed_forward import kind_of, neuron_effects
+from mcq_jax.experiments.feed_forward import kind_of, neuron_effects, ranked
 from mcq_jax.experiments.mediation import Group, measure_mediation
 from mcq_jax.experiments.node_effects import bank_of, effects_of, per_node
 from mcq_jax.interventions import Node, Site, patch
@@ -148,3 +148,14 @@ def test_kinds_of_blocks_by_what_letters_gain():
     assert kind_of(gains((1, 2), (-0.1, 1))) == "letter-specific"
     assert kind_of(gains((-1, 2), (-0.1, 1))) == "a bias"
     assert kind_of(gains((-2, -1), (-0.1, 1))) == "against the right letter"
+
+
+def test_neurons_are_ranked_by_what_they_do_of_the_whole():
+    """By hand: for the right letter, against it, and beyond the whole at first."""
+    for effect, order, needed in (
+        ([0.1, 3, 0.9], [1, 2, 0], 2),
+        ([-3, 1, -2, 0.5], [0, 2, 3, 1], 1),
+        ([2, -1.5, 0.5], [0, 2, 1], 3),
+    ):
+        found, count = ranked(np.array(effect))
+        assert (found.tolist(), count) == (order, needed)
