@@ -119,6 +119,17 @@ def test_what_metrics_read_is_what_full_passes_show(name: str, direction):
 
 
 @pytest.mark.slow
+def test_each_metric_reads_its_own_captures_beside_others():
+    """Full passes share what hands captures out, and would be as wrong."""
+    together = _sweep(PLANS["nodes"])
+    alone = _sweep(PLANS["nodes"], metrics={"attention": READS["attention"]})
+    np.testing.assert_allclose(
+        together["attention"], alone["attention"], rtol=0, atol=1e-4
+    )
+    assert np.abs(alone["attention"]).max() > 1e-2
+
+
+@pytest.mark.slow
 def test_a_table_is_known_by_what_its_metrics_read(tmp_path):
     folder = RunFolder.open(tmp_path, {"identity": {}})
     plan = PLANS["nodes"]
