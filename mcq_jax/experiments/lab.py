@@ -89,10 +89,13 @@ class Lab:
         return self._others[name]
 
     def _note(self, name: str, keys: Iterable[str]) -> None:
-        """Notes that tables of a name were opened."""
+        """Notes that tables of a name were opened; of other prompts, under theirs too.
+
+        An experiment's own tables are those of the main prompts.
+        """
         self._opened.setdefault(name, set()).update(keys)
         if self._within is not None:
-            self._within._note(name, keys)
+            self._within._note(f"{name} of {self.config.name}", keys)
 
     @property
     def prompts(self) -> PromptSet:

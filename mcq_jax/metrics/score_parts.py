@@ -182,7 +182,10 @@ class _Sums:
         )
 
     def fit(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Coefficients [column, width] of queries and of keys, by least squares."""
+        """Coefficients [column, width] of queries and of keys, by least squares.
+
+        Resampled questions may leave columns dependent: rounding is no direction.
+        """
         query, key = (
             np.linalg.pinv(np.tensordot(weights, squares, 1), rcond=1e-9)
             @ np.tensordot(weights, products, 1)
