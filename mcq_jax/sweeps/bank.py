@@ -11,7 +11,7 @@ import numpy as np
 from mcq_jax import prompts, sharding
 from mcq_jax.interventions import Site
 from mcq_jax.passes.plan import Plan
-from mcq_jax.passes.prompt_pass import prefill
+from mcq_jax.passes.prompt_pass import Prefill, prefill
 from mcq_jax.passes.shared_prefix import Prefix
 
 
@@ -22,6 +22,9 @@ class Bank:
     # The plan's sites over its suffix, `[layer, prompt, *site axes]`.
     held: dict[Site, np.ndarray]
     final: np.ndarray  # [prompt, width]
+    # The pass over all of these prompts, where one batch on one device was enough: rows
+    # are resumed from it, and no prompt is run twice.
+    run: Prefill | None = None
 
     def take(self, prompt: int) -> "Bank":
         """Returns the bank of one prompt."""
@@ -71,11 +74,13 @@ def fill_bank(
         one, last = sharding.on_every_host((run.activations, run.final))
         held.append(jax.tree.map(lambda a: a[:, : len(chunk)], one))  # noqa: B023
         final.append(last[: len(chunk)])
+    is_one = len(held) == 1 and sharding.devices_in_use() == 1
     held = _with_padded_keys(held)
     join = functools.partial(np.concatenate, axis=1)
     return Bank(
         held=jax.tree.map(lambda *parts: join(parts), *held),
         final=np.concatenate(final),
+        run=dataclasses.replace(run, activations={}) if is_one else None,
     )
 
 

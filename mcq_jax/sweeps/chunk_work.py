@@ -14,7 +14,7 @@ from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.passes.answers import read_answers
 from mcq_jax.passes.full_pass import run_fully, see_fully
 from mcq_jax.passes.plan import Plan
-from mcq_jax.passes.prompt_pass import prefill
+from mcq_jax.passes.prompt_pass import Prefill, prefill
 from mcq_jax.passes.resumed_pass import resume
 from mcq_jax.passes.shared_prefix import Prefix
 from mcq_jax.prompts import TokenisedPrompt, batch_of
@@ -113,7 +113,7 @@ class ChunkWork:
         before_all = 0 if self.prefix is None else self.prefix.length
         reads = all_reads(dict(self.metrics))
         reads = at_ends(reads, before_all + np.asarray(patched.lengths), own)
-        final, seen, unseen = self._run(patched, plan, held, reads)
+        final, seen, unseen = self._run(patched, plan, held, reads, own)
         read = functools.partial(
             read_answers,
             self.parameters.unembedding,
@@ -135,7 +135,7 @@ class ChunkWork:
             (read(final), seen), (before, unseen), other, clean.gold, metrics=functions
         )
 
-    def _run(self, patched, plan: Plan, held, reads):
+    def _run(self, patched, plan: Plan, held, reads, own):
         """The final residuals of all rows; what is read of them, and of the prompts."""
         everything = (self.parameters, patched.ids, patched.lengths, held, plan)
         if self.by_full_passes:
@@ -144,16 +144,7 @@ class ChunkWork:
                 see_fully(*everything, reads, config=self.config),
                 seen_unpatched_fully(self.parameters, patched.ids, reads, self.config),
             )
-        start = prefill(
-            self.parameters,
-            patched.ids,
-            patched.lengths,
-            config=self.config,
-            suffix=plan.suffix,
-            prefix=self.prefix,
-            activations=self.activations,
-            repeats=self.repeats,
-        )
+        start = self._start(patched, plan, own)
         run = resume(
             self.parameters,
             start,
@@ -166,6 +157,21 @@ class ChunkWork:
         )
         unseen = seen_unpatched(self.parameters, start, reads, self.config)
         return run.final, run.seen, unseen
+
+    def _start(self, patched, plan: Plan, own) -> Prefill:
+        """The pass over the patched prompts, which may be that of the bank."""
+        if self.bank.run is not None:
+            return self.bank.run.take(own)
+        return prefill(
+            self.parameters,
+            patched.ids,
+            patched.lengths,
+            config=self.config,
+            suffix=plan.suffix,
+            prefix=self.prefix,
+            activations=self.activations,
+            repeats=self.repeats,
+        )
 
 
 @functools.partial(jax.jit, static_argnames="metrics")

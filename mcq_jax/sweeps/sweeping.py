@@ -97,7 +97,8 @@ def sweep(
     if chunks is None:
         starts = range(0, count, prompts_at_once)
         chunks = [np.arange(i, min(i + prompts_at_once, count)) for i in starts]
-    prompts_at_once = max(map(len, chunks))
+    else:
+        prompts_at_once = max(map(len, chunks))
 
     @functools.cache
     def prepared() -> Callable[[sharding.Chunk], Mapping]:
@@ -175,9 +176,12 @@ def _prepare(
         prefix, behind = without_common_prefix(
             parameters, asked, config=config, suffix=plan.suffix
         )
-    bank = bank or fill_bank(
-        parameters, behind, plan, config, prompts_at_once, prefix=prefix
-    )
+    if bank is None:
+        bank = fill_bank(
+            parameters, behind, plan, config, prompts_at_once, prefix=prefix
+        )
+    else:  # its own pass may have been behind another prefix, or keep other tokens
+        bank = dataclasses.replace(bank, run=None)
     are_finite = np.asarray(np.isfinite(bank.final).all(-1))
     if not are_finite.all():
         whole = prompts.batch_of(asked)

@@ -19,6 +19,7 @@ from mcq_jax.sweeps import (
     Ablation,
     Direction,
     Sources,
+    chunk_work,
     every_node,
     every_unit,
     near_ties,
@@ -59,6 +60,20 @@ def test_a_sweep_equals_full_passes_in_both_directions(name: str, direction: Dir
     expected = small_sweep(PLANS[name], direction=direction, by_full_passes=True)
     assert_same(found, expected)
     assert np.abs(found.values["net"]).max() > 0.1
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_prompts_of_one_batch_are_run_once(direction: Direction, monkeypatch):
+    """What fills the bank is what rows are resumed from, and the numbers stay."""
+    expected = small_sweep(SPANS, direction=direction, prompts_at_once=3)
+
+    def run_again(*_, **__):
+        raise AssertionError("prompts were run again")
+
+    monkeypatch.setattr(chunk_work, "prefill", run_again)
+    assert_same(small_sweep(SPANS, direction=direction), expected)
+    with pytest.raises(AssertionError, match="prompts were run again"):
+        small_sweep(SPANS, direction=direction, prompts_at_once=3)
 
 
 @pytest.mark.parametrize("ablation", Ablation)
