@@ -206,9 +206,23 @@ def _mutated(run: RunResults, *mutations: str) -> Reading:
             control_name="random directions",
             share=row.share,
             of=f"recovered between rank 0 and intact, {row.prompts} prompts: "
-            f"{row.changes}",
+            f"{row.changes}{_on_plain_prompts(found)}",
         )
     return Reading(missing=missing)
+
+
+def _on_plain_prompts(found: MutationGridFindings) -> str:
+    """What the same subspace recovers where nothing is changed, as a sentence."""
+    for row in found.rows:
+        for cell in row.cells:
+            if (row.mutation, cell.variant) != ("none", "unmutated"):
+                continue
+            if plain := cell.recovered:
+                return (
+                    f" On plain prompts it is {plain.mean:.2f} "
+                    f"({plain.low:.2f} to {plain.high:.2f})."
+                )
+    return ""
 
 
 def _rung(run: RunResults, parts: str, kind: str, name: str) -> Reading:

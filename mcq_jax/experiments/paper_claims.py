@@ -35,6 +35,7 @@ class PaperClaims(Experiment):
     """Judges every claim by its interval, its control and its band."""
 
     name = "paper_claims"
+    version = 2  # what is recovered under a mutation is beside the same without
     findings = PaperClaimsFindings
     uses = (
         "behaviour",

@@ -15,6 +15,9 @@ from mcq_jax.results import (
     UNDECIDED,
     UNTESTABLE,
     Followed,
+    GridCell,
+    GridRow,
+    MutationGridFindings,
     QuerySwapsFindings,
     SwapsFound,
     status_of,
@@ -110,6 +113,29 @@ def test_place_and_letter_are_read_from_the_forms_that_tell_them_apart():
     assert found["place"].control == between(-0.1, 0.1)
     assert found["identity"].estimate == between(0.3, 0.4)
     assert found["place"].status == found["identity"].status == SUPPORTED
+
+
+def test_what_a_mutation_leaves_stands_beside_plain_prompts():
+    """Less than most under dots, though dots take nothing away, says so."""
+
+    def row(prompts: str, mutation: str, low: float, high: float) -> GridRow:
+        some = between(1, 2)
+        cell = GridCell(
+            variant="unmutated", net=some, loss=some, accuracy=some,
+            recovered=between(low, high),
+        )  # fmt: skip
+        return GridRow(prompts=prompts, mutation=mutation, changes="…", cells=(cell,))
+
+    grid = MutationGridFindings(
+        rows=(row("main", "none", 0.7, 0.72), row("dots", "dot_behind", 0.69, 0.71)),
+        contrasts=(), letter_heads=("L1H1",), fitting_questions=24,
+    )  # fmt: skip
+    run = examples.changed(examples.open_gate(), mutation_grid=grid)
+    claims = {claim.name: claim for claim in judged(PaperClaims(), run)}
+    assert claims["separators"].status == CONTRADICTED
+    said = "dots prompts: … On plain prompts it is 0.71 (0.70 to 0.72)."
+    assert claims["separators"].why.endswith(said)
+    assert "no prompts with the mutation" in claims["numbers"].why
 
 
 def test_fresh_questions_stand_beside_and_decide_nothing():
