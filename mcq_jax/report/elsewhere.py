@@ -14,7 +14,7 @@ from mcq_jax.report.claims import (
     UNTESTABLE,
     Claim,
 )
-from mcq_jax.report.section import Plate, Section, Titled
+from mcq_jax.report.section import FIRST_ROWS, Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
 from mcq_jax.results import (
     ElsewhereFindings,
@@ -82,6 +82,7 @@ def section(run: RunResults) -> Section | None:
                 "tokens: one of each item. p: the chance of an excess as large among "
                 "all heads, if any token of an item could be its enumerator. "
                 "Intervals: 95 %, over texts.",
+                shown=FIRST_ROWS,
             ),
         ),
         claims=(_looks(found),),

@@ -1,7 +1,7 @@
 """Which heads follow the right letter beyond chance, and whether classes last."""
 
 from mcq_jax.report import palette, words
-from mcq_jax.report.section import Section, Titled
+from mcq_jax.report.section import FIRST_ROWS, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
 from mcq_jax.results import HeadKind, HeadKindsFindings, RunResults
 
@@ -27,6 +27,7 @@ def section(run: RunResults) -> Section | None:
                 note="s: a letter's share of the head's label attention when it is "
                 "right, minus when it is not. p: the chance of one as high among all "
                 "heads and letters. Proto: s of a single-letter head on its own.",
+                shown=max(_beyond_chance(found), FIRST_ROWS),
             ),
         )
         if found.heads
@@ -39,15 +40,18 @@ def section(run: RunResults) -> Section | None:
 def _text(found: HeadKindsFindings) -> str:
     if not found.heads:
         return "No head has enough of its attention on labels to be tested."
-    beyond = sum(min(kind.p_value) < _LEVEL for kind in found.heads)
     return (
         f"{words.count(found.tested, 'head')} with enough attention on labels, over "
-        f"{words.count(found.questions, 'question')}. {beyond} follow some letter "
-        f"beyond chance: s above {words.number(found.threshold)}, which permuted golds "
-        "reach in one of twenty draws for any head and letter. Classed by each half "
-        f"of the questions alone, {words.percent(found.agreement)} keep their class "
-        f"({words.percent(found.chance_agreement)} would by chance)."
+        f"{words.count(found.questions, 'question')}. {_beyond_chance(found)} follow "
+        f"some letter beyond chance: s above {words.number(found.threshold)}, which "
+        "permuted golds reach in one of twenty draws for any head and letter. Classed "
+        f"by each half of the questions alone, {words.percent(found.agreement)} keep "
+        f"their class ({words.percent(found.chance_agreement)} would by chance)."
     )
+
+
+def _beyond_chance(found: HeadKindsFindings) -> int:
+    return sum(min(kind.p_value) < _LEVEL for kind in found.heads)
 
 
 def _table(found: HeadKindsFindings, labels: tuple[str, ...]) -> Table:

@@ -58,6 +58,7 @@ def section(run: RunResults) -> Section | None:
                 table=_table(form),
                 title=_title(form),
                 note=_note(form),
+                shown=sum(map(_is_of_a_group, form.followed)) or None,
             )
             for form in found.forms
         ),
@@ -175,9 +176,14 @@ def _table(form: SwapsFound) -> Table:
                 cells=tuple(_cell(getattr(found, name)) for name, _ in columns),
                 note="fewer than 20 questions on a side" if found.too_few else "",
             )
-            for found in form.followed
+            for found in sorted(form.followed, key=_is_of_a_group, reverse=True)
         ),
     )
+
+
+def _is_of_a_group(found: Followed) -> bool:
+    """Whether it is of several heads at once, and not of one head or layer."""
+    return found.layer is None and found.who in (LETTER_HEADS, RANDOM_HEADS)
 
 
 def _columns(form: SwapsFound) -> list[tuple[str, str]]:

@@ -14,6 +14,9 @@ from mcq_jax.report.claims import Claim
 from mcq_jax.report.table import Table
 from mcq_jax.results import RunResults
 
+# Rows of a long table that stand open.
+FIRST_ROWS = 12
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plate:
@@ -59,6 +62,21 @@ class Titled:
     table: Table
     title: str = ""
     note: str = ""
+    # How many rows stand open, the others behind a click; None: all of them.
+    shown: int | None = None
+
+    @property
+    def open(self) -> Table:
+        """The rows that are seen at once."""
+        return self._part(slice(None, self.shown))
+
+    @property
+    def folded(self) -> Table:
+        """The others."""
+        return self._part(slice(len(self.open.rows), None))
+
+    def _part(self, part: slice) -> Table:
+        return dataclasses.replace(self.table, rows=self.table.rows[part])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

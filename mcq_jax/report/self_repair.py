@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from mcq_jax.metrics import Interval
 from mcq_jax.report import repair_figures, words
 from mcq_jax.report.claims import UNTESTABLE, Claim, against
-from mcq_jax.report.section import Plate, Section, Titled
+from mcq_jax.report.section import FIRST_ROWS, Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
 from mcq_jax.results import (
     GroupAblated,
@@ -115,6 +115,7 @@ def _tables(found: SelfRepairFindings) -> Iterable[Titled]:
         "was, which is direct less made up for; total: with the norm at work. Share: "
         "made up for in units of the direct effect, a dash where that may be 0 or is "
         "small. Random nodes last.",
+        shown=FIRST_ROWS,
     )
     if found.sets:
         yield Titled(
@@ -139,6 +140,7 @@ def _tables(found: SelfRepairFindings) -> Iterable[Titled]:
             title="Two at a time",
             note="Net logits; interaction: both less the sum of each. Pairs of nodes "
             "of one group are shown where the reading is decided.",
+            shown=FIRST_ROWS,
         )
 
 

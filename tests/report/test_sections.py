@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import pytest
 
 from mcq_jax.report import behaviour_figures, section, sections
-from mcq_jax.report.section import Plate, Section
-from mcq_jax.report.table import Row
+from mcq_jax.report.page import environment
+from mcq_jax.report.section import Plate, Section, Titled
+from mcq_jax.report.table import Row, Table
 from mcq_jax.results import KINDS, RunResults
 from tests.report import attacks, examples, pages
 
@@ -38,6 +39,23 @@ def test_without_any_one_of_the_experiments_the_page_is_whole(tmp_path):
     for names in ((), *BUT_ONE, tuple(KINDS)):
         page = pages.without_figures(_run_of(names), tmp_path)
         assert page.open == [] and {"asked", "sure"} <= page.ids()
+
+
+@pytest.mark.parametrize("shown", [None, 0, 3, 20, 50])
+def test_a_long_table_is_whole_on_the_page_and_its_first_rows_stand_open(shown):
+    names = [f"row {number}" for number in range(20)]
+    table = Table(columns=("name",), rows=tuple(Row(name=n, cells=()) for n in names))
+    titled = Titled(table=table, shown=shown)
+    alone = Section(anchor="long", short="Long", title="Long", tables=(titled,))
+    template = environment().get_template(alone.template)
+    seen = pages.Page(template.render(section=alone))
+    cells = [
+        (text, "details" in inside) for inside, text in seen.texts if "th" in inside
+    ]
+    found = [(text, is_folded) for text, is_folded in cells if text in names]
+    assert [text for text, _ in found] == names
+    assert [text for text, is_folded in found if not is_folded] == names[:shown]
+    assert ("details" in dict(seen.elements)) == (shown in (0, 3))
 
 
 @pytest.fixture(scope="module")
