@@ -62,7 +62,7 @@ def fill_bank(
     activations: jnp.dtype | None = None,
 ) -> Bank:
     """Runs every prompt (behind the prefix) and keeps what sources may need."""
-    held, final = [], []
+    held, final, run = [], [], None
     for first in range(0, len(asked), at_once):
         chunk = np.arange(first, min(first + at_once, len(asked)))
         batch = prompts.batch_of([asked[i] for i in sharding.fill_data_axis(chunk)])
@@ -75,12 +75,13 @@ def fill_bank(
         held.append(jax.tree.map(lambda a: a[:, : len(chunk)], one))  # noqa: B023
         final.append(last[: len(chunk)])
     is_one = len(held) == 1 and sharding.devices_in_use() == 1
+    kept = dataclasses.replace(run, activations={}) if run and is_one else None
     held = _with_padded_keys(held)
     join = functools.partial(np.concatenate, axis=1)
     return Bank(
         held=jax.tree.map(lambda *parts: join(parts), *held),
         final=np.concatenate(final),
-        run=dataclasses.replace(run, activations={}) if is_one else None,
+        run=kept,
     )
 
 
