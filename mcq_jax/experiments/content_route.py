@@ -45,6 +45,7 @@ class ContentRoute(Experiment):
     """Interchanges kinds of tokens by line and layer, and finds the gatherers."""
 
     name = "content_route"
+    version = 2  # kinds of tokens that some prompt has none of are named
     findings = ContentRouteFindings
     needs = ("node_effects",)
 

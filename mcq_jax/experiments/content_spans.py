@@ -1,6 +1,7 @@
 """Which tokens hold what makes the difference, layer by layer: one sweep of spans."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
@@ -51,6 +52,15 @@ def spans_of(prompt: TokenisedPrompt) -> dict[str, Int[np.ndarray, " _"]]:
     return found
 
 
+def kinds_of(
+    found: Sequence[Mapping[str, Int[np.ndarray, " _"]]],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the kinds that every prompt has a token of, and the others."""
+    everywhere = [kind for kind in found[0] if all(len(one[kind]) for one in found)]
+    absent = [kind for kind in found[0] if kind not in everywhere]
+    return tuple(everywhere), tuple(absent)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spans:
     """The rows of a sweep: a span in front of a layer, for some aligned pairs."""
@@ -64,13 +74,13 @@ class Spans:
     def of(cls, pairs: Pairs, layers: Int[np.ndarray, " layer"]) -> "Spans":
         """All spans that every prompt has a token of."""
         found = [spans_of(pairs.prompts[i]) for i in pairs.prompt]
-        names = [name for name in found[0] if all(len(one[name]) for one in found)]
+        names, _ = kinds_of(found)
         widest = max(len(one[name]) for one in found for name in names)
         offsets = np.array([
             [np.resize(one[name], widest) - len(pairs.prompts[i].ids) for name in names]
             for i, one in zip(pairs.prompt, found, strict=True)
         ])  # fmt: skip
-        return cls(names=tuple(names), layers=layers, offsets=offsets)
+        return cls(names=names, layers=layers, offsets=offsets)
 
     def plan(self, pairs: Int[np.ndarray, " chunk"]) -> passes.Patches:
         """One row per span and layer, layers behind; sources are read in place."""
@@ -160,10 +170,12 @@ def _describe(
             for s, tokens in enumerate(spans.names)
             for at, layer in enumerate(spans.layers)
         ]
+    _, absent = kinds_of([spans_of(pairs.prompts[i]) for i in pairs.prompt])
     return SweepFound(
         prompts=name,
         difference=whole.difference,
         spans=tuple(found),
         left_out=pairs.left_out,
         refused=whole.refused,
+        absent=absent,
     )

@@ -52,7 +52,8 @@ def section(run: RunResults) -> Section | None:
                 "lines. Bands: 95 % intervals over questions. Thin grey: the largest "
                 "that a placebo moves, another question with the same right line.",
                 sample=f"n = {words.count(sweep.difference.questions, 'question')}, "
-                f"{words.count(sweep.left_out, 'prompt')} without an aligned order",
+                f"{words.count(sweep.left_out, 'prompt')} without an aligned order"
+                + _absent(sweep),
                 draw=lambda run, sweep=sweep: span_lines(sweep),
             )
             for number, sweep in enumerate(found.sweeps, 1)
@@ -72,6 +73,12 @@ def section(run: RunResults) -> Section | None:
         scope=(_SCOPE,),
         experiment="content_route",
     )
+
+
+def _absent(sweep: SweepFound) -> str:
+    if not sweep.absent:
+        return ""
+    return f"; not in every prompt, so without a line: {'; '.join(sweep.absent)}"
 
 
 def _text(found: ContentRouteFindings) -> str:

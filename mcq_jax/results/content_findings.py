@@ -27,6 +27,9 @@ class SweepFound:
     # Prompts whose tokens no other order is aligned with.
     left_out: int
     refused: str = ""
+    # Kinds of tokens without rows: some prompt has none, such as a label that is the
+    # first of all tokens, and so of no kind.
+    absent: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from mcq_jax.experiments import (
     JointTests,
     Mutated,
     NodeEffects,
+    content_spans,
     pipeline,
     run,
 )
@@ -87,6 +88,14 @@ def test_content_steps_from_options_to_line_breaks_to_the_last_token(line_ends):
     assert last[layers > max(gathering)] == pytest.approx(1, abs=EXACT)
     for tokens in ("labels, right line", "labels, other lines", "question"):
         assert np.abs(_by_layer(sweep, tokens)).max() < EXACT
+    assert sweep.absent == ()
+
+
+def test_kinds_that_a_prompt_has_no_token_of_are_named():
+    """They have no row, which is not to say that they do nothing."""
+    one, none = np.array([3]), np.array([], int)
+    found = [{"question": one, "labels": one}, {"question": one, "labels": none}]
+    assert content_spans.kinds_of(found) == (("question",), ("labels",))
 
 
 def test_gatherers_are_found_and_no_other_head(line_ends):
