@@ -5,8 +5,9 @@ another order of the options. Edges are ranked by what each does alone, taken fr
 source in the prompt's run (noised) and brought from the prompt into the source's
 (denoised): of two routes of which either is enough, noising one shows nothing. The
 smallest set of the first that recovers the share asked for is the drawing. It is chosen
-on one half of the questions and tested on the other, beside as many random edges and
-the next in rank.
+on one half of the questions and tested on the other, beside the next in rank, as many
+random edges, and as many on random paths from tokens to the answer: of edges that lead
+nowhere none does anything, so these alone ask whether it matters which way is taken.
 """
 
 import dataclasses
@@ -30,7 +31,7 @@ from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.experiments.route_rows import letter_heads
 from mcq_jax.experiments.wire_runs import measure_each, measure_sets, wiring_of
 from mcq_jax.interventions import Node, all_nodes
-from mcq_jax.paths import Wiring, random_like
+from mcq_jax.paths import Wiring, random_like, random_paths
 from mcq_jax.results import (
     ContentRouteFindings,
     DrawnCircuitFindings,
@@ -52,6 +53,7 @@ class DrawnCircuit(Experiment):
     """Draws the edges that carry the answer and tests them as a whole."""
 
     name = "drawn_circuit"
+    version = 2
     findings = DrawnCircuitFindings
     needs = ("joint_tests", "head_classes", "content_route")
 
@@ -214,9 +216,11 @@ def _tested(
     # Of a circuit of more than half of all edges nothing else is as large.
     draws = draws if 2 * size <= len(wiring.wires) else 0
     random = [random_like(wiring, drawing.drawn, generator) for _ in range(draws)]
-    kinds = ["drawn", "next_best", "every edge", *["random"] * draws]
+    ways = [random_paths(wiring, size, generator) for _ in range(draws if size else 0)]
+    kinds = ["drawn", "next_best", "every edge"]
+    kinds += ["random"] * len(random) + ["random_paths"] * len(ways)
     every = np.ones(len(wiring.wires), bool)
-    sets = np.stack([drawing.drawn, rivals, every, *random])
+    sets = np.stack([drawing.drawn, rivals, every, *random, *ways])
     table = measure_sets(lab, pairs, wiring, sets)
     found = []
     for kind in dict.fromkeys(kinds):

@@ -5,7 +5,7 @@ from mcq_jax.paths.inputs import read_with, written_by
 from mcq_jax.paths.paths import patch_paths, paths_from
 from mcq_jax.paths.walk import PATH_SITES
 from mcq_jax.paths.wired import WIRED_SITES, run_wired
-from mcq_jax.paths.wires import TokenEdge, Wire, Wiring, random_like
+from mcq_jax.paths.wires import TokenEdge, Wire, Wiring, random_like, random_paths
 
 __all__ = [
     "PATH_SITES",
@@ -16,6 +16,7 @@ __all__ = [
     "patch_paths",
     "paths_from",
     "random_like",
+    "random_paths",
     "read_with",
     "run_wired",
     "written_by",

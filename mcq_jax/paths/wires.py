@@ -18,6 +18,8 @@ from mcq_jax.interventions.circuits import FINAL, HEAD_INPUTS, MLP_INPUTS, leads
 
 # What heads read of earlier tokens.
 TOKEN_INPUTS = (Site.K, Site.V)
+# Random walks tried for each wire wanted, until as many are found.
+_WALKS_PER_WIRE = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,6 +198,52 @@ def random_like(
     rest: Int[np.ndarray, " wire"] = np.flatnonzero(~drawn & ~found)
     found[generator.permutation(rest)[:missing]] = True
     return found
+
+
+def random_paths(
+    wiring: Wiring, most: int, generator: np.random.Generator
+) -> Bool[np.ndarray, " wire"]:
+    """Returns wires on random ways from tokens to the output, as many as asked.
+
+    A random walk starts at the output and goes from each node to one of what it hears,
+    all alike, until it meets tokens. Walks are joined until there are as many wires;
+    one that would make them too many is left out, so where no short one is left the
+    wires are fewer. `connected` keeps all of them.
+
+    Raises:
+        ValueError: if there are fewer wires, or none may be drawn.
+    """
+    if not 1 <= most <= len(wiring.wires):
+        raise ValueError(
+            f"{most} wires on random paths, of {len(wiring.wires)}; ask for one of "
+            "them at least, and all of them at most."
+        )
+    into: dict[Node | None, list[int]] = {}
+    for number, wire in enumerate(wiring.wires):
+        into.setdefault(wire.receiver, []).append(number)
+    found = np.zeros(len(wiring.wires), bool)
+    for _ in range(_WALKS_PER_WIRE * most):
+        path = _random_walk(wiring, into, generator)
+        if path and found.sum() + (~found[path]).sum() <= most:
+            found[path] = True
+        if found.sum() == most:
+            break
+    return found
+
+
+def _random_walk(
+    wiring: Wiring, into: dict[Node | None, list[int]], generator: np.random.Generator
+) -> list[int]:
+    """The wires of one walk from the output back to tokens; none if it meets none."""
+    path: list[int] = []
+    at: Node | None = None
+    while at in into:
+        path.append(int(generator.choice(into[at])))
+        wire = wiring.wires[path[-1]]
+        if isinstance(wire, TokenEdge):
+            return path
+        at = wire.sender
+    return []
 
 
 def _sort(wire: Wire) -> str:

@@ -21,7 +21,8 @@ _MOST = 24
 _KINDS = {
     "drawn": "the drawn edges",
     "next_best": "the next in rank",
-    "random": "random edges of the same sorts",
+    "random": "other random edges of the same sorts",
+    "random_paths": "edges on random paths",
     "every edge": "every edge among the candidates",
 }
 

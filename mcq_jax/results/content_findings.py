@@ -91,8 +91,9 @@ class DrawnEdge:
 class DrawnFound:
     """Some edges carry the news and all others are resampled, on held-out questions."""
 
-    # "drawn", "next_best", "random", "every edge"
+    # "drawn", "next_best", "random", "random_paths", "every edge"
     kind: str
+    # Edges; of random ones, in the first draw.
     size: int
     sufficiency: Interval | None
     necessity: Interval | None

@@ -149,6 +149,10 @@ def test_the_drawn_edges_are_those_that_were_planted(line_ends):
     for kind in ("random", "next_best"):
         for share in (kinds[kind].sufficiency, kinds[kind].necessity):
             assert share is not None and abs(share.mean) < EXACT
+    by_chance = kinds["random_paths"]
+    assert by_chance.size == kinds["drawn"].size
+    for share in (by_chance.sufficiency, by_chance.necessity):
+        assert share is not None and abs(share.mean) < 0.5
 
 
 def test_paths_into_queries_come_from_the_block_that_agrees(line_ends):

@@ -16,6 +16,7 @@ from mcq_jax.paths import (
     Wiring,
     patch_paths,
     random_like,
+    random_paths,
     read_with,
     run_wired,
     written_by,
@@ -229,6 +230,29 @@ def test_random_wires_are_others_of_the_same_sorts():
     most = np.arange(len(drawn)) < len(drawn) // 2 + 1
     with pytest.raises(ValueError, match="not as many others; draw half"):
         random_like(wiring, most, generator)
+
+
+@pytest.mark.parametrize("most", [2, 3, 40])
+def test_random_paths_lead_from_tokens_to_the_output(most: int):
+    wiring = Wiring(all_nodes(3, 4), ("labels", "ends"))
+    found = random_paths(wiring, most, np.random.default_rng(0))
+    np.testing.assert_array_equal(wiring.connected(found), found)
+    assert found.sum() == most
+    # The shortest path is two wires.
+    assert not random_paths(wiring, 1, np.random.default_rng(0)).any()
+
+
+def test_every_wire_is_on_some_random_path():
+    wiring = Wiring(all_nodes(2, 2), ("labels",))
+    generator = np.random.default_rng(0)
+    every = np.ones(len(wiring.wires), bool)
+    drawn = [random_paths(wiring, 10, generator) for _ in range(100)]
+    np.testing.assert_array_equal(np.any(drawn, axis=0), wiring.connected(every))
+    assert len({row.tobytes() for row in drawn}) > 90
+    assert not random_paths(Wiring((Node(0),), ("labels",)), 1, generator).any()
+    for most in (0, len(every) + 1):
+        with pytest.raises(ValueError, match="ask for one of them at least, and all"):
+            random_paths(wiring, most, generator)
 
 
 def test_wrong_wires_are_refused():
