@@ -45,6 +45,12 @@ def judged(lab: "Lab") -> tuple[Gate, np.ndarray, Columns]:
     return lab.once("judged", lambda: _judge(lab))
 
 
+def left_out(lab: "Lab") -> set[str]:
+    """Returns the run's questions that the filter leaves out, studied or not."""
+    _, kept, _ = judged(lab)
+    return set(lab.prompts.question.tolist()) - set(kept.tolist())
+
+
 def choose_study(lab: "Lab") -> Study | None:
     """Returns the prompts to patch: the first kept questions, split in two.
 

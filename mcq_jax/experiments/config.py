@@ -68,7 +68,8 @@ class RunConfig(PromptOptions):
     batch: int = 8
     # Questions whose nodes are patched, out of those that pass the filter.
     effect_questions: int = 50
-    # Keep only questions right in every rotation after subtracting the letter prior.
+    # Explain only questions right in every rotation after subtracting the letter prior:
+    # those that are studied, and fresh ones that are read beside.
     filters: bool = True
     # Share of the questions on which nodes are chosen; the others test them.
     choosing_fraction: float = 0.5

@@ -48,6 +48,7 @@ class DecideThenBind(Experiment):
     name = "decide_then_bind"
     findings = DecideThenBindFindings
     needs = ("behaviour",)
+    version = 2  # fresh questions pass the filter
 
     # Forms of swaps in which only the place, and only the letter, can go along.
     place_form: str = "random_letters"

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from mcq_jax import metrics, passes
+from mcq_jax.experiments.behaviour import left_out
 from mcq_jax.experiments.experiment import Experiment, check_named
 from mcq_jax.experiments.ladder_findings import describe
 from mcq_jax.experiments.ladder_fits import Fits, Lines
@@ -48,7 +49,7 @@ class Ladder(Experiment):
     name = "ladder"
     findings = LadderFindings
     needs = ("head_classes",)
-    version = 2  # rounding of many rows does not refuse a rung
+    version = 3  # fresh questions pass the filter
 
     # Names of prompt sets; permuted labels tell a place from a letter, and sets with
     # other numbers of options say how the rank grows. See the card's other_prompts.
@@ -133,13 +134,16 @@ def _questions(
 ) -> tuple[Int[np.ndarray, " fitting"], Int[np.ndarray, " reading"]]:
     """Prompts to fit on (the studied questions), and those of fresh ones to read on.
 
-    Where all were studied, those on which nodes were chosen and the others; where none
-    was, two halves.
+    Fresh ones pass the filter as studied ones do. Where none is left, those on which
+    nodes were chosen and the others; where none was studied, two halves.
     """
     study, question = lab.studied, asked.question
     is_studied = np.isin(question, study.question)
-    sides = (is_studied, ~is_studied)
-    if len(np.unique(question[~is_studied])) < 2:
+    fresh = ~is_studied
+    if fresh.any():
+        fresh &= ~np.isin(question, list(left_out(lab)))
+    sides = (is_studied, fresh)
+    if len(np.unique(question[fresh])) < 2:
         chosen = np.isin(question, study.question[study.choosing])
         sides = (chosen, is_studied & ~chosen)
     elif len(np.unique(question[is_studied])) < 2:

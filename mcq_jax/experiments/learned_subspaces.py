@@ -49,7 +49,7 @@ class LearnedSubspaces(Experiment):
     needs = ("behaviour",)
     # 2: nothing is learned on rows that an interchange cannot move, and the margin is
     # of what downstream reads.
-    version = 2
+    version = 3  # fresh questions pass the filter
 
     # Layers in front of which the residual is interchanged; four spread evenly where
     # left out.

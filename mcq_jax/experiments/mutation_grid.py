@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcq_jax.experiments import grid_contrasts, grid_numbers
+from mcq_jax.experiments.behaviour import left_out
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.grid_contrasts import Contrast
 from mcq_jax.experiments.grid_rows import Edits, edits_of, run_chunk, sources_of
@@ -38,6 +39,7 @@ class MutationGrid(Experiment):
     name = "mutation_grid"
     findings = MutationGridFindings
     needs = ("head_classes",)
+    version = 2  # fresh questions pass the filter
 
     # Prompts that tell place from letter: permuted labels, or a Latin square of them.
     parts_from: str = "permuted"
@@ -89,12 +91,12 @@ class _Grid:
         studied = list(dict.fromkeys(lab.studied.question.tolist()))
         self.fitting = set(studied[: options.fitting_questions])
         everyone = dict.fromkeys(lab.prompts.question.tolist())
-        fresh = [name for name in everyone if name not in set(studied)]
+        fresh = [name for name in everyone if name not in left_out(lab) | set(studied)]
         if len(fresh) < 2:
             raise ValueError(
-                f"{len(fresh)} of {len(everyone)} questions were not studied, and "
-                "subspaces are read on others than name the heads; ask more "
-                "(question_count) than are studied (effect_questions)."
+                f"{len(fresh)} of {len(everyone)} questions pass the filter and were "
+                "not studied, and subspaces are read on others than name the heads; "
+                "ask more (question_count) than are studied (effect_questions)."
             )
         self.read = set(fresh[: options.questions])
 

@@ -47,7 +47,7 @@ class QuerySwaps(Experiment):
     findings = QuerySwapsFindings
     needs = ("behaviour",)
     uses = ("head_classes",)
-    version = 2
+    version = 3  # fresh questions pass the filter
 
     # Names of forms, see docs/semantics.md: random_letters, ordered_sets, shuffled,
     # four_lines, across_counts, …; MIB's answerPosition, randomLetter,

@@ -39,6 +39,7 @@ class ScoreParts(Experiment):
     findings = ScorePartsFindings
     needs = ("behaviour",)
     uses = ("head_classes",)
+    version = 2  # fresh questions pass the filter
 
     # Heads such as L21H3; where left out the correct-letter heads, if head_classes ran.
     heads: tuple[str, ...] = ()

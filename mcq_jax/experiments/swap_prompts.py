@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from mcq_jax import prompts
+from mcq_jax.experiments.behaviour import left_out
 from mcq_jax.experiments.manifest import moment_of
 from mcq_jax.experiments.prompt_set import asker, load_questions, template_of
 from mcq_jax.prompts import SWAP_FORMS, SwapForm, SwapPair, TokenisedPrompt, Wording
@@ -57,8 +58,9 @@ class SwapPrompts:
 
 
 def fresh_questions(lab: "Lab") -> list[prompts.Question]:
-    """Returns the run's questions that were asked and not studied."""
-    asked = {prompt.content_id for prompt in lab.prompts.prompts}
+    """Returns the run's questions that pass the filter and were not studied."""
+    unfit = left_out(lab)
+    asked = {p.content_id for p in lab.prompts.prompts if p.question not in unfit}
     used = {prompt.content_id for prompt in lab.studied.prompts}
     found = [
         question
@@ -67,9 +69,9 @@ def fresh_questions(lab: "Lab") -> list[prompts.Question]:
     ]
     if len(found) < 2:
         raise ValueError(
-            f"all but {len(found)} of {len(asked)} questions were studied, and heads "
-            "were named by them; ask more (question_count) than are studied "
-            "(effect_questions)."
+            f"all but {len(found)} of {len(asked)} questions that pass the filter were "
+            "studied, and heads were named by them; ask more (question_count) than are "
+            "studied (effect_questions)."
         )
     return found
 

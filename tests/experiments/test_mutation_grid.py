@@ -235,5 +235,7 @@ def test_contrasts_of_prompts_that_are_no_row_are_refused(tmp_path: pathlib.Path
 
 def test_questions_that_named_the_heads_are_not_read(tmp_path: pathlib.Path):
     card = _card(tmp_path, "permuted", grid=MutationGrid(), question_count=4)
-    with pytest.raises(ValueError, match="0 of 4 questions were not studied"):
+    with pytest.raises(
+        ValueError, match="0 of 4 questions pass the filter and were not"
+    ):
         run(card, quiet())
