@@ -58,25 +58,26 @@ class Prefill:
 
     def take(self, prompts: Int[np.ndarray, " prompt"]) -> "Prefill":
         """Returns the same for some of the prompts, in the order given."""
-        by_layer = (
-            self.blocks, self.resid_pre, self.activations, self.nodes, self.pattern,
-            self.head_scale,
-        )  # fmt: skip
-        blocks, resid_pre, activations, nodes, pattern, head_scale = jax.tree.map(
-            lambda a: a[:, prompts], by_layer
-        )
-        return Prefill(
-            blocks=blocks,
-            answer_position=self.answer_position[prompts],
-            resid_pre=resid_pre,
-            activations=activations,
-            embedding=self.embedding[prompts],
-            nodes=nodes,
-            pattern=pattern,
-            head_scale=head_scale,
-            final=self.final[prompts],
-            prefix=self.prefix,
-        )
+        return _take(self, jnp.asarray(prompts))
+
+
+@jax.jit  # one program in place of one for each array
+def _take(start: Prefill, prompts: Int[Array, " prompt"]) -> Prefill:
+    def of(arrays, axis: int):
+        return jax.tree.map(lambda a: jnp.take(a, prompts, axis=axis), arrays)
+
+    return dataclasses.replace(
+        start,
+        blocks=of(start.blocks, 1),
+        answer_position=of(start.answer_position, 0),
+        resid_pre=of(start.resid_pre, 1),
+        activations=of(start.activations, 1),
+        embedding=of(start.embedding, 0),
+        nodes=of(start.nodes, 1),
+        pattern=of(start.pattern, 1),
+        head_scale=of(start.head_scale, 1),
+        final=of(start.final, 0),
+    )
 
 
 def prefill(
