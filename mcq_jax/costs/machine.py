@@ -12,8 +12,8 @@ import jax.numpy as jnp
 class Machine:
     """What decides whether one more program pays."""
 
-    # FLOPs that one more program has to save. It compiles as long as ten times as many
-    # take, but is kept on disk, and serves other plans and later sweeps.
+    # FLOPs that one more program has to save. It compiles as long as fifteen times as
+    # many take, but is kept on disk, and serves other plans and later sweeps.
     program: float
     # Tokens that run through a layer in the time of reading its weights.
     reading: int
@@ -25,7 +25,7 @@ class Machine:
 
 # SmolLM2-135M's shape on an AMD EPYC (2026-11-26): 0.26 CPU seconds to compile a layer
 # for rows, which runs in 1.15 ms + 0.032 ms per token on one core (2.2e11 FLOP/s).
-CPU = Machine(program=5e9, reading=36, compiling=0.26, most_batches=None)
+CPU = Machine(program=3.75e9, reading=36, compiling=0.26, most_batches=None)
 # Not measured: 2 s of compiling, 2e14 FLOP/s and 1e12 bytes/s, numbers of two bytes.
 ACCELERATOR = Machine(program=1e14, reading=200, compiling=2, most_batches=10)
 
