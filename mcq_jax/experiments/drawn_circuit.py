@@ -53,9 +53,9 @@ class DrawnCircuit(Experiment):
     """Draws the edges that carry the answer and tests them as a whole."""
 
     name = "drawn_circuit"
-    version = 2
     findings = DrawnCircuitFindings
     needs = ("joint_tests", "head_classes", "content_route")
+    version = 2  # beside edges on random paths
 
     # Of what all edges among the candidates recover.
     share: float = 0.8

@@ -91,7 +91,8 @@ class _Grid:
         studied = list(dict.fromkeys(lab.studied.question.tolist()))
         self.fitting = set(studied[: options.fitting_questions])
         everyone = dict.fromkeys(lab.prompts.question.tolist())
-        fresh = [name for name in everyone if name not in left_out(lab) | set(studied)]
+        unfit = left_out(lab) | set(studied)
+        fresh = [name for name in everyone if name not in unfit]
         if len(fresh) < 2:
             raise ValueError(
                 f"{len(fresh)} of {len(everyone)} questions pass the filter and were "
