@@ -2,13 +2,16 @@
 
 import pathlib
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mcq_jax import supervising
 from mcq_jax.cli import usage
 from mcq_jax.cli.cards import read_card
 from mcq_jax.cli.options import without
 from mcq_jax.cli.summary import print_summary
+
+if TYPE_CHECKING:
+    from mcq_jax.experiments import RunConfig
 
 _ASKS_FOR_HELP = (["-h"], ["--help"])
 
@@ -23,6 +26,7 @@ def run(arguments: list[str]) -> int:
     from mcq_jax import experiments, sharding
     from mcq_jax.experiments.launch import read_launch
     from mcq_jax.report import write_report  # fails now if its extra is missing
+    from mcq_jax.results import RunResults
 
     path, *overrides = arguments
     config, extra = read_card(pathlib.Path(path), experiments.RunConfig)
@@ -37,11 +41,13 @@ def run(arguments: list[str]) -> int:
         sharding.make_room_for_exchanges()
     _enable_compilation_cache()
     with sharding.stopping_on_sigterm():
-        results, folder = experiments.run(
+        _, folder = experiments.run(
             launch.config, only=launch.chosen.only, again=launch.chosen.again
         )
     if not sharding.is_first_host():
         return 0
+    # The page is of all that the folder has, also by other cards and other `only`.
+    results = RunResults.read(folder.storage, _kinds(config))
     with folder.storage.as_local() as here:
         page = write_report(results, here, extra=extra)
     print_summary(results)
@@ -95,13 +101,18 @@ def report(arguments: list[str]) -> int:
         if len(rest) != 2:
             raise ValueError("--card needs the run's card: mcq-jax report RUN --card C")
         config, extra = read_card(pathlib.Path(rest[1]), RunConfig)
-        kinds = {e.name: e.findings for e in config.experiments}
+        kinds = _kinds(config)
     storage = Storage.at(path)
     results = RunResults.read(storage, kinds)
     with storage.as_local() as here:
         page = write_report(results, here, extra=extra)
     print(f"{storage.path}/{page.name}")
     return 0
+
+
+def _kinds(config: "RunConfig") -> dict[str, type]:
+    """What the card's experiments find, by their names."""
+    return {experiment.name: experiment.findings for experiment in config.experiments}
 
 
 def compare(arguments: list[str]) -> int:

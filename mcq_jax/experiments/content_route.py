@@ -27,7 +27,7 @@ from mcq_jax.experiments.aligned_pairs import (
     token_kinds,
 )
 from mcq_jax.experiments.content_spans import sweep_spans
-from mcq_jax.experiments.experiment import Experiment, check_named
+from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.node_effects import effects_of, per_node
 from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.interventions import Node, Site
@@ -70,9 +70,8 @@ class ContentRoute(Experiment):
     def applies(self, lab: "Lab") -> bool:
         return not lab.config.are_pairs and lab.prompts.rotations > 1
 
-    def check(self, config: "RunConfig") -> None:
-        wanted = [self.options_first] if self.options_first else []
-        check_named(self.name, wanted, [one.name for one in config.all_prompts])
+    def reads(self, config: "RunConfig") -> tuple[str, ...]:
+        return (self.options_first,) if self.options_first else ()
 
     def run(self, lab: "Lab") -> ContentRouteFindings:
         pairs = pairs_of(lab, self.prompts_per_question)
@@ -116,8 +115,7 @@ def _studied_pairs(lab: "Lab", per_question: int) -> Pairs:
 
 def _pairs_beside(lab: "Lab", name: str, per_question: int) -> Pairs:
     """Aligned pairs of another set, as many questions as are studied."""
-    check_named(ContentRoute.name, [name], lab.prompt_sets)
-    other = lab.prompt_sets[name]
+    other = lab.prompts_of(name)
     count = len(set(lab.studied.question.tolist()))
     names = list(dict.fromkeys(other.question.tolist()))[:count]
     chosen = np.isin(other.question, names)

@@ -12,7 +12,7 @@ as `run` returns.
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mcq_jax.checked_calls import CheckedOptions
@@ -46,6 +46,13 @@ class Experiment(CheckedOptions):
     def check(self, config: "RunConfig") -> None:
         """Raises ValueError for a card that it cannot be run on, before any work."""
 
+    def reads(self, config: "RunConfig") -> Sequence[str]:
+        """Names of the card's other prompts that it reads: no more are given to it.
+
+        Cards of one folder that differ in others share what it found.
+        """
+        return ()
+
     def run(self, lab: "Lab") -> Any:
         """Returns its findings."""
         raise NotImplementedError(f"{type(self).__qualname__} has no method `run`.")
@@ -54,7 +61,7 @@ class Experiment(CheckedOptions):
         """Returns what stands for the experiment, its options and what it stands on.
 
         Args:
-            study: what decides which prompts are studied.
+            study: what decides which prompts are studied, and those that it reads.
             needed: the keys of the findings that it needs or uses.
         """
         return key_of(
@@ -69,14 +76,14 @@ class Experiment(CheckedOptions):
         )
 
 
-def check_named(who: str, wanted: Sequence[str], there: Iterable[str]) -> None:
-    """Refuses names of prompts that a card has not."""
-    there = list(there)
-    for name in wanted:
+def check_reads(experiment: Experiment, config: "RunConfig") -> None:
+    """Refuses an experiment that reads prompts that its card has not."""
+    there = [one.name for one in config.all_prompts]
+    for name in experiment.reads(config):
         if name not in there:
             raise ValueError(
-                f"{who} names the prompts {name!r}; the card has {', '.join(there)}. "
-                "Add them to other_prompts."
+                f"{experiment.name} names the prompts {name!r}; the card has "
+                f"{', '.join(there)}. Add them to other_prompts."
             )
 
 

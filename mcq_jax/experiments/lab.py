@@ -51,7 +51,10 @@ class Lab:
         within: "Lab | None" = None,
     ):
         self.config, self.checkpoint, self.truth = config, checkpoint, truth
-        self.prompt_sets, self.folder, self.progress = prompt_sets, folder, progress
+        self.folder, self.progress = folder, progress
+        self._prompt_sets = prompt_sets
+        # Names of the other prompts that may be read now; None: all.
+        self._readable: frozenset[str] | None = None
         # What experiments found so far, by their names.
         self.records: dict[str, Record] = {}
         self._others: dict[str, Lab] = {}
@@ -70,11 +73,7 @@ class Lab:
         """
         if name == self.config.name:
             return self
-        if name not in self.prompt_sets:
-            raise ValueError(
-                f"prompts {name!r} are asked for; the card has "
-                f"{', '.join(self.prompt_sets)}. Add them to other_prompts."
-            )
+        asked = self.prompts_of(name)
         if name not in self._others:
             [options] = [o for o in self.config.all_prompts if o.name == name]
             said = {
@@ -83,10 +82,39 @@ class Lab:
             self._others[name] = Lab(
                 config=dataclasses.replace(self.config, other_prompts=(), **said),
                 checkpoint=self.checkpoint, truth=self.truth,
-                prompt_sets={name: self.prompt_sets[name]}, folder=self.folder,
+                prompt_sets={name: asked}, folder=self.folder,
                 progress=self.progress, within=self,
             )  # fmt: skip
         return self._others[name]
+
+    def prompts_of(self, name: str) -> PromptSet:
+        """Returns prompts of the card by their name.
+
+        Raises:
+            ValueError: if the card has none of this name, or the experiment at work
+                does not say that it reads them.
+        """
+        if name not in self._prompt_sets:
+            raise ValueError(
+                f"prompts {name!r} are asked for; the card has "
+                f"{', '.join(self._prompt_sets)}. Add them to other_prompts."
+            )
+        allowed = self._readable is None or name in self._readable
+        if name != self.config.name and not allowed:
+            raise ValueError(
+                f"prompts {name!r} are asked for by an experiment whose findings would "
+                "not know of them; name them in its `reads`."
+            )
+        return self._prompt_sets[name]
+
+    @contextlib.contextmanager
+    def reading(self, names: Iterable[str]) -> Iterator[None]:
+        """Within it, of the other prompts only these are given out."""
+        before, self._readable = self._readable, frozenset(names)
+        try:
+            yield
+        finally:
+            self._readable = before
 
     def _note(self, name: str, keys: Iterable[str]) -> None:
         """Notes that tables of a name were opened; of other prompts, under theirs too.
@@ -100,7 +128,7 @@ class Lab:
     @property
     def prompts(self) -> PromptSet:
         """The run's main prompts."""
-        return self.prompt_sets[self.config.name]
+        return self._prompt_sets[self.config.name]
 
     @functools.cached_property
     def study(self) -> Study | None:

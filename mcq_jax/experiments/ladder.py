@@ -21,7 +21,7 @@ from jaxtyping import Array, Int
 
 from mcq_jax import metrics, passes
 from mcq_jax.experiments.behaviour import left_out
-from mcq_jax.experiments.experiment import Experiment, check_named
+from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.ladder_findings import describe
 from mcq_jax.experiments.ladder_fits import Fits, Lines
 from mcq_jax.experiments.ladder_rungs import Rung, rungs_of
@@ -78,8 +78,8 @@ class Ladder(Experiment):
     def applies(self, lab: "Lab") -> bool:
         return not lab.config.are_pairs
 
-    def check(self, config: "RunConfig") -> None:
-        check_named(self.name, self.sets, [one.name for one in config.all_prompts])
+    def reads(self, config: "RunConfig") -> tuple[str, ...]:
+        return self.sets
 
     def run(self, lab: "Lab") -> LadderFindings:
         passes.check_frame(Frame[self.frame], lab.checkpoint.config)
@@ -118,8 +118,7 @@ class Ladder(Experiment):
 
 
 def _set(lab: "Lab", name: str) -> PromptSet:
-    check_named(Ladder.name, [name], lab.prompt_sets)
-    asked = lab.prompt_sets[name]
+    asked = lab.prompts_of(name)
     several = sum(int(prompt.right.sum()) != 1 for prompt in asked.prompts)
     if several:
         raise ValueError(

@@ -64,6 +64,9 @@ class MutationGrid(Experiment):
         names = [options.name for options in _mutated(config)]
         grid_contrasts.check_contrasts(self.contrasts, names)
 
+    def reads(self, config: "RunConfig") -> list[str]:
+        return [options.name for options in _mutated(config)]
+
     def run(self, lab: "Lab") -> MutationGridFindings:
         heads = [Node(layer, head) for layer, head in letter_heads(lab)]
         if not heads:
@@ -151,7 +154,7 @@ class _Grid:
         return self._views(name)
 
     def _prompts(self, name: str, questions: set[str]) -> list[TokenisedPrompt]:
-        asked = self.lab.prompt_sets[name]
+        asked = self.lab.prompts_of(name)
         pairs = zip(asked.prompts, asked.question.tolist(), strict=True)
         return [prompt for prompt, question in pairs if question in questions]
 

@@ -15,7 +15,11 @@ from mcq_jax.checkpoints import Checkpoint
 from mcq_jax.experiments import prompt_set
 from mcq_jax.experiments.about import about
 from mcq_jax.experiments.config import RunConfig
-from mcq_jax.experiments.experiment import Experiment, in_order_of_need
+from mcq_jax.experiments.experiment import (
+    Experiment,
+    check_reads,
+    in_order_of_need,
+)
 from mcq_jax.experiments.lab import Lab
 from mcq_jax.experiments.manifest import make_manifest, moment_of
 from mcq_jax.experiments.memory import check_memory
@@ -52,6 +56,7 @@ def run(
         for options in config.all_prompts:
             prompt_set.check(options)  # first: weights take longer than questions
         for experiment in order:
+            check_reads(experiment, config)
             experiment.check(config)
         if sharding.is_first_host():
             Storage.at(run_path(config)).check_writable()
@@ -131,6 +136,7 @@ def _run_one(lab: Lab, experiment: Experiment) -> None:
         with (
             lab.tables_opened() as tables,
             lab.progress.stage(experiment.name),
+            lab.reading(experiment.reads(lab.config)),
             spending(lab.checkpoint.config) as spent,
         ):
             values = experiment.run(lab)
@@ -154,8 +160,9 @@ def _run_one(lab: Lab, experiment: Experiment) -> None:
 def _studied(lab: Lab, experiment: Experiment) -> dict:
     """What decides which prompts an experiment is about."""
     config = lab.config
+    names = dict.fromkeys((config.name, *experiment.reads(config)))
     about_all = {
-        "prompts": {name: one.identity for name, one in lab.prompt_sets.items()},
+        "read": [(name, lab.prompts_of(name).identity) for name in names],
         "seed": config.seed,
         "filters": config.filters,
     }

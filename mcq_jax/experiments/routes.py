@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from mcq_jax import metrics, passes
 from mcq_jax.experiments import route_edits
-from mcq_jax.experiments.experiment import Experiment, check_named
+from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.prompt_options import check_at_least
 from mcq_jax.experiments.route_edits import CUT_TOKENS
 from mcq_jax.experiments.route_rows import (
@@ -67,8 +67,8 @@ class Routes(Experiment):
     def applies(self, lab: "Lab") -> bool:
         return not lab.config.are_pairs and lab.prompts.rotations > 1
 
-    def check(self, config: "RunConfig") -> None:
-        check_named(self.name, self.sets, [one.name for one in config.all_prompts])
+    def reads(self, config: "RunConfig") -> tuple[str, ...]:
+        return self.sets
 
     def run(self, lab: "Lab") -> RoutesFindings:
         others = [lab.on(name) for name in self.sets]

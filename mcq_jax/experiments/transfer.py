@@ -19,7 +19,7 @@ import numpy as np
 from mcq_jax import metrics
 from mcq_jax.experiments import transfer_subspaces
 from mcq_jax.experiments.behaviour import judged
-from mcq_jax.experiments.experiment import Experiment, check_named
+from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.joint_tests import choose_nodes, outcome_of
 from mcq_jax.experiments.node_effects import bank_of, effects_of, per_node
 from mcq_jax.experiments.prompt_options import check_at_least
@@ -74,8 +74,8 @@ class Transfer(Experiment):
                 "above 0, at most 1."
             )
 
-    def check(self, config: "RunConfig") -> None:
-        check_named(self.name, self.tasks, [one.name for one in config.all_prompts])
+    def reads(self, config: "RunConfig") -> tuple[str, ...]:
+        return self.tasks
 
     def run(self, lab: "Lab") -> TransferFindings:
         labs = {name: lab.on(name) for name in (lab.config.name, *self.tasks)}

@@ -39,7 +39,7 @@ def climb(
     chosen = np.isin(asked.question, names[: questions // 2])
     study = types.SimpleNamespace(question=asked.question, choosing=chosen)
     lab = lab_of(checkpoint, cast(Study, study), out)
-    lab.prompt_sets = {"main": asked}
+    lab._prompt_sets = {"main": asked}
     heads = tuple(
         filled(HeadFound, name=str(head), layer=head.layer, head=head.head,
                head_class="correct_letter")

@@ -10,10 +10,13 @@ import shutil
 import pytest
 
 from mcq_jax.experiments import (
+    Behaviour,
     Experiment,
     HeadClasses,
     HeadKinds,
     JointTests,
+    NodeEffects,
+    PromptOptions,
     RunConfig,
     manifest,
     pipeline,
@@ -206,6 +209,62 @@ class Largest(Experiment):
         nodes = lab.findings(NodeEffectsFindings).nodes
         largest = max(nodes, key=lambda node: node.total["rotation"].mean)
         return LargestFindings(name=largest.name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FirstLabel(Experiment):
+    """The gold letter of a first prompt: it reads other prompts, and may hide it."""
+
+    name = "first_label"
+    findings = LargestFindings
+    of: str
+    says: bool = True
+
+    def reads(self, config: RunConfig) -> tuple[str, ...]:
+        return (self.of,) if self.says else ()
+
+    def run(self, lab) -> LargestFindings:
+        first = lab.on(self.of).prompts.prompts[0]
+        return LargestFindings(name=str(first.gold_letter))
+
+
+@pytest.mark.slow
+def test_cards_of_one_folder_share_findings_that_read_nothing_they_differ_in(
+    finished, copy, monkeypatch: pytest.MonkeyPatch
+):
+    config, _ = copy
+    had = {name: record.key for name, record in finished.found.records.items()}
+    first = PromptOptions(name="first", questions="planted", question_count=4)
+    second = dataclasses.replace(first, name="second")
+    card = _with(config, FirstLabel(of="first"))
+    found, _ = run(dataclasses.replace(card, other_prompts=(first,)), quiet())
+    had["first_label"] = found.records["first_label"].key
+    for kind in (Behaviour, NodeEffects, JointTests, HeadClasses, FirstLabel):
+        monkeypatch.setattr(kind, "run", lambda self, lab: pytest.fail(self.name))
+    both = dataclasses.replace(card, other_prompts=(first, second))
+    found, _ = run(both, quiet())
+    assert {name: record.key for name, record in found.records.items()} == had
+    # Of prompts by another name the findings are others.
+    monkeypatch.undo()
+    found, _ = run(
+        dataclasses.replace(
+            both, experiments=(*config.experiments, FirstLabel(of="second"))
+        ),
+        quiet(),
+    )
+    assert found.records["first_label"].key != had["first_label"]
+
+
+def test_prompts_that_an_experiment_does_not_name_are_not_given_to_it(copy):
+    config, _ = copy
+    first = PromptOptions(name="first", questions="planted", question_count=4)
+    card = dataclasses.replace(
+        _with(config, FirstLabel(of="first", says=False)), other_prompts=(first,)
+    )
+    with pytest.raises(ValueError, match="prompts 'first' .* name them in its `reads`"):
+        run(card, quiet())
+    with pytest.raises(ValueError, match="first_label names the prompts 'else'; the c"):
+        run(_with(config, FirstLabel(of="else")), quiet())
 
 
 def test_a_card_with_one_more_experiment_reuses_every_table(copy, patched):
