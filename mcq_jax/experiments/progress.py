@@ -12,6 +12,9 @@ from mcq_jax import sharding
 
 Item = TypeVar("Item")
 
+# Where nobody watches, a log hears from long work as often as this, in seconds.
+_LINE_EVERY = 60.0
+
 
 class Progress:
     """Bars on the console and seconds per stage."""
@@ -37,7 +40,10 @@ class Progress:
         self.console.print(text, highlight=False, markup=False)
 
     def track(self, items: Sequence[Item], name: str) -> Iterable[Item]:
-        """Iterates with a bar that shows the time left."""
+        """Iterates with a bar that shows the time left; in a log, lines of the same."""
+        if not (self.console.is_terminal or self.console.is_jupyter):
+            yield from self._log(items, name)
+            return
         columns = (
             rich.progress.TextColumn("  {task.description:<28}"),
             rich.progress.BarColumn(),
@@ -48,6 +54,19 @@ class Progress:
         )
         with rich.progress.Progress(*columns, console=self.console) as bars:
             yield from bars.track(items, description=name)
+
+    def _log(self, items: Sequence[Item], name: str) -> Iterable[Item]:
+        start = said = time.perf_counter()
+        for done, item in enumerate(items, 1):
+            yield item
+            now = time.perf_counter()
+            spent = now - start
+            if done == len(items):
+                self.say(f"  {name}: all {done} in {duration(spent)}")
+            elif now - said >= _LINE_EVERY:
+                left = duration(spent / done * (len(items) - done))
+                self.say(f"  {name}: {done} of {len(items)}, {left} left")
+                said = now
 
 
 def duration(seconds: float) -> str:
