@@ -7,10 +7,10 @@ Sample sizes: 24 studied questions gave intervals of ±0.04 for recovery. 26 oth
 the filter: follow-D of these came out within ±0.2, which leaves the place undecided.
 Command: mcq-jax run configs/paper_mmlu.py --questions PATH/mmlu
          --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
-Time: 2 hours on 2 cores, half an hour of it the grid, not run whole yet; resumable.
+Time: 2 hours on 2 cores, half an hour of it the grid; resumable.
 Expect: 13 nodes restore 0.84 on held-out questions, random ones 0.03; 7 claims are
-supported and 2 contradicted, as on word copy; the N-th item (0.31) is undecided. See
-docs/findings.md.
+supported and 2 contradicted, as on word copy; 4 are undecided, among them the N-th item
+(0.31). See docs/findings.md.
 """
 
 from mcq_jax.experiments import (
@@ -47,6 +47,7 @@ MUTATIONS = {
 def config() -> RunConfig:
     return RunConfig(
         title="The paper's second half: Qwen2.5-Coder-1.5B on MMLU",
+        name="MMLU",
         model="models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
         questions="data/mmlu",
         question_count=260,

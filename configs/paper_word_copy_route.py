@@ -20,7 +20,6 @@ from mcq_jax.experiments import (
     DrawnCircuit,
     LearnedSubspaces,
     Mutated,
-    PaperClaims,
     RunConfig,
 )
 
@@ -35,7 +34,6 @@ def config() -> RunConfig:
             ),
             DrawnCircuit(prompts_per_question=1),
             LearnedSubspaces(),
-            PaperClaims(),
         ),
         other_prompts=(Mutated(name="options first", mutation="options_first"),),
     )
