@@ -1,5 +1,6 @@
 """Good input runs, help is told, and failures say what to do."""
 
+import dataclasses
 import importlib.metadata
 import os
 import pathlib
@@ -11,7 +12,14 @@ import pytest
 from mcq_jax import cli, experiments
 from mcq_jax.cli import commands, summary
 from mcq_jax.experiments import RunConfig
-from mcq_jax.results import Record, RunResults, findings_file, verdict
+from mcq_jax.results import (
+    Record,
+    RunFolder,
+    RunResults,
+    Storage,
+    findings_file,
+    verdict,
+)
 from tests.cli.cards import Card
 from tests.report.examples import closed_gate, open_gate
 
@@ -150,7 +158,7 @@ def test_plans_that_cannot_be_made_are_refused(
 
 
 def _write_findings(run: RunResults, folder: pathlib.Path) -> None:
-    (folder / "findings").mkdir()
+    (folder / "findings").mkdir(parents=True)
     records = {"run": Record(values=run.about), **run.records}
     for name, record in records.items():
         (folder / findings_file(name)).write_text(record.to_json(name))
@@ -163,6 +171,27 @@ def test_a_report_is_written_again_from_the_findings(tmp_path: pathlib.Path, cap
     assert page.parent == tmp_path
     said = verdict(closed_gate()).sentence.split("(")[0]
     assert said in page.read_text(encoding="utf-8")
+
+
+def test_the_page_of_a_run_is_of_all_that_its_folder_has(
+    card: Card, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    """Also of what another card, or another `only`, had found there."""
+
+    def run(config, only, again):
+        folder = pathlib.Path(config.out)
+        _write_findings(open_gate(), folder)
+        one = dict(list(open_gate().records.items())[:1])
+        found = dataclasses.replace(open_gate(), records=one)
+        return found, RunFolder(Storage.at(folder))
+
+    monkeypatch.setattr(commands, "_enable_compilation_cache", lambda: None)
+    monkeypatch.setattr(experiments, "run", run)
+    assert cli.main(["run", card(), "--only", "behaviour"]) == 0
+    page = pathlib.Path(capsys.readouterr().out.split("Report: ")[-1].strip())
+    told = page.read_text(encoding="utf-8")
+    assert verdict(open_gate()).sentence.split(";")[0] in told
+    assert all(f'id="{section}"' in told for section in ("nodes", "set"))
 
 
 def test_where_no_run_began_there_is_no_report(refusal, tmp_path: pathlib.Path):
