@@ -7,6 +7,7 @@ This file knows where things lie on disk; what is in them is the business of
 import dataclasses
 import functools
 import hashlib
+import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +49,9 @@ class Checkpoint:
     # SHA-256 in hexadecimal digits: of a GGUF file, what `sha256sum` gives; of a
     # folder, over the names and contents of the files that were read.
     content_hash: str
+    # Per number of its matrices as the files have them, on average: some 5 of a Q4_K_M
+    # GGUF file. None: made here.
+    stored_bits: float | None = None
 
 
 def load(
@@ -102,6 +106,7 @@ def load(
             content_hash=sharding.on_first_host(
                 lambda: content_hash.result().encode()
             ).decode(),
+            stored_bits=contents.stored_bits,
         )
 
 
@@ -140,6 +145,7 @@ def save_checkpoint(folder: str | os.PathLike, checkpoint: Checkpoint) -> None:
         checkpoint.config,
         checkpoint.tokenizer,
         checkpoint.name,
+        checkpoint.stored_bits,
     )
 
 
@@ -156,8 +162,18 @@ class _Contents:
     tokenizer: Tokenizer
     # The model's name, where a file gives one.
     name: str | None = None
+    # Per number of its matrices when it was converted, where a file says so.
+    converted_from_bits: float | None = None
     # What the content hash covers.
     files: Sequence[pathlib.Path]
+
+    @property
+    def stored_bits(self) -> float:
+        """Per number of its matrices, on average: what their values can say at most."""
+        matrices = [t for t in self.tensors.values() if len(t.shape) > 1]
+        sizes = [math.prod(tensor.shape) for tensor in matrices]
+        bits = float(np.average([tensor.bits for tensor in matrices], weights=sizes))
+        return min(bits, self.converted_from_bits or bits)
 
 
 _DTYPES = {
@@ -248,6 +264,7 @@ def _open_saved(folder: pathlib.Path) -> _Contents:
         build=functools.partial(saving.restore, tensors, description),
         tokenizer=tokenizer,
         name=description.name,
+        converted_from_bits=description.stored_bits,
         files=sorted(file for file in folder.iterdir() if file.is_file()),
     )
 

@@ -225,4 +225,5 @@ def _locate(
         )
         return values.reshape(last - first, *shape[1:])
 
-    return StoredTensor(shape=shape, read=read), rows * row_bytes
+    tensor = StoredTensor(shape=shape, read=read, bits=8 * block_bytes / block)
+    return tensor, rows * row_bytes

@@ -139,4 +139,5 @@ def _tensor(
         values = np.frombuffer(data, dtype, (last - first) * row, offset)
         return values.reshape(last - first, *inner)
 
-    return StoredTensor(shape=place.shape, read=read)
+    bits = 8 * (place.stop - place.start) / max(math.prod(place.shape), 1)
+    return StoredTensor(shape=place.shape, read=read, bits=bits)

@@ -35,6 +35,7 @@ def write_folder(
     config: ModelConfig,
     tokenizer: TokenizerFile,
     name: str,
+    stored_bits: float | None = None,
 ) -> None:
     """Writes all files beside the folder's place, then moves them there as one."""
     if folder.exists():
@@ -48,6 +49,7 @@ def write_folder(
         description = {
             "layout": LAYOUT,
             "name": name,
+            "stored_bits": stored_bits,
             "config": to_json(config),
         }
         text = json.dumps(description, indent=1)
@@ -65,6 +67,8 @@ class SavedDescription:
 
     name: str
     config: ModelConfig
+    # Of the checkpoint that was saved; None in older folders.
+    stored_bits: float | None = None
 
 
 def read_description(content: Mapping[str, Any]) -> SavedDescription:
@@ -86,7 +90,10 @@ def read_description(content: Mapping[str, Any]) -> SavedDescription:
         )
     made = from_json(ModelConfig, config)
     made = dataclasses.replace(made, tied=made.tied or same == _TIED)
-    return SavedDescription(name=name, config=made)
+    bits = content.get("stored_bits")
+    if not isinstance(bits, int | float | None) or isinstance(bits, bool):
+        raise ValueError(f"stored_bits is {bits!r}, no number; save the model again.")
+    return SavedDescription(name=name, config=made, stored_bits=bits)
 
 
 _TIED = {"unembed/~/table": "embed/~/table"}

@@ -29,6 +29,8 @@ class StoredTensor:
     read: Callable[[int, int], np.ndarray]
     # What the file calls it, for errors.
     name: str = "of the checkpoint"
+    # On disk, per number; of quantised tensors with their share of the scales.
+    bits: float = 32.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

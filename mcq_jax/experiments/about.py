@@ -8,6 +8,8 @@ from mcq_jax.experiments.prompt_set import template_of
 from mcq_jax.results import About
 
 if TYPE_CHECKING:
+    from mcq_jax.checkpoints import Checkpoint
+    from mcq_jax.experiments.config import RunConfig
     from mcq_jax.experiments.lab import Lab
 
 
@@ -35,7 +37,14 @@ def about(lab: "Lab") -> About:
         left_out=asked.left_out,
         notes=asked.notes,
         filters=config.filters,
+        weight_bits=_weight_bits(config, checkpoint),
     )
+
+
+def _weight_bits(config: "RunConfig", checkpoint: "Checkpoint") -> float | None:
+    kept = 8.0 if config.weights_as == "int8" else None
+    known = [bits for bits in (checkpoint.stored_bits, kept) if bits is not None]
+    return min(known, default=None)
 
 
 def _template_name(config) -> str:

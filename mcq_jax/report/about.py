@@ -4,11 +4,22 @@ from mcq_jax.report import words
 from mcq_jax.report.section import Section
 from mcq_jax.results import RunResults
 
-_SCOPE = "Everything here is about this model, this template and these questions."
+_SCOPE = (
+    "Everything here is about one model of one family, one template and these "
+    "questions."
+)
+# What models are published in; fewer bits are another's rounding.
+_PUBLISHED_BITS = 16
 
 
 def section(run: RunResults) -> Section:
     scope = [_SCOPE]
+    bits = run.about.weight_bits
+    if bits is not None and bits < _PUBLISHED_BITS:
+        scope.append(
+            f"Its weights are rounded to {bits:.1f} bits each on average; the model as "
+            "it was published may differ."
+        )
     if run.about.left_out:
         scope.append(f"{run.about.left_out} questions were left out for length.")
     scope += run.about.notes

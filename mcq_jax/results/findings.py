@@ -38,6 +38,8 @@ class About:
     notes: tuple[str, ...] = ()
     # Whether only questions right in every rotation were studied.
     filters: bool = True
+    # Per number of the model's matrices, on disk or as they are kept; None: not known.
+    weight_bits: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -112,6 +112,19 @@ def test_quantised_matrices_are_dequantised_as_the_reference_does(tmp_path):
     check_weights(checkpoints.load(path).parameters, rounded)
 
 
+def test_bits_are_those_of_the_file_and_outlast_a_conversion(tmp_path):
+    """Q8_0 has blocks of 32 numbers of 8 bits and a scale of 16."""
+    weights = files.random_weights("qwen2")
+    plain = files.write_folder(tmp_path / "plain", weights, files.config("qwen2"))
+    assert checkpoints.load(plain).stored_bits == 32
+    kind = gguf.GGMLQuantizationType.Q8_0
+    path = files.write_gguf(tmp_path / "q.gguf", weights, "qwen2", quantisation=kind)
+    rounded = checkpoints.load(path, dtype="float32")
+    assert rounded.stored_bits == 8.5
+    checkpoints.save_checkpoint(tmp_path / "saved", rounded)
+    assert checkpoints.load(tmp_path / "saved").stored_bits == 8.5
+
+
 def test_a_tied_table_is_one_array(tmp_path):
     weights = files.random_weights("llama", is_tied=True)
     config = files.config("llama", is_tied=True)

@@ -142,6 +142,7 @@ def test_a_tokenizer_without_a_file_is_refused(tmp_path):
         (lambda d: d.update(same=["embed/~/table"]), "are the same arrays"),
         (lambda d: d["config"].update(tied=True), "do not fit.*unembed/~/table"),
         (lambda d: d.pop("name"), "missing"),
+        (lambda d: d.update(stored_bits="4"), "stored_bits is '4', no number"),
         (lambda d: d.pop("layout"), "save the model again"),
         (lambda d: d.update(layout=1), "save the model again"),
     ],

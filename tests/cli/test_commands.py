@@ -173,6 +173,19 @@ def test_a_report_is_written_again_from_the_findings(tmp_path: pathlib.Path, cap
     assert said in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("bits", "is_said"), [(None, 0), (16.0, 0), (4.85, 1)])
+def test_a_page_says_where_weights_are_rounded(
+    tmp_path: pathlib.Path, bits: float | None, is_said: int
+):
+    run = closed_gate()
+    about = dataclasses.replace(run.about, weight_bits=bits)
+    _write_findings(dataclasses.replace(run, about=about), tmp_path)
+    assert cli.main(["report", str(tmp_path)]) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("weights are rounded to 4.8 bits each") == is_said
+    assert "one model of one family" in page
+
+
 def test_the_page_of_a_run_is_of_all_that_its_folder_has(
     card: Card, capsys, monkeypatch: pytest.MonkeyPatch
 ):
