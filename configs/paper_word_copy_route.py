@@ -1,10 +1,11 @@
-"""Word copy, continued: the content's way, the drawn circuit, learned subspaces.
+"""Word copy, continued: the content's way, where it is decided, learned subspaces.
 
 Command: mcq-jax run configs/paper_word_copy_route.py
          --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 It goes on in the folder of paper_word_copy.py, whose nodes and heads it takes up.
 Time: the content's way 10 minutes on 2 quiet cores, the drawn circuit 11 beside
-other work; learned subspaces were not run to their end yet. Resumable.
+other work; deciding, binding and learned subspaces were not run to their end yet.
+Resumable.
 Expect: the words of options until layer 12, ends of lines at 16 and 20, the last token
 at 24; L21H11, L21H8 and L21H9 fetch it. The drawing restores 0.80 on held-out questions
 where as many random edges restore nothing. See docs/findings.md.
@@ -17,6 +18,7 @@ import paper_word_copy
 from mcq_jax.experiments import (
     USUAL,
     ContentRoute,
+    DecideThenBind,
     DrawnCircuit,
     LearnedSubspaces,
     Mutated,
@@ -33,6 +35,7 @@ def config() -> RunConfig:
                 layer_step=4, prompts_per_question=1, options_first="options first"
             ),
             DrawnCircuit(prompts_per_question=1),
+            DecideThenBind(layer_step=4),
             LearnedSubspaces(),
         ),
         other_prompts=(Mutated(name="options first", mutation="options_first"),),
