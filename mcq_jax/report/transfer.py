@@ -41,9 +41,10 @@ def section(run: RunResults) -> Section | None:
                 title="Sets of one task, tested on another",
                 caption="Recovery of the net logit on each task's held-out questions "
                 "when a set's clean outputs are put into the source's run (sufficiency)"
-                ". Own: chosen on that task. Random: as many heads and blocks of the "
-                "same layers. Next best: the nodes that follow the own set in rank. "
-                "Bars: 95 % intervals over questions.",
+                "; left the task whose nodes they are, its own test in bold. Next in "
+                "rank: as many behind the set, by the same task. Random: as many heads "
+                "and blocks of the same layers, or of the nearest that are free. "
+                "Small: 95 % intervals over questions.",
                 sample=f"n = {words.count(min(least, default=0), 'question')} or more "
                 "per task",
                 draw=transfer_figures.recoveries,
@@ -130,9 +131,11 @@ def _tables(found: TransferFindings) -> Iterable[Titled]:
     )
     if found.sets:
         yield Titled(
-            table=_set_table(found.sets),
-            title="Sets",
-            note="Recovery at the answer position, where all nodes give 1.",
+            table=_necessity_table(found.sets),
+            title="Necessity",
+            note="What a set, one by the row, takes away on the task of the column "
+            "when its nodes alone run as in the source; all nodes give 1. The figure "
+            "is of sufficiency.",
         )
     if found.overlaps:
         yield Titled(
@@ -148,13 +151,15 @@ def _tables(found: TransferFindings) -> Iterable[Titled]:
             title="Subspaces of the correct-letter heads",
             note="Class means of place, fitted on the source task; kept on the target, "
             "whose means stand in for the rest. 0: all these heads at their mean "
-            "together; 1: intact. Carried: what they carry of the task's net logit.",
+            "together; 1: intact. Its own: the target's means of the same heads. "
+            "Carried: what these heads, named beside their queries, carry of the "
+            "task's net logit.",
         )
 
 
 def _task_table(tasks: tuple[TaskFound, ...]) -> Table:
     return Table(
-        columns=("task", "nodes", "reached", "fitting", "held out", "chosen"),
+        columns=("task", "nodes", "reached", "fitting", "held out"),
         rows=tuple(
             Row(
                 name=task.name,
@@ -163,49 +168,61 @@ def _task_table(tasks: tuple[TaskFound, ...]) -> Table:
                     Cell(text=words.number(task.reached)),
                     Cell(text=str(task.questions)),
                     Cell(text=str(task.held_out_questions)),
-                    Cell(text=", ".join(task.nodes) or words.MISSING),
                 ),
-                note="" if task.is_studied else task.gate,
+                note=", ".join(task.nodes) if task.is_studied else task.gate,
             )
             for task in tasks
         ),
     )
 
 
-def _set_table(sets: tuple[SetTransferred, ...]) -> Table:
+def _necessity_table(sets: tuple[SetTransferred, ...]) -> Table:
+    """Sets down, the tasks that they are tested on across; a task's own among them."""
+    kinds = {"own": "chosen", "other task": "chosen"}
+    targets = list(dict.fromkeys(one.target for one in sets))
+    by_row: dict[tuple[str, str], dict[str, SetTransferred]] = {}
+    for one in sets:
+        row = (one.source, kinds.get(one.kind, one.kind))
+        by_row.setdefault(row, {})[one.target] = one
+    order = list(dict.fromkeys(one.source for one in sets))
+    rows = sorted(by_row.items(), key=lambda entry: order.index(entry[0][0]))
     return Table(
-        columns=("tested on", "set of", "kind", "nodes", "sufficiency", "necessity"),
+        columns=("set of", "", "nodes", *targets),
         rows=tuple(
             Row(
-                name=one.target,
+                name=source,
                 cells=(
-                    Cell(text=one.source),
-                    Cell(text=one.kind),
-                    Cell(text=str(one.size)),
-                    _cell(one.sufficiency),
-                    _cell(one.necessity),
+                    Cell(text=kind),
+                    Cell(text=str(next(iter(found.values())).size)),
+                    *(
+                        _cell(found[target].necessity if target in found else None)
+                        for target in targets
+                    ),
                 ),
-                note=one.refused,
+                note=" ".join(
+                    dict.fromkeys(one.refused for one in found.values() if one.refused)
+                ),
             )
-            for one in sets
+            for (source, kind), found in rows
         ),
     )
 
 
 def _overlap_table(overlaps: tuple[TasksOverlap, ...]) -> Table:
     return Table(
-        columns=("tasks", "Jaccard", "by chance", "p", "ranks", "p", "shared"),
+        columns=("tasks", "shared", "Jaccard", "by chance", "p", "ranks", "p"),
         rows=tuple(
             Row(
                 name=f"{one.first} · {one.second}",
                 cells=(
+                    Cell(text=str(len(one.shared))),
                     Cell(text=words.number(one.jaccard)),
                     Cell(text=words.number(one.jaccard_chance)),
                     Cell(text=words.p_value(one.jaccard_p)),
                     Cell(text=words.number(one.rank_correlation)),
                     Cell(text=words.p_value(one.rank_p)),
-                    Cell(text=", ".join(one.shared) or words.MISSING),
                 ),
+                note=", ".join(one.shared),
             )
             for one in overlaps
         ),
@@ -213,24 +230,43 @@ def _overlap_table(overlaps: tuple[TasksOverlap, ...]) -> Table:
 
 
 def _subspace_table(subspaces: tuple[SubspaceTransferred, ...]) -> Table:
+    """A row for what is kept of which task on which, its rivals beside it."""
+    # Rivals stand side by side; where a kind comes again, another row begins.
+    groups: list[dict[str, SubspaceTransferred]] = []
+    for one in subspaces:
+        if not groups or one.kind in groups[-1]:
+            groups.append({})
+        groups[-1][one.kind] = one
+    columns = ("from", "kept on", "of", "rank", "recovered", "its own", "random")
     return Table(
-        columns=("kept on", "from", "of", "kind", "rank", "recovered", "carried"),
+        columns=(*columns, "carried"),
         rows=tuple(
-            Row(
-                name=one.target,
-                cells=(
-                    Cell(text=one.source),
-                    Cell(text=one.parts, below=", ".join(one.heads)),
-                    Cell(text=one.kind),
-                    Cell(text=str(one.rank)),
-                    _cell(one.recovered),
-                    _cell(one.carried),
-                ),
-                note=one.refused,
-            )
-            for one in subspaces
+            _subspace_row(found.get("other task", next(iter(found.values()))), found)
+            for found in groups
         ),
     )
+
+
+def _subspace_row(
+    one: SubspaceTransferred, beside: dict[str, SubspaceTransferred]
+) -> Row:
+    shown = (beside.get(kind) for kind in ("other task", "own", "random"))
+    return Row(
+        name=one.source,
+        cells=(
+            Cell(text=one.target),
+            Cell(text=one.parts),
+            Cell(text=str(one.rank)),
+            *(_cell(None if s is None else s.recovered) for s in shown),
+            _cell(one.carried),
+        ),
+        note=_told(one),
+    )
+
+
+def _told(one: SubspaceTransferred) -> str:
+    heads = ", ".join(one.heads) if one.parts == "queries" else ""
+    return one.refused or heads
 
 
 def _cell(found: Interval | None) -> Cell:

@@ -1,66 +1,80 @@
-"""The figure of transfer: recovery of every set on every task."""
+"""The figure of transfer: recovery of every task's set on every task."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mcq_jax.report import canvas, palette, words
+from mcq_jax.report import canvas, cells, palette, scales, words
 from mcq_jax.results import RunResults, SetTransferred, TransferFindings
 
-_COLOURS = {
-    "own": palette.BLUE,
-    "other task": palette.ORANGE,
-    "next best": palette.GREEN,
-    "random": palette.GREY,
+# What is patched, by the kinds of sets; a task's own stand on the diagonal.
+_PANELS = {
+    "the nodes of …": ("own", "other task"),
+    "the next in rank": ("next best",),
+    "random ones like these": ("random",),
 }
 
 
 @canvas.styled
 def recoveries(run: RunResults) -> Figure:
-    """Sufficiency of every set on every task, targets side by side."""
-    found = run.get(TransferFindings)
-    assert found is not None
-    targets = list(dict.fromkeys(one.target for one in found.sets))
-    figure = canvas.new_figure(max(5.0, 1.6 + 1.9 * len(targets)), 3.7)
-    axes = figure.subplots()
-    for level in (0, 1):
-        axes.axhline(level, color=palette.PALE, linewidth=0.9)
-    for place, target in enumerate(targets):
-        _draw_target(axes, [s for s in found.sets if s.target == target], place)
-    names = [words.short(target, 18) for target in targets]
-    axes.set_xticks(range(len(targets)), names)
-    axes.set(xlim=(-0.6, len(targets) - 0.4), xlabel="tested on", ylabel="sufficiency")
-    kinds = dict.fromkeys(one.kind for one in found.sets)
-    for kind in kinds:
-        axes.plot([], [], "o", color=_colour(kind), label=words.short(kind, 18))
-    figure.legend(loc="outside lower center", ncols=len(kinds))
+    """Sufficiency, sources down and targets across: the sets, then their rivals."""
+    sets = run.need(TransferFindings).sets
+    sources = list(dict.fromkeys(one.source for one in sets))
+    targets = list(dict.fromkeys(one.target for one in sets))
+    panels = {
+        title: [one for one in sets if one.kind in kinds]
+        for title, kinds in _PANELS.items()
+    }
+    width = max(1.7, 0.72 * len(targets))
+    height = 0.44 * len(sources)
+    figure = canvas.new_figure(1.3 + 3 * width, height + 1.75)
+    grid = figure.add_gridspec(2, len(panels), height_ratios=(height + 0.9, 0.16))
+    names = [words.short(source, 16) for source in sources]
+    for column, (title, shown) in enumerate(panels.items()):
+        axes = figure.add_subplot(grid[0, column])
+        _draw_panel(axes, shown, sources, targets)
+        axes.set_title(title)
+        axes.set_yticks(
+            [number + 0.5 for number in range(len(sources))],
+            names if not column else [""] * len(names),
+        )
+    cells.draw_scale(
+        figure.add_subplot(grid[1, :]), 1.0, "recovered of the net logit (sufficiency)",
+        place=scales.linear,
+    )  # fmt: skip
     return figure
 
 
-def _draw_target(axes: Axes, sets: list[SetTransferred], place: int) -> None:
-    shown = [one for one in sets if one.sufficiency is not None]
-    shown.sort(key=lambda one: (one.kind != "own", one.source, one.kind))
-    step = min(0.16, 0.8 / max(len(shown), 1))
-    for number, one in enumerate(shown):
-        assert one.sufficiency is not None
-        across = place + step * (number - (len(shown) - 1) / 2)
-        colour = _colour(one.kind)
-        axes.plot([across] * 2, [one.sufficiency.low, one.sufficiency.high],
-                  color=colour, linewidth=1.3)  # fmt: skip
-        mark = axes.plot(across, one.sufficiency.mean, "o", color=colour,
-                         markersize=5.5)[0]  # fmt: skip
-        if one.kind in ("own", "other task"):
-            axes.annotate(
-                words.short(one.source, 12), (across, one.sufficiency.high), (0, 3),
-                textcoords="offset points", ha="center", va="bottom", fontsize=7,
-                rotation=90,
-            )  # fmt: skip
-        canvas.tip(
-            mark,
-            f"{one.kind}, {one.source} on {one.target}, {one.size} nodes: "
-            f"{words.number(one.sufficiency.mean)} ({words.spread(one.sufficiency)})",
-        )
-    axes.margins(y=0.16)
+def _draw_panel(
+    axes: Axes, sets: list[SetTransferred], sources: list[str], targets: list[str]
+) -> None:
+    for one in sets:
+        at = (float(targets.index(one.target)), float(sources.index(one.source)))
+        _draw_set(axes, one, at)
+    axes.set(xlim=(0, len(targets)), ylim=(len(sources), 0), xlabel="tested on")
+    axes.set_xticks(
+        [number + 0.5 for number in range(len(targets))],
+        [words.short(target, 16) for target in targets],
+        rotation=30, ha="right", rotation_mode="anchor",
+    )  # fmt: skip
+    canvas.bare(axes)
 
 
-def _colour(kind: str) -> str:
-    return _COLOURS.get(kind, palette.INK)
+def _draw_set(axes: Axes, one: SetTransferred, at: tuple[float, float]) -> None:
+    found = one.sufficiency
+    if found is None:
+        cells.draw_cell(axes, at, palette.PANEL, tip=one.refused)
+        return
+    tip = (
+        f"{one.kind}, {one.source} on {one.target}, {one.size} nodes: "
+        f"{words.number(found.mean)} ({words.spread(found)})"
+    )
+    cells.draw_cell(axes, at, palette.diverging(found.mean), tip=tip)
+    colour, middle = palette.on_top(found.mean), at[0] + 0.5
+    for text, down, size, weight in (
+        (words.number(found.mean), 0.38, 8, "bold" if one.kind == "own" else "normal"),
+        (words.spread(found), 0.74, 5.2, "normal"),
+    ):
+        axes.text(
+            middle, at[1] + down, text, ha="center", va="center", fontsize=size,
+            color=colour, weight=weight,
+        )  # fmt: skip

@@ -16,7 +16,7 @@ from mcq_jax.experiments import (
     Transfer,
     run,
 )
-from mcq_jax.report import sections
+from mcq_jax.report import sections, words
 from mcq_jax.results import RunResults, TransferFindings
 from tests.experiments.runs import page_with, planted_config, quiet
 from tests.report import examples
@@ -109,6 +109,35 @@ def test_planted_heads_ask_in_the_same_subspace_on_both_tasks(transferred):
             assert one.recovered.mean == pytest.approx(1, abs=1e-3)
         if one.kind == "random":
             assert one.recovered.high < 0.8
+
+
+@pytest.mark.slow
+def test_the_page_has_a_row_per_set_and_a_column_per_task(transferred):
+    found = _found(transferred)
+    run = examples.changed(examples.open_gate(), transfer=found)
+    shown = {section.anchor: section for section in sections.sections(run)}["transfer"]
+    tables = {one.title: one.table for one in shown.tables}
+    necessity = tables["Necessity"]
+    assert necessity.columns[3:] == ("main", "permuted")
+    rows = {(row.name, row.cells[0].text): row.cells[2:] for row in necessity.rows}
+    assert len(rows) == len(necessity.rows) == len(found.sets) / 2
+    for one in found.sets:
+        is_chosen = one.kind in ("own", "other task")
+        cells = rows[one.source, "chosen" if is_chosen else one.kind]
+        assert one.necessity is not None
+        said = cells[("main", "permuted").index(one.target)].text
+        assert said == words.number(one.necessity.mean)
+    # Two ways, each with three kinds of part; rivals stand in the same row.
+    kept = tables["Subspaces of the correct-letter heads"].rows
+    assert len(kept) == len(found.subspaces) / 3 == 6
+    first = next(row for row in kept if row.name == "permuted")
+    same = [s for s in found.subspaces if s.target == "main" and s.parts == "queries"]
+    assert [cell.text for cell in first.cells[3:6]] == [
+        words.number(s.recovered.mean)
+        for kind in ("other task", "own", "random")
+        for s in same
+        if s.kind == kind and s.recovered is not None
+    ]
 
 
 def _statuses(found: TransferFindings) -> list[str]:
