@@ -7,8 +7,8 @@ Command: mcq-jax run configs/paper_transfer.py --questions PATH/mmlu
          --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 It goes on in the folder of paper_mmlu.py, whose nodes it takes up.
 Time: about an hour on 2 cores behind that card, two without it; resumable.
-Expect: every multiple choice task's nodes restore 0.70 to 0.90 on the others, nothing on
-word repetition; three dimensions 0.69 to 0.83. See docs/findings.md.
+Expect: every multiple choice task's nodes restore 0.70 to 0.90 on the others, nothing
+on word repetition; three dimensions 0.69 to 0.83. See docs/findings.md.
 """
 
 import dataclasses

@@ -8,8 +8,8 @@ other work, deciding and binding 19; learned subspaces were not run to their end
 Resumable.
 Expect: the words of options until layer 12, ends of lines at 16 and 20, the last token
 at 24; L21H11, L21H8 and L21H9 fetch it. Place and letter go separate ways and meet at
-the last token. The drawing restores 0.80 on held-out questions
-where as many random edges restore nothing. See docs/findings.md.
+the last token. The drawing restores 0.80 on held-out questions where as many random
+edges restore nothing. See docs/findings.md.
 """
 
 import dataclasses
