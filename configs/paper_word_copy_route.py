@@ -37,7 +37,8 @@ def config() -> RunConfig:
             ),
             DrawnCircuit(prompts_per_question=1),
             DecideThenBind(layer_step=4),
-            LearnedSubspaces(),
+            # In front of 20 the last token holds neither place nor letter yet.
+            LearnedSubspaces(layers=(22, 24)),
         ),
         other_prompts=(Mutated(name="options first", mutation="options_first"),),
     )
