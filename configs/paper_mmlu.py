@@ -46,7 +46,7 @@ MUTATIONS = {
 
 def config() -> RunConfig:
     return RunConfig(
-        title="The paper's second half: Qwen2.5-Coder-1.5B on MMLU",
+        title="The paper's second half on MMLU",
         name="MMLU",
         model="models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
         questions="data/mmlu",

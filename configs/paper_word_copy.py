@@ -51,7 +51,7 @@ FORMS = ("random_letters", "ordered_sets", "permuted", "shuffled", "four_lines")
 
 def config() -> RunConfig:
     return RunConfig(
-        title="The paper's second half: Qwen2.5-Coder-1.5B on word copy",
+        title="The paper's second half on word copy",
         model="models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
         questions="word_copy",
         question_count=60,

@@ -7,8 +7,9 @@ from mcq_jax.results import HeadKind, HeadKindsFindings, RunResults
 
 _LEVEL = 0.05
 _SCOPE = (
-    "s is about where a head looks at the answer position of these prompts; the test "
-    "says that it moves with the right letter, not which feature it goes by."
+    "Which letter a head follows is about where it looks at the answer position of "
+    "these prompts; the test says that it moves with the right letter, not which "
+    "feature it goes by."
 )
 
 
