@@ -5,7 +5,8 @@ from collections.abc import Callable
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from mcq_jax.report import canvas, palette
+from mcq_jax.metrics import Interval
+from mcq_jax.report import canvas, palette, words
 
 GAP = 0.06  # between two cells, in cells
 
@@ -45,6 +46,21 @@ def write_in(
         fontsize=size,
         color=palette.on_top(fraction),
     )
+
+
+def write_interval(
+    axes: Axes, place: tuple[float, float], found: Interval, *, is_bold: bool = False
+) -> None:
+    """Writes a mean in a unit cell of its shade, its interval small below it."""
+    for text, down, size in (
+        (words.number(found.mean), 0.36, 8),
+        (words.spread(found), 0.74, 5.2),
+    ):
+        axes.text(
+            place[0] + 0.5, place[1] + down, text, ha="center", va="center",
+            fontsize=size, color=palette.on_top(found.mean),
+            weight="bold" if is_bold and size == 8 else "normal",
+        )  # fmt: skip
 
 
 def draw_scale(

@@ -132,13 +132,4 @@ def _draw_recovered(
         f"accuracy {words.percent(cell.accuracy.mean)}"
     )
     cells.draw_cell(axes, place, palette.diverging(found.mean), tip=tip)
-    colour = palette.on_top(found.mean)
-    middle, top = place[0] + 0.5, place[1]
-    text = words.number(found.mean)
-    axes.text(
-        middle, top + 0.36, text, ha="center", va="center", fontsize=8, color=colour
-    )
-    axes.text(
-        middle, top + 0.74, words.spread(found), ha="center", va="center",
-        fontsize=5.2, color=colour,
-    )  # fmt: skip
+    cells.write_interval(axes, place, found)

@@ -69,12 +69,4 @@ def _draw_set(axes: Axes, one: SetTransferred, at: tuple[float, float]) -> None:
         f"{words.number(found.mean)} ({words.spread(found)})"
     )
     cells.draw_cell(axes, at, palette.diverging(found.mean), tip=tip)
-    colour, middle = palette.on_top(found.mean), at[0] + 0.5
-    for text, down, size, weight in (
-        (words.number(found.mean), 0.38, 8, "bold" if one.kind == "own" else "normal"),
-        (words.spread(found), 0.74, 5.2, "normal"),
-    ):
-        axes.text(
-            middle, at[1] + down, text, ha="center", va="center", fontsize=size,
-            color=colour, weight=weight,
-        )  # fmt: skip
+    cells.write_interval(axes, at, found, is_bold=one.kind == "own")

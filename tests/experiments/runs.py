@@ -1,5 +1,6 @@
 """Small runs for the tests of the pipeline: planted circuits, and random models."""
 
+import dataclasses
 import functools
 import io
 import pathlib
@@ -74,6 +75,12 @@ def experiments(*, random_sets: int = 1) -> tuple[Experiment, ...]:
         Behaviour(), NodeEffects(), JointTests(random_sets=random_sets), HeadClasses(),
         EarlierPositions(questions=1), PlantedTruth(),
     )  # fmt: skip
+
+
+def with_experiments(config: RunConfig, *experiments: Experiment) -> RunConfig:
+    """A card with these as well, or with their options in place of its own."""
+    by_name = {e.name: e for e in (*config.experiments, *experiments)}
+    return dataclasses.replace(config, experiments=tuple(by_name.values()))
 
 
 def planted_run(

@@ -10,13 +10,10 @@ import shutil
 import pytest
 
 from mcq_jax.experiments import (
-    Behaviour,
     Experiment,
     HeadClasses,
     HeadKinds,
     JointTests,
-    NodeEffects,
-    PromptOptions,
     RunConfig,
     manifest,
     pipeline,
@@ -25,14 +22,12 @@ from mcq_jax.experiments import (
 from mcq_jax.experiments.prompt_set import make_prompts
 from mcq_jax.metrics import Thresholds
 from mcq_jax.results import NodeEffectsFindings, RunResults, Storage, Table, verdict
-from tests.experiments.runs import lasting, planted_config, quiet
-
-
-@pytest.fixture
-def copy(finished, tmp_path: pathlib.Path):
-    """The finished run's config and folder, to be done with as one likes."""
-    folder = shutil.copytree(finished.folder.path, tmp_path / "copy")
-    return dataclasses.replace(finished.config, out=str(folder)), folder
+from tests.experiments.runs import (
+    lasting,
+    planted_config,
+    quiet,
+    with_experiments,
+)
 
 
 def _parts(folder: pathlib.Path) -> dict[str, int]:
@@ -151,11 +146,6 @@ def patched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return written
 
 
-def _with(config: RunConfig, *experiments) -> RunConfig:
-    by_name = {e.name: e for e in (*config.experiments, *experiments)}
-    return dataclasses.replace(config, experiments=tuple(by_name.values()))
-
-
 def test_a_finished_run_works_nothing_out(copy, patched):
     config, folder = copy
     before = _parts(folder)
@@ -166,7 +156,7 @@ def test_a_finished_run_works_nothing_out(copy, patched):
 @pytest.mark.slow
 def test_more_random_sets_patch_only_the_new_ones(finished, copy, patched):
     config, folder = copy
-    found, kept = run(_with(config, JointTests(random_sets=13)), quiet())
+    found, kept = run(with_experiments(config, JointTests(random_sets=13)), quiet())
     assert set(patched) == {"joint_tests"}
     sizes = [
         len(set(kept.read("joint_tests", key)["row"].tolist()))
@@ -179,7 +169,7 @@ def test_more_random_sets_patch_only_the_new_ones(finished, copy, patched):
     assert again == before
     # Fewer sets than before are all there.
     patched.clear()
-    run(_with(config, JointTests(random_sets=4)), quiet())
+    run(with_experiments(config, JointTests(random_sets=4)), quiet())
     assert not patched
 
 
@@ -187,7 +177,7 @@ def test_more_random_sets_patch_only_the_new_ones(finished, copy, patched):
 def test_other_thresholds_reuse_every_table(copy, patched):
     config, _ = copy
     strict = HeadClasses(thresholds=Thresholds(label_mass=0.21))
-    found, _ = run(_with(config, strict), quiet())
+    found, _ = run(with_experiments(config, strict), quiet())
     assert "node_effects" not in patched and "joint_tests" not in patched
     assert found.heads
 
@@ -211,65 +201,9 @@ class Largest(Experiment):
         return LargestFindings(name=largest.name)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FirstLabel(Experiment):
-    """The gold letter of a first prompt: it reads other prompts, and may hide it."""
-
-    name = "first_label"
-    findings = LargestFindings
-    of: str
-    says: bool = True
-
-    def reads(self, config: RunConfig) -> tuple[str, ...]:
-        return (self.of,) if self.says else ()
-
-    def run(self, lab) -> LargestFindings:
-        first = lab.on(self.of).prompts.prompts[0]
-        return LargestFindings(name=str(first.gold_letter))
-
-
-@pytest.mark.slow
-def test_cards_of_one_folder_share_findings_that_read_nothing_they_differ_in(
-    finished, copy, monkeypatch: pytest.MonkeyPatch
-):
-    config, _ = copy
-    had = {name: record.key for name, record in finished.found.records.items()}
-    first = PromptOptions(name="first", questions="planted", question_count=4)
-    second = dataclasses.replace(first, name="second")
-    card = _with(config, FirstLabel(of="first"))
-    found, _ = run(dataclasses.replace(card, other_prompts=(first,)), quiet())
-    had["first_label"] = found.records["first_label"].key
-    for kind in (Behaviour, NodeEffects, JointTests, HeadClasses, FirstLabel):
-        monkeypatch.setattr(kind, "run", lambda self, lab: pytest.fail(self.name))
-    both = dataclasses.replace(card, other_prompts=(first, second))
-    found, _ = run(both, quiet())
-    assert {name: record.key for name, record in found.records.items()} == had
-    # Of prompts by another name the findings are others.
-    monkeypatch.undo()
-    found, _ = run(
-        dataclasses.replace(
-            both, experiments=(*config.experiments, FirstLabel(of="second"))
-        ),
-        quiet(),
-    )
-    assert found.records["first_label"].key != had["first_label"]
-
-
-def test_prompts_that_an_experiment_does_not_name_are_not_given_to_it(copy):
-    config, _ = copy
-    first = PromptOptions(name="first", questions="planted", question_count=4)
-    card = dataclasses.replace(
-        _with(config, FirstLabel(of="first", says=False)), other_prompts=(first,)
-    )
-    with pytest.raises(ValueError, match="prompts 'first' .* name them in its `reads`"):
-        run(card, quiet())
-    with pytest.raises(ValueError, match="first_label names the prompts 'else'; the c"):
-        run(_with(config, FirstLabel(of="else")), quiet())
-
-
 def test_a_card_with_one_more_experiment_reuses_every_table(copy, patched):
     config, folder = copy
-    found, _ = run(_with(config, Largest()), quiet())
+    found, _ = run(with_experiments(config, Largest()), quiet())
     assert not patched
     written = found.need(LargestFindings)
     kinds = {"largest": LargestFindings}
@@ -312,7 +246,7 @@ def test_nothing_that_hosts_share_begins_where_the_first_host_is_alone(
     for name in ("joint_tests", "head_kinds"):
         kept = folder / "findings" / f"{name}.json"
         kept.unlink(missing_ok=True)
-        run(_with(config, HeadKinds(permutations=20)), quiet(), only=[name])
+        run(with_experiments(config, HeadKinds(permutations=20)), quiet(), only=[name])
         assert kept.exists()
 
     def chooses(self, lab):
@@ -320,7 +254,7 @@ def test_nothing_that_hosts_share_begins_where_the_first_host_is_alone(
 
     monkeypatch.setattr(Largest, "run", chooses)
     with pytest.raises(ValueError, match="'new' is asked for within `decide`"):
-        run(_with(config, Largest()), quiet())
+        run(with_experiments(config, Largest()), quiet())
 
 
 @pytest.mark.parametrize(
