@@ -25,6 +25,17 @@ class Progress:
             quiet=not sharding.is_first_host()
         )
         self.seconds: dict[str, float] = {}
+        # What is tracked now, the outermost first.
+        self._within: list[str] = []
+        self._bars = rich.progress.Progress(
+            rich.progress.TextColumn("  {task.description:<28}"),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TimeElapsedColumn(),
+            rich.progress.TextColumn("left"),
+            rich.progress.TimeRemainingColumn(),
+            console=self.console,
+        )
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -40,29 +51,42 @@ class Progress:
         self.console.print(text, highlight=False, markup=False)
 
     def track(self, items: Sequence[Item], name: str) -> Iterable[Item]:
-        """Iterates with a bar that shows the time left; in a log, lines of the same."""
-        if not (self.console.is_terminal or self.console.is_jupyter):
-            yield from self._log(items, name)
-            return
-        columns = (
-            rich.progress.TextColumn("  {task.description:<28}"),
-            rich.progress.BarColumn(),
-            rich.progress.MofNCompleteColumn(),
-            rich.progress.TimeElapsedColumn(),
-            rich.progress.TextColumn("left"),
-            rich.progress.TimeRemainingColumn(),
-        )
-        with rich.progress.Progress(*columns, console=self.console) as bars:
-            yield from bars.track(items, description=name)
+        """Iterates with a bar that shows the time left; in a log, lines of the same.
+
+        Within another bar it is a second one, gone when it is full; a log hears of it
+        only if it takes a minute.
+        """
+        is_watched = self.console.is_terminal or self.console.is_jupyter
+        self._within.append(name)
+        try:
+            yield from self._bar(items, name) if is_watched else self._log(items, name)
+        finally:
+            self._within.remove(name)
+
+    def _bar(self, items: Sequence[Item], name: str) -> Iterable[Item]:
+        is_outermost = len(self._within) == 1
+        task = self._bars.add_task(name, total=len(items))
+        if is_outermost:
+            self._bars.start()
+        try:
+            for item in items:
+                yield item
+                self._bars.advance(task)
+        finally:
+            if is_outermost:
+                self._bars.stop()
+            self._bars.remove_task(task)
 
     def _log(self, items: Sequence[Item], name: str) -> Iterable[Item]:
+        is_outermost = len(self._within) == 1
         start = said = time.perf_counter()
         for done, item in enumerate(items, 1):
             yield item
             now = time.perf_counter()
             spent = now - start
             if done == len(items):
-                self.say(f"  {name}: all {done} in {duration(spent)}")
+                if is_outermost or said > start:
+                    self.say(f"  {name}: all {done} in {duration(spent)}")
             elif now - said >= _LINE_EVERY:
                 left = duration(spent / done * (len(items) - done))
                 self.say(f"  {name}: {done} of {len(items)}, {left} left")

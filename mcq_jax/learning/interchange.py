@@ -17,6 +17,7 @@ from mcq_jax import passes
 from mcq_jax.interventions import Argument, Node, Site, apply
 from mcq_jax.model import ModelConfig, Parameters
 from mcq_jax.prompts import TokenisedPrompt
+from mcq_jax.sharding import Track
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,18 +96,22 @@ def run_pairs(
     *,
     config: ModelConfig,
     at_once: int = 16,
+    track: Track = iter,
 ) -> list[Pairs]:
     """Returns rows of one base and one source each, in batches, prompts run once.
 
     Batches are of one size: the last one repeats its last row, whose repeats count as
     rows (`rows_of`).
+
+    Args:
+        track: wraps the batches, for a bar.
     """
     if len(bases) != len(sources):
         raise ValueError(
             f"{len(bases)} bases and {len(sources)} sources; give each its own."
         )
     found = []
-    for rows in rows_of(len(bases), at_once):
+    for rows in track(rows_of(len(bases), at_once)):
         asked = [bases[i] for i in rows] + [sources[i] for i in rows]
         lengths = np.array([len(prompt.ids) for prompt in asked])
         ids = np.zeros((len(asked), -(-lengths.max() // 16) * 16), np.int32)

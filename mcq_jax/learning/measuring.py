@@ -100,6 +100,9 @@ def class_mean_basis(
 def whole_basis(
     where: Where, config: ModelConfig
 ) -> Float[np.ndarray, "slot *unit vector width"]:
-    """Returns the basis of everything: what any subspace can move at most."""
+    """Returns the basis of all that the source holds there.
+
+    Not the most that a subspace can move: a part may be held back by the rest.
+    """
     width = where.width(config)
     return np.broadcast_to(np.eye(width), (*where.shape(config), width, width))

@@ -5,7 +5,7 @@ says little by itself: with enough freedom it also learns targets for which no m
 a variable. Read it beside an arbitrary target of its own variable (`moved_by`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from mcq_jax.learning.interchange import Pairs, Where, interchanged
 from mcq_jax.model import ModelConfig, Parameters, work
+from mcq_jax.sharding import Track
 
 Basis = Float[np.ndarray, "slot *unit vector width"]
 
@@ -31,7 +32,7 @@ def learn_subspace(
     learning_rate: float = 0.03,
     seed: int = 0,
     starts: int = 1,
-    track: Callable[[Sequence[int]], Iterable[int]] = iter,
+    track: Track = iter,
 ) -> tuple[Basis, Float[np.ndarray, " step"]]:
     """Returns the basis, and the loss at every step: cross-entropy over the answers.
 
@@ -46,6 +47,7 @@ def learn_subspace(
         rank: vectors, for each head where queries are interchanged.
         starts: random bases to begin with, since some get stuck; what is returned is of
             the one that ends with the least loss over its last round of batches.
+        track: wraps the steps of each start, for a bar.
     """
     width = where.width(config)
     if not 1 <= rank <= width:

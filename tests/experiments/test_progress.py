@@ -23,8 +23,47 @@ def test_a_log_hears_once_a_minute_how_much_is_left(monkeypatch: pytest.MonkeyPa
     ]
 
 
+def test_a_log_hears_of_work_within_other_work_only_where_it_takes_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    now = 0
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now)
+    file = io.StringIO()
+    shown = Progress(rich.console.Console(file=file))
+    for seconds in shown.track((1, 40), "subspaces"):
+        for _ in shown.track("abc", "steps"):
+            now += seconds
+    assert file.getvalue().splitlines() == [
+        "  steps: 2 of 3, 40 seconds left",
+        "  steps: all 3 in 2 minutes",
+        "  subspaces: all 2 in 2 minutes",
+    ]
+
+
 def test_a_terminal_has_a_bar():
     file = io.StringIO()
     shown = Progress(rich.console.Console(file=file, force_terminal=True))
-    assert list(shown.track("ab", "patching")) == ["a", "b"]
-    assert "2/2" in file.getvalue() and "patching: " not in file.getvalue()
+    for name in ("patching", "testing"):  # one after the other
+        assert list(shown.track("ab", name)) == ["a", "b"]
+        assert name in file.getvalue()
+    assert file.getvalue().count("2/2") >= 2 and "patching: " not in file.getvalue()
+
+
+def test_a_terminal_has_a_bar_within_a_bar_that_is_gone_when_full():
+    file = io.StringIO()
+    shown = Progress(rich.console.Console(file=file, force_terminal=True))
+    for _ in shown.track("ab", "subspaces"):
+        assert list(shown.track("xyz", "steps")) == list("xyz")
+    *_, last = file.getvalue().split("subspaces")
+    assert "2/2" in last and "steps" not in last
+
+
+def test_a_bar_that_was_left_before_its_end_does_not_hold_up_the_next():
+    file = io.StringIO()
+    shown = Progress(rich.console.Console(file=file, force_terminal=True))
+    with pytest.raises(ZeroDivisionError):
+        for _ in shown.track("ab", "patching"):
+            raise ZeroDivisionError
+    assert list(shown.track("ab", "testing")) == ["a", "b"]
+    *_, last = file.getvalue().split("testing")
+    assert "2/2" in last and "patching" not in last
