@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from mcq_jax.metrics import Interval
 from mcq_jax.report import transfer_figures, words
-from mcq_jax.report.cards import Card, track
-from mcq_jax.report.claims import UNTESTABLE, Claim
+from mcq_jax.report.cards import Card
+from mcq_jax.report.claims import SUPPORTED, UNTESTABLE, Claim
 from mcq_jax.report.section import Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
 from mcq_jax.results import (
@@ -61,28 +61,28 @@ def section(run: RunResults) -> Section | None:
 
 
 def _cards(found: TransferFindings) -> tuple[Card, ...]:
-    """The first set that was tried on another task, beside that task's own."""
-    known = {(s.target, s.kind): s.sufficiency for s in reversed(found.sets)}
-    for one in found.sets:
-        if one.kind == "other task" and one.sufficiency is not None:
-            others = {kind: known.get((one.target, kind)) for kind in ("own", "random")}
-            means = {k: v.mean for k, v in others.items() if v is not None}
-            questions = words.count(one.sufficiency.questions, "held-out question")
-            return (
-                Card(
-                    label="Transfer",
-                    value=words.number(one.sufficiency.mean),
-                    spread=words.spread(one.sufficiency),
-                    sample=f"n = {questions}",
-                    note=f"set of {one.source} on {one.target}; "
-                    + ", ".join(f"{k} {words.number(v)}" for k, v in means.items()),
-                    track=track(
-                        one.sufficiency, max(1.0, one.sufficiency.high),
-                        tuple((mean, name) for name, mean in means.items()),
-                    ),
-                ),
-            )  # fmt: skip
-    return ()
+    """How many of the sets carry over, and what the best and the worst restore."""
+    tried = [
+        (one.sufficiency.mean, one)
+        for one in found.sets
+        if one.kind == "other task" and one.sufficiency is not None
+    ]
+    if not tried or found.level is None:
+        return ()
+    carried = [claim.status for claim in _carries_over(found)].count(SUPPORTED)
+    ends = (max(tried, key=lambda t: t[0]), min(tried, key=lambda t: t[0]))
+    return (
+        Card(
+            label="Sets that carry over",
+            value=str(carried),
+            spread=f"of {words.count(len(tried), 'pair')} of tasks",
+            sample=f"recovery beyond {words.number(found.level)} and random sets",
+            note="; ".join(dict.fromkeys(
+                f"{one.source} on {one.target} {words.number(mean)}"
+                for mean, one in ends
+            )),
+        ),
+    )  # fmt: skip
 
 
 def _text(found: TransferFindings) -> str:

@@ -17,6 +17,7 @@ from mcq_jax.experiments import (
     run,
 )
 from mcq_jax.report import sections, words
+from mcq_jax.report.section import Section
 from mcq_jax.results import RunResults, TransferFindings
 from tests.experiments.runs import page_with, planted_config, quiet
 from tests.report import examples
@@ -114,9 +115,7 @@ def test_planted_heads_ask_in_the_same_subspace_on_both_tasks(transferred):
 @pytest.mark.slow
 def test_the_page_has_a_row_per_set_and_a_column_per_task(transferred):
     found = _found(transferred)
-    run = examples.changed(examples.open_gate(), transfer=found)
-    shown = {section.anchor: section for section in sections.sections(run)}["transfer"]
-    tables = {one.title: one.table for one in shown.tables}
+    tables = {one.title: one.table for one in _section(found).tables}
     necessity = tables["Necessity"]
     assert necessity.columns[3:] == ("main", "permuted")
     rows = {(row.name, row.cells[0].text): row.cells[2:] for row in necessity.rows}
@@ -140,10 +139,17 @@ def test_the_page_has_a_row_per_set_and_a_column_per_task(transferred):
     ]
 
 
-def _statuses(found: TransferFindings) -> list[str]:
+def _section(found: TransferFindings) -> Section:
     run = examples.changed(examples.open_gate(), transfer=found)
-    shown = {section.anchor: section for section in sections.sections(run)}
-    return [claim.status for claim in shown["transfer"].claims]
+    return {section.anchor: section for section in sections.sections(run)}["transfer"]
+
+
+def _statuses(found: TransferFindings) -> list[str]:
+    return [claim.status for claim in _section(found).claims]
+
+
+def _card_value(found: TransferFindings) -> list[str]:
+    return [card.value for card in _section(found).cards]
 
 
 @pytest.mark.slow
@@ -165,10 +171,11 @@ def test_a_set_carries_over_only_beyond_the_level_and_random_sets(transferred):
             ),
         )
 
+    assert _card_value(found) == ["2"] and _card_value(with_recovery(0.3, 0.1)) == ["0"]
     assert _statuses(with_recovery(0.3, 0.1)) == ["contradicted"] * 2
     assert _statuses(with_recovery(0.6, 0.2)) == ["undecided"] * 2
     unknown = dataclasses.replace(found, level=None)
-    assert _statuses(unknown) == ["not testable here"] * 2
+    assert _statuses(unknown) == ["not testable here"] * 2 and not _card_value(unknown)
 
 
 def test_prompts_that_the_card_does_not_have_are_named(tmp_path: pathlib.Path):
