@@ -45,10 +45,24 @@ def judged(lab: "Lab") -> tuple[Gate, np.ndarray, Columns]:
     return lab.once("judged", lambda: _judge(lab))
 
 
-def left_out(lab: "Lab") -> set[str]:
-    """Returns the run's questions that the filter leaves out, studied or not."""
+def fresh_names(lab: "Lab") -> list[str]:
+    """Returns the questions that pass the filter and were not studied, as asked."""
     _, kept, _ = judged(lab)
-    return set(lab.prompts.question.tolist()) - set(kept.tolist())
+    fresh = set(kept.tolist()) - set(lab.studied.question.tolist())
+    return [name for name in dict.fromkeys(lab.prompts.question.tolist())
+            if name in fresh]  # fmt: skip
+
+
+def names_to_read(lab: "Lab", at_most: int | None) -> list[str]:
+    """Returns the first of the fresh questions; refuses fewer than two."""
+    fresh, asked = fresh_names(lab), set(lab.prompts.question.tolist())
+    if len(fresh) < 2:
+        raise ValueError(
+            f"{len(fresh)} of {len(asked)} questions pass the filter and were not "
+            "studied, and heads are read on others than they were named by; ask more "
+            "(question_count) than are studied (effect_questions)."
+        )
+    return fresh[:at_most]
 
 
 def choose_study(lab: "Lab") -> Study | None:

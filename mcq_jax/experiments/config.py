@@ -66,7 +66,7 @@ class RunConfig(PromptOptions):
     fully_sharded: bool = False
     # Prompts in one batch of plain passes.
     batch: int = 8
-    # Questions whose nodes are patched, out of those that pass the filter.
+    # Questions whose nodes are patched: the first asked that pass the filter.
     effect_questions: int = 50
     # Explain only questions right in every rotation after subtracting the letter prior:
     # those that are studied, and fresh ones that are read beside.

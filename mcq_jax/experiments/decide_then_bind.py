@@ -28,6 +28,7 @@ from mcq_jax.experiments.swap_prompts import (
     NO_LINE,
     SwapPrompts,
     form_of,
+    fresh_questions,
     swap_prompts,
 )
 from mcq_jax.experiments.token_kinds import kinds_of, positions_of, suffix_of
@@ -57,9 +58,12 @@ class DecideThenBind(Experiment):
     layer_step: int = 2
     # Control tasks of each probe.
     control_draws: int = 3
+    # Fresh questions that are read, at most.
+    questions: int = 60
 
     def __post_init__(self):
         check_at_least(self, 1, "layer_step", "control_draws")
+        check_at_least(self, 2, "questions")
         place, letter = form_of(self.place_form), form_of(self.letter_form)
         if not place.covers_all or letter.each != "letter":
             raise ValueError(
@@ -73,11 +77,15 @@ class DecideThenBind(Experiment):
 
     def run(self, lab: "Lab") -> DecideThenBindFindings:
         layers = np.arange(0, lab.checkpoint.config.layers, self.layer_step)
+        fresh = fresh_questions(lab, self.questions)
         place, letter = (
-            swap_prompts(lab, form) for form in (self.place_form, self.letter_form)
+            swap_prompts(lab, form, fresh)
+            for form in (self.place_form, self.letter_form)
         )
         used = [_used(lab, rows, layers) for rows in (place, letter)]
-        decoded, read = token_probes.decoded(lab, layers, self.control_draws)
+        decoded, read = token_probes.decoded(
+            lab, layers, self.control_draws, self.questions
+        )
         questions = len(np.unique(place.questions[0]))
         return DecideThenBindFindings(
             place=used[0],

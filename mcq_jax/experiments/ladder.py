@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from mcq_jax import metrics, passes
-from mcq_jax.experiments.behaviour import left_out
+from mcq_jax.experiments.behaviour import fresh_names
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.ladder_findings import describe
 from mcq_jax.experiments.ladder_fits import Fits, Lines
@@ -138,14 +138,9 @@ def _questions(
     """
     study, question = lab.studied, asked.question
     is_studied = np.isin(question, study.question)
-    fresh = ~is_studied
-    if fresh.any():
-        fresh &= ~np.isin(question, list(left_out(lab)))
-    sides = (is_studied, fresh)
-    if len(np.unique(question[fresh])) < 2:
-        chosen = np.isin(question, study.question[study.choosing])
-        sides = (chosen, is_studied & ~chosen)
-    elif len(np.unique(question[is_studied])) < 2:
+    is_fresh = np.isin(question, fresh_names(lab))
+    sides = (is_studied, is_fresh)
+    if len(np.unique(question[is_studied])) < 2:
         half = split_in_two(question, fraction=0.5, seed=lab.config.seed)
         if half is None:
             raise ValueError(
@@ -153,6 +148,9 @@ def _questions(
                 "four: means are fitted on some and read on others."
             )
         sides = (half, ~half)
+    elif len(np.unique(question[is_fresh])) < 2:
+        chosen = np.isin(question, study.question[study.choosing])
+        sides = (chosen, is_studied & ~chosen)
     fitting, reading = (np.flatnonzero(side) for side in sides)
     kept = list(dict.fromkeys(question[reading].tolist()))[:most]
     return fitting, reading[np.isin(question[reading], kept)]

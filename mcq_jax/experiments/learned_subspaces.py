@@ -28,6 +28,7 @@ from mcq_jax.experiments.swap_prompts import (
     NO_LINE,
     SwapPrompts,
     form_of,
+    fresh_questions,
     swap_prompts,
 )
 from mcq_jax.learning import Pairs, Where
@@ -66,9 +67,12 @@ class LearnedSubspaces(Experiment):
     # Random bases to begin with; the one that ends with the least loss counts.
     starts: int = 2
     learning_rate: float = 0.03
+    # Fresh questions that are read, at most.
+    questions: int = 60
 
     def __post_init__(self):
         check_at_least(self, 1, "rank", "steps", "starts")
+        check_at_least(self, 2, "questions")
         for form in (*self.learn_on, *self.read_on):
             if not form_of(form).covers_all:
                 raise ValueError(
@@ -124,9 +128,10 @@ class _Rows:
     def of(cls, lab: "Lab", options: LearnedSubspaces) -> "_Rows":
         studied = {prompt.content_id for prompt in lab.studied.prompts}
         known = [q for q in load_questions(lab.config) if q.content_id in studied]
+        fresh = fresh_questions(lab, options.questions)
         return cls(
             learn=tuple(swap_prompts(lab, form, known) for form in options.learn_on),
-            read=tuple(swap_prompts(lab, form) for form in options.read_on),
+            read=tuple(swap_prompts(lab, form, fresh) for form in options.read_on),
             learned_questions=len(known),
         )
 
@@ -176,8 +181,9 @@ def _learn(lab: "Lab", options: LearnedSubspaces, jobs: list, rows: _Rows) -> di
 def _run(lab: "Lab", rows: SwapPrompts) -> list[Pairs]:
     bases = [rows.bases[i] for i in rows.base]
     return learning.run_pairs(
-        lab.checkpoint.parameters, bases, rows.sources, config=lab.checkpoint.config
-    )
+        lab.checkpoint.parameters, bases, rows.sources, config=lab.checkpoint.config,
+        track=lab.track(f"running pairs, {rows.form.name}"),
+    )  # fmt: skip
 
 
 def _one(lab, options, job, rows: _Rows, prepared) -> tuple[np.ndarray, ...]:
@@ -212,6 +218,7 @@ def _one(lab, options, job, rows: _Rows, prepared) -> tuple[np.ndarray, ...]:
             parameters, batches, targets, where, rank=options.rank, config=config,
             steps=options.steps, learning_rate=options.learning_rate,
             seed=lab.config.seed, starts=options.starts,
+            track=lab.track(f"{variable}, in front of {layer}"),
         )  # fmt: skip
         learned.append(basis)
         losses.append(lost)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcq_jax.experiments import grid_contrasts, grid_numbers
-from mcq_jax.experiments.behaviour import left_out
+from mcq_jax.experiments.behaviour import names_to_read
 from mcq_jax.experiments.experiment import Experiment
 from mcq_jax.experiments.grid_contrasts import Contrast
 from mcq_jax.experiments.grid_rows import Edits, edits_of, run_chunk, sources_of
@@ -45,7 +45,7 @@ class MutationGrid(Experiment):
     parts_from: str = "permuted"
     # At most so many questions fit subspaces, and so many are read; None: all.
     fitting_questions: int | None = None
-    questions: int | None = None
+    questions: int | None = 60
     # Draws of each control.
     draws: int = 2
     # Other orders of its question whose heads a prompt gets.
@@ -93,16 +93,7 @@ class _Grid:
         self.options, self.lab, self.heads = options, lab, heads
         studied = list(dict.fromkeys(lab.studied.question.tolist()))
         self.fitting = set(studied[: options.fitting_questions])
-        everyone = dict.fromkeys(lab.prompts.question.tolist())
-        unfit = left_out(lab) | set(studied)
-        fresh = [name for name in everyone if name not in unfit]
-        if len(fresh) < 2:
-            raise ValueError(
-                f"{len(fresh)} of {len(everyone)} questions pass the filter and were "
-                "not studied, and subspaces are read on others than name the heads; "
-                "ask more (question_count) than are studied (effect_questions)."
-            )
-        self.read = set(fresh[: options.questions])
+        self.read = set(names_to_read(lab, options.questions))
 
     def run(self) -> MutationGridFindings:
         lab, options = self.lab, self.options

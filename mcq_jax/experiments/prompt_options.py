@@ -29,7 +29,7 @@ class PromptOptions(CheckedOptions):
     # Questions with a longer prompt, in tokens, are left out and counted; None: the
     # model's context.
     longest_prompt: int | None = None
-    # Draws questions, sources, splits, random sets and resamples.
+    # Draws questions, the order of a file's, sources, splits, random sets, resamples.
     seed: int = 0
 
     # paper, plain_paren or harness; corpus for models trained on our corpus.

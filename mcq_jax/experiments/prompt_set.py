@@ -201,7 +201,11 @@ def load_questions(options: PromptOptions) -> Sequence[Question]:
 
 
 def load_question_set(options: PromptOptions) -> prompts.QuestionSet:
-    """Returns the questions of a run, and what was left out of them."""
+    """Returns the questions of a run, and what was left out of them.
+
+    A file's are asked in turns of its subjects, so that those studied, which are the
+    first that pass the filter, are no more of one subject than the others are.
+    """
     if options.questions == "planted":
         if options.subjects:
             raise ValueError(
@@ -213,11 +217,16 @@ def load_question_set(options: PromptOptions) -> prompts.QuestionSet:
             count, choices=options.planted_choices, seed=options.seed
         )
         return prompts.QuestionSet(questions=made)
-    return prompts.load_question_set(
+    found = prompts.load_question_set(
         _file_of(options.questions),
         count=options.question_count,
         seed=options.seed,
         subjects=options.subjects,
+    )
+    if options.questions in prompts.GENERATORS:  # drawn in no order to begin with
+        return found
+    return dataclasses.replace(
+        found, questions=prompts.in_turns(found.questions, seed=options.seed)
     )
 
 

@@ -24,7 +24,12 @@ from mcq_jax.experiments.route_rows import (
     mask_of,
     random_heads,
 )
-from mcq_jax.experiments.swap_prompts import SwapPrompts, form_of, swap_prompts
+from mcq_jax.experiments.swap_prompts import (
+    SwapPrompts,
+    form_of,
+    fresh_questions,
+    swap_prompts,
+)
 from mcq_jax.experiments.swap_reading import describe
 from mcq_jax.interventions import Capture, Site, patch
 from mcq_jax.prompts import KeyClass, TokenisedPrompt, key_classes
@@ -58,9 +63,12 @@ class QuerySwaps(Experiment):
     # Every so many layers the whole residual is interchanged.
     layer_step: int = 1
     random_draws: int = 2
+    # Fresh questions that are read, at most.
+    questions: int = 60
 
     def __post_init__(self):
         check_at_least(self, 1, "layer_step", "random_draws")
+        check_at_least(self, 2, "questions")
         for form in self.forms:
             form_of(form)
 
@@ -71,9 +79,9 @@ class QuerySwaps(Experiment):
         heads = heads_of(lab, self.heads)
         who = NAMED_HEADS if self.heads else LETTER_HEADS
         swaps = swaps_of(lab, who, heads, self.random_draws, self.layer_step)
-        forms = []
+        fresh, forms = fresh_questions(lab, self.questions), []
         for name in self.forms:
-            rows = swap_prompts(lab, name)
+            rows = swap_prompts(lab, name, fresh)
             table = measure(lab, rows, swaps)
             forms.append(describe(rows, swaps.titles, table, seed=lab.config.seed))
         return QuerySwapsFindings(

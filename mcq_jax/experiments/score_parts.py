@@ -47,9 +47,12 @@ class ScoreParts(Experiment):
     schemes: tuple[str, ...] = ("permuted", "random_letters + permuted")
     # Draws of the bootstrap, each with a fit of its own.
     resamples: int = 200
+    # Fresh questions that are read, at most.
+    questions: int = 60
 
     def __post_init__(self):
         check_at_least(self, 20, "resamples")
+        check_at_least(self, 2, "questions")
         for scheme in self.schemes:
             mutations_of(scheme)
 
@@ -58,7 +61,10 @@ class ScoreParts(Experiment):
 
     def run(self, lab: "Lab") -> ScorePartsFindings:
         heads = tuple(Node(*head) for head in heads_of(lab, self.heads))
-        asked = {scheme: fresh_prompts(lab, scheme) for scheme in self.schemes}
+        asked = {
+            scheme: fresh_prompts(lab, scheme, self.questions)
+            for scheme in self.schemes
+        }
         seen = [
             (prompts, _see(lab, scheme, prompts, heads))
             for scheme, prompts in asked.items()

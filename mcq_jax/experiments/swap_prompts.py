@@ -1,13 +1,14 @@
 """`SwapPrompts`: a form's pairs as tokens, of questions by which nothing was named."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
 from mcq_jax import prompts
-from mcq_jax.experiments.behaviour import left_out
+from mcq_jax.experiments.behaviour import names_to_read
 from mcq_jax.experiments.manifest import moment_of
 from mcq_jax.experiments.prompt_set import asker, load_questions, template_of
 from mcq_jax.prompts import SWAP_FORMS, SwapForm, SwapPair, TokenisedPrompt, Wording
@@ -57,32 +58,21 @@ class SwapPrompts:
         return [np.flatnonzero(np.isin(self.base, group)) for group in groups]
 
 
-def fresh_questions(lab: "Lab") -> list[prompts.Question]:
-    """Returns the run's questions that pass the filter and were not studied."""
-    unfit = left_out(lab)
-    asked = {p.content_id for p in lab.prompts.prompts if p.question not in unfit}
-    used = {prompt.content_id for prompt in lab.studied.prompts}
-    found = [
-        question
-        for question in load_questions(lab.config)
-        if question.content_id in asked - used
-    ]
-    if len(found) < 2:
-        raise ValueError(
-            f"all but {len(found)} of {len(asked)} questions that pass the filter were "
-            "studied, and heads were named by them; ask more (question_count) than are "
-            "studied (effect_questions)."
-        )
-    return found
+def fresh_questions(lab: "Lab", at_most: int) -> list[prompts.Question]:
+    """Returns the first of the run's fresh questions, to be worded anew."""
+    wanted = set(names_to_read(lab, at_most))
+    names = zip(lab.prompts.prompts, lab.prompts.question.tolist(), strict=True)
+    contents = {prompt.content_id for prompt, name in names if name in wanted}
+    return [q for q in load_questions(lab.config) if q.content_id in contents]
 
 
-def fresh_prompts(lab: "Lab", mutation: str) -> list[TokenisedPrompt]:
+def fresh_prompts(lab: "Lab", mutation: str, at_most: int) -> list[TokenisedPrompt]:
     """Returns fresh questions in every rotation, under labels of a mutation."""
     config = lab.config
     ask = asker(config, lab.checkpoint, lambda: moment_of(lab.folder.path))
     wordings = [
         Wording(question=q, template=template_of(config), labels=config.labels or ())
-        for q in fresh_questions(lab)
+        for q in fresh_questions(lab, at_most)
     ]
     return [
         ask(made)
@@ -92,12 +82,12 @@ def fresh_prompts(lab: "Lab", mutation: str) -> list[TokenisedPrompt]:
 
 
 def swap_prompts(
-    lab: "Lab", form: str | SwapForm, questions: list[prompts.Question] | None = None
+    lab: "Lab", form: str | SwapForm, questions: Sequence[prompts.Question]
 ) -> SwapPrompts:
     """Returns pairs of a form, put as the run's own prompts are.
 
     Args:
-        questions: those that are bases and sources; the fresh ones where left out.
+        questions: those that are bases and sources.
     """
     if isinstance(form, str):
         form = form_of(form)
@@ -109,7 +99,7 @@ def swap_prompts(
         )
     asked = [
         Wording(question=q, template=template_of(config), labels=config.labels or ())
-        for q in (fresh_questions(lab) if questions is None else questions)
+        for q in questions
     ]
     pairs = prompts.swap_pairs(asked, form, seed=config.seed)
     ask = asker(config, lab.checkpoint, lambda: moment_of(lab.folder.path))

@@ -19,10 +19,10 @@ CORRECT, PLACE, LETTER = "correct", "place", "letter"
 
 
 def decoded(
-    lab: "Lab", layers: np.ndarray, draws: int
+    lab: "Lab", layers: np.ndarray, draws: int, questions: int
 ) -> tuple[tuple[DecodedAt, ...], int]:
     """Returns what can be read where, and on how many questions it was read."""
-    asked = fresh_prompts(lab, "permuted")
+    asked = fresh_prompts(lab, "permuted", questions)
     question = np.array([prompt.content_id for prompt in asked])
     fitting = metrics.split_by_question(question, fraction=0.5, seed=lab.config.seed)
     kinds = kinds_of(asked)

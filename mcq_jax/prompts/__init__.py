@@ -12,6 +12,7 @@ from mcq_jax.prompts.cloze import ClozePrompt, cloze, cloze_rows
 from mcq_jax.prompts.datasets import (
     GENERATORS,
     QuestionSet,
+    in_turns,
     load_question_set,
     load_questions,
     load_shots,
@@ -127,6 +128,7 @@ __all__ = [
     "key_classes",
     "lines_of",
     "load_pair_set",
+    "in_turns",
     "load_question_set",
     "load_questions",
     "load_shots",

@@ -190,15 +190,32 @@ def sample(
 
     A question that repeats an earlier one is never drawn.
     """
+    order = _turns(asked, seed)
+    if not 1 <= count <= len(order):
+        raise ValueError(
+            f"{count} questions were asked for out of {len(order)}; ask for 1 to "
+            f"{len(order)}."
+        )
+    return tuple(asked[index] for index in sorted(order[:count]))
+
+
+def in_turns(
+    asked: Sequence[questions.Question], *, seed: int
+) -> tuple[questions.Question, ...]:
+    """Returns every subject's first question, then every subject's second, and so on.
+
+    Which is first is drawn, as is the order of subjects: the first so many of what is
+    returned are as even over subjects as can be. A question that repeats an earlier one
+    is left out.
+    """
+    return tuple(asked[index] for index in _turns(asked, seed))
+
+
+def _turns(asked: Sequence[questions.Question], seed: int) -> list[int]:
     contents = [question.content_id for question in asked]
     # Repeats are skipped in the order of all questions, so that without any it is the
     # same draw, and with some nearly so.
     first = {content: i for i, content in reversed(list(enumerate(contents)))}
-    if not 1 <= count <= len(first):
-        raise ValueError(
-            f"{count} questions were asked for out of {len(first)}; ask for 1 to "
-            f"{len(first)}."
-        )
     drawn = np.random.default_rng(seed).permutation(len(asked)).tolist()
     order = [index for index in drawn if first[contents[index]] == index]
     seen: dict[str, int] = {}
@@ -207,9 +224,7 @@ def sample(
         subject = asked[index].subject
         turns.append(seen.get(subject, 0))
         seen[subject] = seen.get(subject, 0) + 1
-    # Every subject's first question, then every subject's second, and so on.
-    chosen = [order[i] for i in np.argsort(turns, kind="stable")[:count]]
-    return tuple(asked[index] for index in sorted(chosen))
+    return [order[i] for i in np.argsort(turns, kind="stable")]
 
 
 # Questions, and of each row that was left out its subject and a sentence.

@@ -1,10 +1,12 @@
 """The prompts of a card: those of its own, and the main ones asked otherwise."""
 
 import dataclasses
+import json
 
 import pytest
 
 from mcq_jax.experiments import Mutated, PromptOptions, RunConfig
+from mcq_jax.experiments.prompt_set import load_questions
 
 MAIN = RunConfig(
     title="", model="planted", questions="planted", question_count=8,
@@ -32,6 +34,28 @@ def test_mutated_prompts_ask_whatever_the_main_prompts_ask():
         "letters": ("word_copy", 8, 3, "random_letters + permuted"),
         "words": ("word_copy", 4, 0, "none"),
     }
+
+
+def test_the_first_questions_of_a_file_are_of_all_its_subjects(tmp_path):
+    """So those that are studied are, though the file has them subject by subject."""
+    lines = [
+        {"question": f"{subject} {number}?", "options": ["a", "b"], "answer": 0,
+         "subject": subject}
+        for subject in ("algebra", "law", "virology")
+        for number in range(6)
+    ]  # fmt: skip
+    file = tmp_path / "questions.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+
+    def asked(**options) -> list[str]:
+        found = load_questions(PromptOptions(questions=str(file), **options))
+        return [question.subject for question in found]
+
+    for options in ({}, {"question_count": 12}, {"seed": 1}):
+        order = asked(**options)
+        for start in range(0, len(order), 3):
+            assert set(order[start : start + 3]) == {"algebra", "law", "virology"}
+    assert asked() != asked(seed=1)
 
 
 def test_a_mutation_is_done_to_the_main_prompts_mutation():

@@ -142,7 +142,7 @@ def test_without_named_heads_the_residual_alone_is_swapped(tmp_path: pathlib.Pat
 def test_questions_that_were_studied_are_refused(tmp_path: pathlib.Path):
     listed = (Behaviour(), QuerySwaps())
     with pytest.raises(
-        ValueError, match="all but 0 of 4 questions that pass the filter were"
+        ValueError, match="0 of 4 questions pass the filter and were not studied"
     ):
         run(planted_config(tmp_path, experiments=listed), quiet())
 

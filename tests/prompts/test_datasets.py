@@ -178,6 +178,19 @@ def test_a_sample_spreads_evenly_over_subjects_and_keeps_the_order():
         prompts.sample(asked, 23, seed=0)
 
 
+def test_questions_in_turns_are_even_over_subjects_as_far_as_one_reads():
+    there = {"x": 10, "y": 10, "z": 2}
+    asked = [*questions_on(**there), *questions_on(x=1)]  # one is asked twice
+    drawn = prompts.in_turns(asked, seed=3)
+    assert len(drawn) == len(set(drawn)) == 22 and set(drawn) == set(asked)
+    for most in range(1, 23):
+        counts = collections.Counter(q.subject for q in drawn[:most])
+        waiting = [counts[s] for s, all_of in there.items() if counts[s] < all_of]
+        assert max(counts.values()) - min(waiting, default=10) <= 1
+    firsts = {prompts.in_turns(asked, seed=seed)[0].subject for seed in range(20)}
+    assert firsts == {"x", "y", "z"}  # no subject always comes first
+
+
 REPEATED = {"question": "Which?", "options": ["sky", "corn", "sea"], "answer": 1}
 
 
