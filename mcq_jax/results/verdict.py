@@ -47,11 +47,14 @@ def verdict(run: RunResults) -> Verdict:
 
 
 def _too_few(run: RunResults, behaviour: BehaviourFindings) -> str:
+    kept, asked = behaviour.kept_questions, run.about.questions
+    # Where none passes, none of more such questions would.
+    instead = "more questions, or easier ones" if kept else "what the model can answer"
     return (
-        "An effect, but too few questions to explain it: "
-        f"{behaviour.kept_questions} of {run.about.questions} pass the filter, and "
-        "both the half that chooses nodes and the half that tests them need at least "
-        "2. Ask more questions, or easier ones."
+        f"An effect, but too few questions to explain it: {kept} of {asked} pass the "
+        f"filter (accuracy {behaviour.accuracy.mean:.0%}), and both the half that "
+        "chooses nodes and the half that tests them need at least 2. "
+        f"Ask {instead}."
     )
 
 

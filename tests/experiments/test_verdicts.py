@@ -10,6 +10,7 @@ from mcq_jax.planted import asking
 from mcq_jax.results import RunFolder, RunResults, verdict
 from tests import tiny
 from tests.experiments.runs import planted_config, quiet, random_checkpoint
+from tests.report import examples
 
 RANDOM = dataclasses.replace(
     tiny.CASES["every head its own keys, full rotation"],
@@ -45,5 +46,10 @@ def test_too_few_questions_are_not_explained(tmp_path: pathlib.Path):
     assert found.gate is not None and found.gate.open
     said = verdict(found).sentence
     assert said.startswith("An effect, but too few questions")
-    assert "3 of 3 pass the filter" in said
+    assert "3 of 3 pass the filter (accuracy 100%)" in said
+    assert said.endswith("Ask more questions, or easier ones.")
+    assert found.behaviour is not None
+    none = dataclasses.replace(found.behaviour, kept_questions=0)
+    said = verdict(examples.changed(found, behaviour=none)).sentence
+    assert "0 of 3 pass" in said and said.endswith("Ask what the model can answer.")
     _assert_nothing_is_claimed(found, folder)
