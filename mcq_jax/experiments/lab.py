@@ -9,7 +9,14 @@ import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import (
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcq_jax import json_values, planted, sharding
@@ -242,6 +249,20 @@ class Lab:
     def track(self, name: str) -> sharding.Track:
         """Returns a bar for `sharding.run_chunks` and `sweep`."""
         return functools.partial(self.progress.track, name=name)
+
+    def steps(self, name: str) -> sharding.Track:
+        """Returns a bar for what one part of a table takes, where that is long.
+
+        Told to stop, a run does so between two of them: the part is lost. Every host
+        goes through the same ones.
+        """
+
+        def track(items: Sequence[Any]) -> Iterator[Any]:
+            for item in self.progress.track(items, name=name):
+                sharding.check_stop()
+                yield item
+
+        return track
 
     @contextlib.contextmanager
     def tables_opened(self) -> Iterator[dict[str, set[str]]]:

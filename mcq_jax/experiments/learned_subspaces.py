@@ -182,7 +182,7 @@ def _run(lab: "Lab", rows: SwapPrompts) -> list[Pairs]:
     bases = [rows.bases[i] for i in rows.base]
     return learning.run_pairs(
         lab.checkpoint.parameters, bases, rows.sources, config=lab.checkpoint.config,
-        track=lab.track(f"running pairs, {rows.form.name}"),
+        track=lab.steps(f"running pairs, {rows.form.name}"),
     )  # fmt: skip
 
 
@@ -218,7 +218,7 @@ def _one(lab, options, job, rows: _Rows, prepared) -> tuple[np.ndarray, ...]:
             parameters, batches, targets, where, rank=options.rank, config=config,
             steps=options.steps, learning_rate=options.learning_rate,
             seed=lab.config.seed, starts=options.starts,
-            track=lab.track(f"{variable}, in front of {layer}"),
+            track=lab.steps(f"{variable}, in front of {layer}"),
         )  # fmt: skip
         learned.append(basis)
         losses.append(lost)

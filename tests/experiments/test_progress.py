@@ -2,11 +2,15 @@
 
 import io
 import itertools
+import os
+import signal
 
 import pytest
 import rich.console
 
+from mcq_jax import sharding
 from mcq_jax.experiments import progress
+from mcq_jax.experiments.lab import Lab
 from mcq_jax.experiments.progress import Progress
 
 
@@ -67,3 +71,15 @@ def test_a_bar_that_was_left_before_its_end_does_not_hold_up_the_next():
     assert list(shown.track("ab", "testing")) == ["a", "b"]
     *_, last = file.getvalue().split("testing")
     assert "2/2" in last and "patching" not in last
+
+
+def test_a_long_part_is_left_between_two_steps_when_told_to_stop():
+    lab = Lab.__new__(Lab)
+    lab.progress = Progress(rich.console.Console(file=io.StringIO()))
+    done = []
+    with pytest.raises(sharding.Stopped), sharding.stopping_on_sigterm():
+        for step in lab.steps("learning")(range(3)):
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append(step)
+    assert done == [0]
+    assert list(lab.steps("learning")(range(3))) == [0, 1, 2]
