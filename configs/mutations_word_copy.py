@@ -30,7 +30,7 @@ OTHERS = (
 
 def config() -> RunConfig:
     return RunConfig(
-        title="Mutations: Qwen2.5-Coder-1.5B on word copy",
+        title="Word copy under mutations",
         model="models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
         questions="word_copy",
         question_count=60,

@@ -14,7 +14,7 @@ from mcq_jax.experiments import RunConfig
 
 def config() -> RunConfig:
     return RunConfig(
-        title="Qwen2.5-Coder-1.5B on MMLU",
+        title="MMLU",
         model="models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
         questions="data/mmlu",
         question_count=260,

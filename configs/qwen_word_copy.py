@@ -13,7 +13,7 @@ from mcq_jax.experiments import RunConfig
 
 def config() -> RunConfig:
     return RunConfig(
-        title="Qwen2.5-Coder-1.5B on word copy",
+        title="Word copy",
         model="models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
         questions="word_copy",
         question_count=40,

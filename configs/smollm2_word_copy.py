@@ -13,7 +13,7 @@ from mcq_jax.experiments import RunConfig
 
 def config() -> RunConfig:
     return RunConfig(
-        title="SmolLM2-135M on word copy",
+        title="Word copy, the negative control",
         model="models/smollm2-135m-instruct-q4_1.gguf",
         questions="word_copy",
         question_count=100,

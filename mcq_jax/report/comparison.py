@@ -77,12 +77,16 @@ def tables(runs: Sequence[Answered]) -> tuple[Titled, ...]:
 
 
 def _names(runs: Sequence[Answered]) -> list[str]:
-    """Titles, and folders too where runs have the same title."""
+    """Titles where each run has its own, else the names of folders, else their paths.
+
+    One card asked of several models gives all of them its title.
+    """
+    paths = [str(run.path) for run in runs]
     titles = [run.run.about.title for run in runs]
-    return [
-        title if titles.count(title) == 1 else f"{run.path}: {title}"
-        for title, run in zip(titles, runs, strict=True)
-    ]
+    for names in (titles, [pathlib.PurePath(path).name for path in paths]):
+        if len(set(names)) == len(names):
+            return names
+    return paths
 
 
 def _asked(runs: Sequence[Answered]) -> Table:

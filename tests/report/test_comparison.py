@@ -92,11 +92,18 @@ def test_runs_of_one_title_are_told_apart_by_their_folders(folders):
     runs[1] = dataclasses.replace(
         runs[1], run=dataclasses.replace(runs[1].run, about=about)
     )
-    for titled in comparison.tables(runs):
-        names = [row.name for row in titled.table.rows]
-        assert len(set(names)) == len(names)
-        assert names[-1] == "Run <2>"
-    assert comparison.tables(runs)[-1].title == f"Less {folders[0]}: Run <0>"
+    assert _names(runs) == ["0", "1", "2"]
+    elsewhere = [dataclasses.replace(one, path=f"{one.path}/run") for one in runs]
+    assert _names(elsewhere) == [one.path for one in elsewhere]
+    assert comparison.tables(elsewhere)[-1].title == f"Less {folders[0]}/run"
+
+
+def _names(runs: list[Answered]) -> list[str]:
+    asked, answers, differences = comparison.tables(runs)
+    names = [row.name for row in asked.table.rows]
+    assert names == [row.name for row in answers.table.rows]
+    assert names[1:] == [row.name for row in differences.table.rows]
+    return names
 
 
 def test_too_few_runs_and_folders_without_answers_are_refused(
