@@ -22,7 +22,7 @@ class PromptOptions(CheckedOptions):
     # Whether `questions` are pairs of a clean and a source prompt; "word_repetition"
     # makes some that are not multiple choice.
     are_pairs: bool = False
-    # How many questions, drawn evenly over subjects; None: all.
+    # How many questions, drawn evenly over subjects, or pairs; None: all.
     question_count: int | None = None
     # Only questions on these subjects, as files name them; none: all.
     subjects: tuple[str, ...] = ()

@@ -280,7 +280,9 @@ def _is_too_long(
 def _load_pairs(options: PromptOptions) -> prompts.PairSet:
     if options.questions == "word_repetition":
         return prompts.word_repetition(options.question_count or 60, seed=options.seed)
-    return prompts.load_pair_set(options.questions, count=options.question_count)
+    return prompts.load_pair_set(
+        options.questions, count=options.question_count, seed=options.seed
+    )
 
 
 def _pairs(options: PromptOptions, checkpoint: Checkpoint) -> PromptSet:

@@ -82,11 +82,17 @@ class PairSet:
     notes: tuple[str, ...] = ()
 
 
-def load_pair_set(path: str | pathlib.Path, *, count: int | None = None) -> PairSet:
-    """Returns the first `count` pairs of a JSONL file, each once; all where left out.
+def load_pair_set(
+    path: str | pathlib.Path, *, count: int | None = None, seed: int | None = None
+) -> PairSet:
+    """Returns pairs of a JSONL file, each once.
 
     A pair that repeats both prompts and the answers of an earlier one is left out;
     where there are fewer than `count`, all are taken. Notes say so.
+
+    Args:
+        count: the first so many; all where left out.
+        seed: draws the order; that of the file where left out.
     """
     pairs, notes = read_pairs(path), []
     first: dict[tuple[str, str, int | None], Pair] = {}
@@ -104,6 +110,9 @@ def load_pair_set(path: str | pathlib.Path, *, count: int | None = None) -> Pair
             f"{count} pairs were asked for, but {path} has {len(distinct)}: all of "
             "them are asked."
         )
+    if seed is not None:
+        order = np.random.default_rng(seed).permutation(len(distinct))
+        distinct = tuple(distinct[i] for i in order)
     return PairSet(pairs=distinct[:count], notes=tuple(notes))
 
 

@@ -95,6 +95,15 @@ def test_a_repeated_pair_is_asked_once_and_fewer_than_asked_for_are_all(tmp_path
     assert len(prompts.load_pair_set(path, count=1).pairs) == 1
 
 
+def test_fewer_pairs_of_a_file_are_drawn_not_its_first(tmp_path):
+    records = [{**RECORD, "id": str(n), "gold": n % 2} for n in range(2)]
+    path = write(tmp_path, *records)
+    drawn = {prompts.load_pair_set(path, count=1, seed=s).pairs[0].id for s in range(9)}
+    assert drawn == {"0", "1"}
+    again = [prompts.load_pair_set(path, seed=3).pairs for _ in range(2)]
+    assert again[0] == again[1] and {pair.id for pair in again[0]} == drawn
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
