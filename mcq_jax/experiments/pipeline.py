@@ -73,8 +73,8 @@ def run(
             progress.say(line)
         for name in again:
             lab.folder.forget(name)
-        for experiment in order:
-            _run_one(lab, experiment)
+        for number, experiment in enumerate(order, 1):
+            _run_one(lab, experiment, f"{number} of {len(order)}")
         return lab.results(about(lab)), lab.folder
 
 
@@ -120,7 +120,7 @@ def _open_lab(
     return lab
 
 
-def _run_one(lab: Lab, experiment: Experiment) -> None:
+def _run_one(lab: Lab, experiment: Experiment, place: str) -> None:
     """Runs an experiment, unless its findings are there and nothing changed since."""
     if not experiment.applies(lab):
         return
@@ -132,6 +132,7 @@ def _run_one(lab: Lab, experiment: Experiment) -> None:
     key = experiment.key(_studied(lab, experiment), list(needs.values()))
     record = _finished(lab, experiment, key)
     if record is None:
+        lab.progress.say(f"{experiment.name}, {place}")
         before = dict(lab.progress.seconds)
         with (
             lab.tables_opened() as tables,

@@ -2,12 +2,15 @@
 
 import dataclasses
 import errno
+import io
 import json
 import os
 import pathlib
+import re
 import shutil
 
 import pytest
+import rich.console
 
 from mcq_jax.experiments import (
     Experiment,
@@ -19,6 +22,7 @@ from mcq_jax.experiments import (
     pipeline,
     run,
 )
+from mcq_jax.experiments.progress import Progress
 from mcq_jax.experiments.prompt_set import make_prompts
 from mcq_jax.metrics import Thresholds
 from mcq_jax.results import NodeEffectsFindings, RunResults, Storage, Table, verdict
@@ -203,8 +207,13 @@ class Largest(Experiment):
 
 def test_a_card_with_one_more_experiment_reuses_every_table(copy, patched):
     config, folder = copy
-    found, _ = run(with_experiments(config, Largest()), quiet())
+    log = io.StringIO()
+    shown = Progress(rich.console.Console(file=log))
+    found, _ = run(with_experiments(config, Largest()), shown)
     assert not patched
+    # It is told when what there is to do begins, and nothing of what is done.
+    begun = re.findall(r"^(\w+), (\d+) of (\d+)$", log.getvalue(), re.MULTILINE)
+    assert begun == [("largest", "7", "7")]
     written = found.need(LargestFindings)
     kinds = {"largest": LargestFindings}
     assert RunResults.read(Storage.at(folder), kinds).need(LargestFindings) == written
