@@ -25,8 +25,8 @@ class Progress:
             quiet=not sharding.is_first_host()
         )
         self.seconds: dict[str, float] = {}
-        # What is tracked now, the outermost first.
-        self._within: list[str] = []
+        # Of work that is tracked within other work.
+        self._depth = 0
         self._bars = rich.progress.Progress(
             rich.progress.TextColumn("  {task.description:<28}"),
             rich.progress.BarColumn(),
@@ -57,14 +57,14 @@ class Progress:
         only if it takes a minute.
         """
         is_watched = self.console.is_terminal or self.console.is_jupyter
-        self._within.append(name)
+        self._depth += 1
         try:
             yield from self._bar(items, name) if is_watched else self._log(items, name)
         finally:
-            self._within.remove(name)
+            self._depth -= 1
 
     def _bar(self, items: Sequence[Item], name: str) -> Iterable[Item]:
-        is_outermost = len(self._within) == 1
+        is_outermost = self._depth == 1
         task = self._bars.add_task(name, total=len(items))
         if is_outermost:
             self._bars.start()
@@ -78,7 +78,7 @@ class Progress:
             self._bars.remove_task(task)
 
     def _log(self, items: Sequence[Item], name: str) -> Iterable[Item]:
-        is_outermost = len(self._within) == 1
+        is_outermost = self._depth == 1
         start = said = time.perf_counter()
         for done, item in enumerate(items, 1):
             yield item
