@@ -50,6 +50,10 @@ class Progress:
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False)
 
+    def refresh(self) -> None:
+        """Draws the bars as they are now, not a tenth of a second later."""
+        self._bars.refresh()
+
     def track(self, items: Sequence[Item], name: str) -> Iterable[Item]:
         """Iterates with a bar that shows the time left; in a log, lines of the same.
 

@@ -63,26 +63,27 @@ def section(run: RunResults) -> Section | None:
 def _cards(found: TransferFindings) -> tuple[Card, ...]:
     """How many of the sets carry over, and what the best and the worst restore."""
     tried = [
-        (one.sufficiency.mean, one)
+        (one.sufficiency, one)
         for one in found.sets
         if one.kind == "other task" and one.sufficiency is not None
     ]
     if not tried or found.level is None:
         return ()
     carried = [claim.status for claim in _carries_over(found)].count(SUPPORTED)
-    ends = (max(tried, key=lambda t: t[0]), min(tried, key=lambda t: t[0]))
+    by_mean = sorted(tried, key=lambda t: -t[0].mean)
+    least = min(recovery.questions for recovery, _ in tried)
+    shown = (f"{one.source} on {one.target} {words.number(mean.mean)}"
+             for mean, one in (by_mean[0], by_mean[-1]))  # fmt: skip
+    level = f"recovery beyond {words.number(found.level)} and random sets"
     return (
         Card(
             label="Sets that carry over",
             value=str(carried),
             spread=f"of {words.count(len(tried), 'pair')} of tasks",
-            sample=f"recovery beyond {words.number(found.level)} and random sets",
-            note="; ".join(dict.fromkeys(
-                f"{one.source} on {one.target} {words.number(mean)}"
-                for mean, one in ends
-            )),
+            sample=f"n = {words.count(least, 'held-out question')} or more",
+            note="; ".join(dict.fromkeys((level, *shown))),
         ),
-    )  # fmt: skip
+    )
 
 
 def _text(found: TransferFindings) -> str:

@@ -23,7 +23,7 @@ from mcq_jax.results import (
     QuerySwapsFindings,
     ScorePartsFindings,
 )
-from tests.experiments.runs import planted_config, quiet
+from tests.experiments.runs import planted_config, quiet, with_experiments
 
 ASKED, STUDIED, UNFIT = 12, 4, 5
 
@@ -38,7 +38,7 @@ def test_what_the_filter_leaves_out_is_not_read_either(
     monkeypatch.setattr(metrics, "kept_questions", kept)
     listed = (
         Behaviour(), NodeEffects(), HeadClasses(),
-        QuerySwaps(forms=("shuffled",), questions=2),
+        QuerySwaps(forms=("shuffled",)),
         ScoreParts(schemes=("permuted",), resamples=20), Ladder(), MutationGrid(),
     )  # fmt: skip
     config = planted_config(
@@ -50,5 +50,9 @@ def test_what_the_filter_leaves_out_is_not_read_either(
     [ladder] = found.need(LadderFindings).sets
     [row] = found.need(MutationGridFindings).rows
     parts = found.need(ScorePartsFindings)
-    read = {each.questions for each in (ladder, row, parts)}
-    assert read == {ASKED - UNFIT - STUDIED} and form.questions == 2  # at most so many
+    read = {each.questions for each in (form, ladder, row, parts)}
+    assert read == {ASKED - UNFIT - STUDIED}
+    fewer = QuerySwaps(forms=("shuffled",), questions=2)
+    found, _ = run(with_experiments(config, fewer), quiet())
+    [form] = found.need(QuerySwapsFindings).forms
+    assert form.questions == 2
