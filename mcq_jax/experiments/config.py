@@ -94,16 +94,29 @@ class RunConfig(PromptOptions):
                 "intervals need at least 4 questions."
             )
         check_needs(self.experiments)
-        names = [prompts.name for prompts in self.all_prompts]
+        names = self.prompt_names
         if len(set(names)) < len(names):
             raise ValueError(
                 f"prompts are called {', '.join(names)}; give each a name of its own."
             )
 
     @property
+    def prompt_names(self) -> tuple[str, ...]:
+        """What the main prompts and the others are called."""
+        return (self.name, *(other.name for other in self.other_prompts))
+
+    @property
     def all_prompts(self) -> tuple[PromptOptions, ...]:
-        """The main prompts, and the others as they come to be asked."""
-        others = (
-            o.of(self) if isinstance(o, Mutated) else o for o in self.other_prompts
-        )
-        return (self, *others)
+        """The main prompts, and the others as they come to be asked.
+
+        Raises:
+            ValueError: if the main prompts are such that their mutations are none.
+        """
+        return tuple(map(self.prompts_called, self.prompt_names))
+
+    def prompts_called(self, name: str) -> PromptOptions:
+        """Returns one of them by its name."""
+        if name == self.name:
+            return self
+        (found,) = (other for other in self.other_prompts if other.name == name)
+        return found.of(self) if isinstance(found, Mutated) else found

@@ -78,12 +78,11 @@ class Experiment(CheckedOptions):
 
 def check_reads(experiment: Experiment, config: "RunConfig") -> None:
     """Refuses an experiment that reads prompts that its card has not."""
-    there = [one.name for one in config.all_prompts]
     for name in experiment.reads(config):
-        if name not in there:
+        if name not in config.prompt_names:
             raise ValueError(
                 f"{experiment.name} names the prompts {name!r}; the card has "
-                f"{', '.join(there)}. Add them to other_prompts."
+                f"{', '.join(config.prompt_names)}. Add them to other_prompts."
             )
 
 

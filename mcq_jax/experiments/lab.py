@@ -82,7 +82,7 @@ class Lab:
             return self
         asked = self.prompts_of(name)
         if name not in self._others:
-            [options] = [o for o in self.config.all_prompts if o.name == name]
+            options = self.config.prompts_called(name)
             said = {
                 f.name: getattr(options, f.name) for f in dataclasses.fields(options)
             }
@@ -101,10 +101,10 @@ class Lab:
             ValueError: if the card has none of this name, or the experiment at work
                 does not say that it reads them.
         """
-        if name not in self._prompt_sets:
+        if name not in self.config.prompt_names:
             raise ValueError(
                 f"prompts {name!r} are asked for; the card has "
-                f"{', '.join(self._prompt_sets)}. Add them to other_prompts."
+                f"{', '.join(self.config.prompt_names)}. Add them to other_prompts."
             )
         allowed = self._readable is None or name in self._readable
         if name != self.config.name and not allowed:

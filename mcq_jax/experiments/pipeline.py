@@ -25,6 +25,7 @@ from mcq_jax.experiments.manifest import make_manifest, moment_of
 from mcq_jax.experiments.memory import check_memory
 from mcq_jax.experiments.opening import open_model
 from mcq_jax.experiments.progress import Progress, duration
+from mcq_jax.experiments.prompt_options import PromptOptions
 from mcq_jax.experiments.spending import spending
 from mcq_jax.results import (
     Record,
@@ -53,18 +54,19 @@ def run(
     order = in_order_of_need(config.experiments, only)
     in_order_of_need(config.experiments, again)  # whether there are such
     with progress.stage("loading"):
-        for options in config.all_prompts:
-            prompt_set.check(options)  # first: weights take longer than questions
         for experiment in order:
             check_reads(experiment, config)
             experiment.check(config)
+        asked = _asked(config, order)
+        for options in asked:
+            prompt_set.check(options)  # first: weights take longer than questions
         if sharding.is_first_host():
             Storage.at(run_path(config)).check_writable()
         moment = moment_of(run_path(config))
         checkpoint, truth = open_model(config)
         prompts = {
             options.name: prompt_set.make_prompts(options, checkpoint, moment)
-            for options in config.all_prompts
+            for options in asked
         }
     with sharding.use_mesh_of(checkpoint.parameters):
         manifest = make_manifest(config, checkpoint, prompts, moment)
@@ -76,6 +78,13 @@ def run(
         for number, experiment in enumerate(order, 1):
             _run_one(lab, experiment, f"{number} of {len(order)}")
         return lab.results(about(lab)), lab.folder
+
+
+def _asked(config: RunConfig, order: Sequence[Experiment]) -> list[PromptOptions]:
+    """The main prompts, and of the others those that an experiment reads."""
+    read = {name for experiment in order for name in experiment.reads(config)}
+    names = [name for name in config.prompt_names if name in {config.name, *read}]
+    return [config.prompts_called(name) for name in names]
 
 
 def run_path(config: RunConfig) -> str:

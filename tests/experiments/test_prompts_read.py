@@ -6,13 +6,17 @@ import pathlib
 import pytest
 
 from mcq_jax.experiments import (
+    USUAL,
     Behaviour,
     Experiment,
     HeadClasses,
     JointTests,
+    Mutated,
+    MutationGrid,
     NodeEffects,
     PromptOptions,
     RunConfig,
+    prompt_set,
     run,
 )
 from tests.experiments.runs import quiet, with_experiments
@@ -78,3 +82,35 @@ def test_prompts_that_an_experiment_does_not_name_are_not_given_to_it(copy):
         run(card, quiet())
     with pytest.raises(ValueError, match="first_label names the prompts 'else'; the c"):
         run(with_experiments(config, FirstLabel(of="else")), quiet())
+
+
+def test_prompts_that_nothing_wanted_reads_are_not_asked(copy, monkeypatch):
+    config, _ = copy
+    made = []
+    make = prompt_set.make_prompts
+    monkeypatch.setattr(
+        prompt_set, "make_prompts", lambda o, *a: made.append(o.name) or make(o, *a)
+    )
+    first = PromptOptions(name="first", questions="planted", question_count=4)
+    card = dataclasses.replace(
+        with_experiments(config, FirstLabel(of="first")), other_prompts=(first,)
+    )
+    run(card, quiet(), only=["behaviour"])
+    assert made == ["main"]
+    run(card, quiet(), only=["first_label"])
+    assert made == ["main", "main", "first"]
+
+
+def test_a_card_with_mutations_can_be_asked_behind_examples_where_none_reads_them(
+    tmp_path: pathlib.Path,
+):
+    """What cannot be a mutation is refused where one is wanted, before the model."""
+    card = RunConfig(
+        title="shots", model=str(tmp_path / "nowhere"), questions="word_copy", shots=3,
+        experiments=(*USUAL, MutationGrid()),
+        other_prompts=(Mutated(mutation="reversed"),),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="mutation is 'reversed', of pairs or of prom"):
+        run(card, quiet())
+    with pytest.raises((ValueError, OSError), match="nowhere"):
+        run(card, quiet(), only=["behaviour"])
