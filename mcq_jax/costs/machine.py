@@ -61,3 +61,14 @@ def flop_rate() -> float:
     for _ in range(3):
         jax.block_until_ready(multiply(x, x))
     return 3 * 2 * size**3 / (time.perf_counter() - start)
+
+
+def memory_bandwidth() -> float:
+    """Returns bytes per second to and from memory, of large sums, here and now."""
+    x = jnp.ones(2**25 if jax.default_backend() == "cpu" else 2**29)
+    add = jax.jit(lambda x: x + 1)
+    jax.block_until_ready(add(x))
+    start = time.perf_counter()
+    for _ in range(3):
+        jax.block_until_ready(add(x))
+    return 3 * 2 * x.nbytes / (time.perf_counter() - start)

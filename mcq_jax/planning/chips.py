@@ -1,15 +1,17 @@
-"""Chips by their published figures, and the names by which slices are rented."""
+"""Chips by published or measured figures, and the names by which slices are rented."""
 
 import dataclasses
 import math
 import re
+
+from mcq_jax.costs.machine import flop_rate, free_bytes, memory_bandwidth
 
 GIB = 2**30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chip:
-    """One accelerator, by what its maker publishes."""
+    """One accelerator, by what its maker publishes, or a CPU, by what was measured."""
 
     name: str
     # Memory that a program may fill: what the compiler leaves of the published size.
@@ -119,13 +121,28 @@ class Topology:
 
 
 def chip_of(device_kind: str) -> Chip:
-    """Returns the figures of a local device, by how it names itself."""
+    """Returns the published figures of a local device, by how it names itself."""
     if device_kind not in _KINDS:
         raise ValueError(
             f"no published figures for {device_kind!r}; name a slice of a TPU pod by "
             "--topology, as in v5e:4x4."
         )
     return CHIPS[_KINDS[device_kind]]
+
+
+def measured_cpu(devices: int) -> Chip:
+    """Returns one of the devices that share this machine's cores and memory.
+
+    Rates are of float32 programs that ran now, so whatever else runs slows them.
+    """
+    free, flops, bandwidth = free_bytes(), flop_rate(), memory_bandwidth()
+    return Chip(
+        name=f"CPU ({flops / 1e9:.0f} GFLOP/s and {bandwidth / 1e9:.0f} GB/s measured)",
+        memory=math.inf if free is None else free / devices,
+        memory_bandwidth=bandwidth / devices,
+        peak_flops=flops / devices,
+        link_bandwidth=math.inf,  # they share their memory
+    )
 
 
 def _count(arrangement: str) -> int:

@@ -15,7 +15,7 @@ import jax
 
 from mcq_jax import checkpoints, sharding
 from mcq_jax.model import ModelConfig, parameter_shapes
-from mcq_jax.planning.chips import Chip, Topology, chip_of
+from mcq_jax.planning.chips import Chip, Topology, chip_of, measured_cpu
 from mcq_jax.planning.of_run import listed
 from mcq_jax.planning.passes import Chunk, Passes
 from mcq_jax.planning.plan import Sweep, make_plan
@@ -41,8 +41,8 @@ class PlanOptions:
     tokens: int = 1024
     # As 4x10x1300: prompts, sources, rows at once; the largest that fits, if left out.
     chunk: str | None = None
-    # Of weights and activations.
-    dtype: str = "bfloat16"
+    # Of weights and activations; if left out, bfloat16, or float32 on a CPU.
+    dtype: str | None = None
     # The folder of a run, of any model, whose experiments are planned as well.
     run: str | None = None
 
@@ -51,7 +51,8 @@ def print_plan(model: str, options: PlanOptions) -> None:
     """Prints the plan for a preset or a Hugging Face folder, on real or named chips."""
     config = shape_of(model)
     chip, devices = _find_chips(options.topology)
-    size = jax.numpy.dtype(options.dtype).itemsize
+    dtype = options.dtype or _usual_dtype(devices)
+    size = jax.numpy.dtype(dtype).itemsize
     layer, everything = _weights(config)
     mesh = sharding.make_mesh(
         config,
@@ -65,7 +66,7 @@ def print_plan(model: str, options: PlanOptions) -> None:
         config=config,
         mesh=mesh,
         tokens=options.tokens,
-        dtype=options.dtype,
+        dtype=dtype,
         fully_sharded=options.fully_sharded,
     )
     sweep = Sweep(
@@ -128,6 +129,8 @@ def shape_of(model: str) -> ModelConfig:
 def _find_chips(topology: str | None) -> tuple[Chip, Sequence[Any]]:
     if topology is None:
         devices = jax.devices()
+        if devices[0].platform == "cpu":
+            return measured_cpu(len(devices)), devices
         return chip_of(devices[0].device_kind), devices
     from jax.experimental import topologies
 
@@ -139,6 +142,10 @@ def _find_chips(topology: str | None) -> tuple[Chip, Sequence[Any]]:
             platform="tpu", topology_name=str(named), **host
         )
     return named.figures, list(slice_of_pod.devices)
+
+
+def _usual_dtype(devices: Sequence[Any]) -> str:
+    return "float32" if devices[0].platform == "cpu" else "bfloat16"
 
 
 def _weights(config: ModelConfig) -> tuple[int, int]:

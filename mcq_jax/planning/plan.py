@@ -157,7 +157,7 @@ def chunk_sizes(passes: Passes, sweep: Sweep) -> list[Chunk]:
     pieces = sorted({math.ceil(rows / n) for n in range(1, _MOST_PIECES + 1)})
     first = [Chunk(data, sweep.sources, piece) for piece in pieces]
     most = max(1, math.ceil(sweep.prompts / data))
-    more = [Chunk(data * n, sweep.sources, rows) for n in range(2, most + 2)]
+    more = [Chunk(data * n, sweep.sources, rows) for n in range(2, most + 1)]
     return [*first, *more]
 
 

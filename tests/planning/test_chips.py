@@ -2,8 +2,8 @@
 
 import pytest
 
-from mcq_jax.planning import CHIPS, Topology
-from mcq_jax.planning.chips import chip_of
+from mcq_jax.planning import CHIPS, Topology, chips
+from mcq_jax.planning.chips import chip_of, measured_cpu
 
 
 @pytest.mark.parametrize(
@@ -41,5 +41,15 @@ def test_a_slice_that_does_not_exist_is_refused(name: str, what: str):
 
 def test_a_device_without_published_figures_is_refused():
     assert chip_of("TPU v5 lite") is CHIPS["v5e"]
-    with pytest.raises(ValueError, match="no published figures for 'cpu'"):
-        chip_of("cpu")
+    with pytest.raises(ValueError, match="no published figures for 'NVIDIA A100'"):
+        chip_of("NVIDIA A100")
+
+
+def test_the_devices_of_a_cpu_share_what_is_measured(monkeypatch):
+    monkeypatch.setattr(chips, "free_bytes", lambda: 8e9)
+    monkeypatch.setattr(chips, "flop_rate", lambda: 4e11)
+    monkeypatch.setattr(chips, "memory_bandwidth", lambda: 2e10)
+    one, half = measured_cpu(1), measured_cpu(2)
+    assert (one.memory, one.peak_flops, one.memory_bandwidth) == (8e9, 4e11, 2e10)
+    assert (half.memory, half.peak_flops, half.memory_bandwidth) == (4e9, 2e11, 1e10)
+    assert "400 GFLOP/s and 20 GB/s measured" in one.name

@@ -156,8 +156,8 @@ def test_the_longest_of_three_terms_is_a_programs_time():
 
 def test_more_rows_at_once_come_before_more_prompts():
     sizes = chunk_sizes(_passes(), Sweep(prompts=2, sources=3))
-    assert [chunk.rows for chunk in sizes] == [2, 3, 4, 5, 7, 10, 20, 20, 20]
-    assert [chunk.prompts for chunk in sizes] == [1] * 7 + [2, 3]
+    assert [chunk.rows for chunk in sizes] == [2, 3, 4, 5, 7, 10, 20, 20]
+    assert [chunk.prompts for chunk in sizes] == [1] * 7 + [2]
     assert {chunk.sources for chunk in sizes} == {3}
 
 

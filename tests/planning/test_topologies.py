@@ -1,12 +1,14 @@
-"""A plan for chips that are not here, from the command line's side."""
+"""A plan for this machine and for chips that are not here, as the command line asks."""
 
 import importlib.util
 import json
 
+import jax
 import pytest
 
+from mcq_jax.model import parameter_shapes
 from mcq_jax.planning import CHIPS, PlanOptions, plan_in_own_process
-from mcq_jax.planning.command import shape_of
+from mcq_jax.planning.command import print_plan, shape_of
 
 LLAMA = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"],
@@ -39,6 +41,25 @@ def test_without_the_compiler_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"mcq-jax\[tpu\]"):
         plan_in_own_process("llama-3-8b", PlanOptions(topology="v5e:2x2"))
+
+
+@pytest.mark.slow
+def test_a_small_sweep_is_planned_for_this_machine(checkpoint: str, capsys):
+    shapes = parameter_shapes(shape_of(checkpoint))
+    layer = sum(s.size for s in jax.tree.leaves(shapes.layers))
+    once = sum(s.size for s in jax.tree.leaves((shapes.embed, shapes.unembed)))
+    print_plan(checkpoint, PlanOptions(tokens=16, prompts=3, sources=2))
+    printed = capsys.readouterr().out
+    assert "GFLOP/s and" in printed and "mesh data=1,model=1, 16 tokens" in printed
+    # All of it fits: one chunk, no larger one.
+    assert "this chunk fits: 3 prompts x 2 sources x 36 rows" in printed
+    # float32, as runs on CPUs are.
+    weights = 4 * (4 * layer + once) / 1e9
+    assert f"parameters       {weights:7.2f} GB" in printed
+    print_plan(
+        checkpoint, PlanOptions(tokens=16, prompts=3, chunk="3x2x36", dtype="bfloat16")
+    )
+    assert f"parameters       {weights / 2:7.2f} GB" in capsys.readouterr().out
 
 
 @needs_compiler
