@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from mcq_jax.metrics import Interval
 from mcq_jax.report import canvas, cells, palette, words
-from mcq_jax.report.section import Plate, Section, Titled
+from mcq_jax.report.section import FIRST_ROWS, Plate, Section, Titled
 from mcq_jax.report.table import Cell, Row, Table
 from mcq_jax.results import DecideThenBindFindings, DecodedAt, RunResults, UsedAt
 
@@ -51,12 +51,14 @@ def section(run: RunResults) -> Section | None:
             Titled(
                 table=_used_table(found),
                 title="Used",
+                shown=FIRST_ROWS,
                 note="Follow-D of the place across label sets; share of choices on the "
                 "letter within a place; how often the base keeps its own answer.",
             ),
             Titled(
                 table=_decoded_table(found),
                 title="Decodable",
+                shown=FIRST_ROWS,
                 note="Accuracy on questions that no probe was fitted on, that of "
                 f"control tasks below; chance is {words.number(1 / found.choices)}. "
                 "Correct: one probe for every line. Place, letter: of all lines "

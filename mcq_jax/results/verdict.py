@@ -37,10 +37,9 @@ def verdict(run: RunResults) -> Verdict:
         return Verdict(sentence=_too_few(run, behaviour), has_circuit=False)
     joint = run.get(JointTestsFindings)
     if joint is None:
-        why = behaviour.gate.reason.rstrip(".")
         return Verdict(
-            sentence=f"There is an effect to explain ({why}); no set of nodes was "
-            "tested as its explanation.",
+            sentence=f"There is an effect to explain: {behaviour.gate.reason} No set "
+            "of nodes was tested as its explanation.",
             has_circuit=None,
         )
     return _of_the_set(run, joint)
