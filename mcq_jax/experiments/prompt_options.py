@@ -62,8 +62,10 @@ class PromptOptions(CheckedOptions):
         mutations_of(self.mutation)  # whether there are such
         if self.mutation != "none" and (self.are_pairs or self.shots):
             raise ValueError(
-                f"mutation is {self.mutation!r}, of pairs or of prompts with worked "
-                "examples, whose labels would stay as they are; leave one of them out."
+                f"the prompts {self.name!r} have the mutation {self.mutation!r} and "
+                "are pairs or have worked examples, whose labels would stay as they "
+                "are; leave one of them out, or run only what does not read these "
+                "prompts (--only)."
             )
         check_at_least(self, 1, "question_count", "longest_prompt")
         check_at_least(self, 0, "shots")
