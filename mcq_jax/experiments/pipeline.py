@@ -221,7 +221,12 @@ def _plan(
 def _what_else(lab: Lab, order: Sequence[Experiment]) -> list[str]:
     """What the estimate does not count, and what needs no time any more."""
     more = [e.name for e in order if e.name not in ("behaviour", "node_effects")]
-    said = [f"Not in this estimate: {', '.join(more)}."] if more else []
+    said = []
+    if more:
+        said.append(
+            f"Not in this estimate: {', '.join(more)}. `mcq-jax plan MODEL --run "
+            "FOLDER` estimates them from a folder of a smaller model's run."
+        )
     if lab.folder.tables():
         said.append("What the folder has of these runs is not run again.")
     return said
