@@ -13,7 +13,8 @@ _GB = 1e9
 def describe(plan: Plan, sweep: Sweep, chip: Chip) -> str:
     """Returns everything that was found, in the order in which one would ask."""
     rows = [
-        f"{plan.chips} chips {chip.name}, mesh {plan.mesh}, {sweep.tokens} tokens",
+        f"{plan.chips} chip{'s' * (plan.chips > 1)} {chip.name}, mesh {plan.mesh}, "
+        f"{sweep.tokens} tokens",
         "",
         *_memory(plan, chip),
         "",
