@@ -116,7 +116,10 @@ class RunConfig(PromptOptions):
 
     def prompts_called(self, name: str) -> PromptOptions:
         """Returns one of them by its name."""
-        if name == self.name:
-            return self
-        (found,) = (other for other in self.other_prompts if other.name == name)
-        return found.of(self) if isinstance(found, Mutated) else found
+        for one in (self, *self.other_prompts):
+            if one.name == name:
+                return one.of(self) if isinstance(one, Mutated) else one
+        raise ValueError(
+            f"no prompts are called {name!r}; the card has "
+            f"{', '.join(self.prompt_names)}."
+        )
