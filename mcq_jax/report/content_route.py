@@ -65,7 +65,8 @@ def section(run: RunResults) -> Section | None:
                 title="Gatherers",
                 note="Chosen on the fitting questions, read on the others. By chance, "
                 "with another line taken for the right one, "
-                f"{found.by_chance:g} heads pass." + _cut(len(found.gatherers) - _MOST),
+                f"{words.number(found.by_chance, 1)} heads pass."
+                + _cut(len(found.gatherers) - _MOST),
             ),
         )
         if found.gatherers
@@ -91,7 +92,7 @@ def _text(found: ContentRouteFindings) -> str:
     said.append(
         f"{count} look, from behind the options, at the end of the right line at least "
         f"twice as much as at another's; with a wrong line taken for the right one it "
-        f"is {found.by_chance:g}."
+        f"is {words.number(found.by_chance, 1)}."
     )
     return " ".join(said)
 
