@@ -110,7 +110,9 @@ def test_a_card_with_mutations_can_be_asked_behind_examples_where_none_reads_the
         experiments=(*USUAL, MutationGrid()),
         other_prompts=(Mutated(mutation="reversed"),),
     )  # fmt: skip
-    with pytest.raises(ValueError, match="have the mutation 'reversed' and are pairs or"):
+    with pytest.raises(
+        ValueError, match="have the mutation 'reversed' and are pairs or"
+    ):
         run(card, quiet())
     with pytest.raises((ValueError, OSError), match="nowhere"):
         run(card, quiet(), only=["behaviour"])

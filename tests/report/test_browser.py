@@ -1,4 +1,4 @@
-"""The page in a real browser: no script of it runs, and nothing is fetched.
+"""The page in a real browser: no script runs, nothing is fetched, no table is cut off.
 
 With Chromium, if there is one; elsewhere `test_hostile` reads the page. A listener on
 this machine counts what is asked of it; a page that may run and fetch shows that both
@@ -8,6 +8,7 @@ would be seen.
 import contextlib
 import http.server
 import pathlib
+import re
 import shutil
 import subprocess
 import threading
@@ -16,7 +17,9 @@ from collections.abc import Iterator
 import pytest
 
 from mcq_jax.report import write_report
-from tests.report import attacks
+from mcq_jax.report.section import Section, Titled
+from mcq_jax.report.table import Cell, Row, Table
+from tests.report import attacks, examples
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
@@ -32,7 +35,7 @@ pytestmark = [
 QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-extensions", "--virtual-time-budget=3000",
+    "--disable-extensions", "--virtual-time-budget=3000", "--window-size=1280,2000",
 )  # fmt: skip
 RAN = "data-a-script-ran"
 
@@ -113,3 +116,47 @@ def test_nothing_in_the_page_runs_or_fetches(tmp_path: pathlib.Path):
         found = browse(unescaped, tmp_path / "third")
         assert f"<body {RAN}" not in found
         assert asked == []
+
+
+# Writes into the page how many tables are wider than their place, and how many are.
+MEASURE = """<script>
+document.querySelectorAll("details").forEach(d => d.open = true);
+const cut = [...document.querySelectorAll(".scroll")].filter(
+  e => e.scrollWidth > e.clientWidth + 1);
+document.body.innerHTML = "cut off: " + cut.length + " of " +
+  document.querySelectorAll(".scroll").length;
+</script>"""
+
+
+def cut_off(page: pathlib.Path, profile: pathlib.Path) -> tuple[int, int]:
+    """How many tables are wider than a laptop's page, and how many there are."""
+    source = page.read_text(encoding="utf-8")
+    may_run = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", source)
+    assert may_run != source
+    measured = page.with_name("measured.html")
+    measured.write_text(may_run.replace("</body>", f"{MEASURE}</body>"), "utf-8")
+    found = re.search(r"cut off: (\d+) of (\d+)", browse(measured, profile))
+    assert found
+    return int(found[1]), int(found[2])
+
+
+def test_a_table_is_cut_off_by_no_name_of_a_row(tmp_path: pathlib.Path):
+    """Sets are named by their nodes: numbers stand beside names of any length."""
+    cells = (Cell(text="0.90", below="0.86 to 0.94"),) * 3
+    names = [" ".join(f"L{layer}H{layer % 12}" for layer in range(n)) for n in (3, 60)]
+    table = Table(
+        columns=("nodes", "read by", "of the score contrast", "of the effect"),
+        rows=tuple(Row(name=name, cells=cells) for name in names),
+    )
+    section = Section(
+        anchor="sets", short="Sets", title="Sets", tables=(Titled(table=table),)
+    )
+    page = write_report(
+        examples.open_gate(), tmp_path / "run", extra=[lambda run: section]
+    )
+    cut, tables = cut_off(page, tmp_path / "first")
+    assert cut == 0 and tables > 5
+    # What does not wrap is cut off, and seen.
+    source = page.read_text(encoding="utf-8")
+    page.write_text(source.replace("tbody th{white-space:normal}", ""), "utf-8")
+    assert cut_off(page, tmp_path / "second")[0] == 1
