@@ -3,12 +3,12 @@
 Command: mcq-jax run configs/paper_word_copy_route.py
          --model PATH/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 It goes on in the folder of paper_word_copy.py, whose nodes and heads it takes up.
-Time: the content's way 10 minutes on 2 quiet cores, the drawn circuit 11 beside
-other work, deciding and binding 19, learned subspaces 23. Resumable.
+Time: the content's way 10 minutes on 2 quiet cores, the drawn circuit 11 to 14
+beside other work, deciding and binding 19, learned subspaces 23. Resumable.
 Expect: the words of options until layer 12, ends of lines at 16 and 20, the last token
 at 24; L21H11, L21H8 and L21H9 fetch it. Place and letter go separate ways and meet at
 the last token. The drawing restores 0.80 on held-out questions where as many random
-edges restore nothing. See docs/findings.md.
+edges restore nothing, on random paths neither. See docs/findings.md.
 """
 
 import dataclasses
