@@ -64,8 +64,8 @@ class PromptOptions(CheckedOptions):
             raise ValueError(
                 f"the prompts {self.name!r} have the mutation {self.mutation!r} and "
                 "are pairs or have worked examples, whose labels would stay as they "
-                "are; leave one of them out, or run only what does not read these "
-                "prompts (--only)."
+                "are; leave one of them out, or, of a card's other prompts, run only "
+                "what does not read them (--only)."
             )
         check_at_least(self, 1, "question_count", "longest_prompt")
         check_at_least(self, 0, "shots")

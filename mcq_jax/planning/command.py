@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.util
+import math
 import os
 import pathlib
 import subprocess
@@ -60,7 +61,7 @@ def print_plan(model: str, options: PlanOptions) -> None:
         devices=devices,
         parameter_bytes=size * everything,
         layer_bytes=size * layer if options.fully_sharded else None,
-        device_bytes=int(chip.memory),
+        device_bytes=int(chip.memory) if math.isfinite(chip.memory) else None,
     )
     passes = Passes(
         config=config,

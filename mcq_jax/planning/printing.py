@@ -1,5 +1,6 @@
 """A plan as text."""
 
+import math
 from collections.abc import Sequence
 
 from mcq_jax.planning.chips import Chip
@@ -71,9 +72,13 @@ def _memory(plan: Plan, chip: Chip) -> list[str]:
     return [
         _fitting(plan),
         *(f"  {name:<16} {size / _GB:7.2f} GB" for name, size in parts.items()),
-        f"  {'of a chip':<16} {plan.memory.total / _GB:7.2f} GB of "
-        f"{chip.memory / _GB:.2f} GB",
+        f"  {'of a chip':<16} {plan.memory.total / _GB:7.2f} GB of {_of(chip)}",
     ]
+
+
+def _of(chip: Chip) -> str:
+    known = math.isfinite(chip.memory)
+    return f"{chip.memory / _GB:.2f} GB" if known else "what this machine does not say"
 
 
 def _fitting(plan: Plan) -> str:
